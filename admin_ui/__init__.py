@@ -1,0 +1,1 @@
+"""The Flask application in which marketers write, simulate, review and publish rules."""

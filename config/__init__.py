@@ -1,0 +1,1 @@
+"""Default settings and their schema; imports nothing else of this application."""

@@ -1,0 +1,1 @@
+"""Outside systems, one per module, each behind a port of `engine.ports`."""

@@ -1,0 +1,1 @@
+"""The pure decision core: no clients, no clocks, no files, no network."""

@@ -1,0 +1,1 @@
+"""Eligibility, arbitration, caps, budgets and holdouts."""

@@ -1,0 +1,1 @@
+"""Features to vectors, training, registry and scoring of models."""

@@ -1,0 +1,1 @@
+"""Rulesets that ship with the application; read as files through `importlib.resources`."""

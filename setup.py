@@ -1,0 +1,103 @@
+"""Packaging of Salience: plain top-level packages of one application, listed one by one.
+
+The list is explicit so that `tests`, `benchmarks` and `tools` are never installed. Versions have a lower
+bound where a feature of that release is used, and an upper bound only with the reason beside it; what is really
+installed is fixed by the locks in `requirements/` (`make lock`).
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+README = Path(__file__).with_name("README.md")
+
+PACKAGES = [
+    "admin_ui",
+    "config",
+    "connectors",
+    "engine",
+    "engine.language",
+    "engine.offers",
+    "engine.rete",
+    "models",
+    "rulesets",
+    "service",
+    "service.cli",
+]
+
+# Files that are read at run time beside the code. The example shop is a package of files, so that
+# `importlib.resources.files("rulesets")` finds it in a checkout and in a wheel alike.
+PACKAGE_DATA = {
+    "admin_ui": ["static/**/*", "templates/**/*"],
+    "config": ["*.yaml"],
+    "engine": ["py.typed"],
+    "rulesets": ["**/*.yaml", "**/*.yml", "**/*.json", "**/*.md"],
+    "service": ["static/**/*", "**/*.yaml", "**/*.json"],
+}
+
+REQUIRES = [
+    "Flask>=3.1",
+    "Flask-WTF>=1.2",  # CSRF tokens of the admin UI
+    "PyYAML>=6.0.2",
+    "click>=8.2",
+    "google-re2>=1.1",  # linear-time patterns: text of a rule must not be able to stall a decision
+    "gunicorn>=27",  # the first with an ASGI worker
+    "h2>=4.2",  # HTTP/2 in gunicorn's ASGI worker
+    # Exactly this one: our transactional client repairs its behaviour by subclassing, and the fault tests
+    # run again before every upgrade. The extras decode any batch that another producer may have compressed.
+    "kafka-python[crc32c,lz4,snappy,zstd]==3.0.12",
+    "msgspec>=0.19",
+    "numpy>=2.0",
+    "onnx>=1.17",
+    "onnxmltools>=1.13",  # XGBoost to ONNX
+    "onnxruntime>=1.20",
+    "prometheus-client>=0.21",
+    "pyarrow>=18",  # recordings in Parquet
+    "redis[hiredis]>=8",
+    "rich>=13.9",
+    "scikit-learn>=1.5",
+    "skl2onnx>=1.18",
+    "tzdata>=2024.2",  # schedules name time zones also where the system has no zone files
+    "xgboost-cpu>=3.0",  # the same library as xgboost without 300 MB of GPU parts
+]
+
+EXTRAS = {
+    "test": [
+        "httpx>=0.28",
+        "hypothesis>=6.120",
+        "jsonschema>=4.23",
+        "openapi-spec-validator>=0.7",
+        "playwright>=1.49",
+        "pytest>=8.3",
+        "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
+    ],
+    "dev": [
+        "import-linter>=2.1",
+        "mypy>=1.14",
+        "pre-commit>=4.0",
+        "ruff>=0.9",
+        "types-PyYAML>=6.0",
+        "types-jsonschema>=4.23",
+        "uv>=0.5",  # writes the locks
+    ],
+    # A peer that is measured beside ours; its C extension is compiled where no wheel fits, so it has a lock of its own
+    # and the benchmarks leave it out where it can't be built.
+    "bench": ["durable_rules>=2.0.28"],
+}
+
+setup(
+    name="salience",
+    version="0.1.0",
+    description="A decision engine for online shops: rules, events and a model decide what each shopper sees next",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=PACKAGES,
+    package_data=PACKAGE_DATA,
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["salience = service.cli:main"]},
+)
