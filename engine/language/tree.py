@@ -185,7 +185,8 @@ class AttributeTest:
 @dataclass(frozen=True, slots=True)
 class Span:
     """Which events count: the session's when both are None; else those of the last `window` ms
-    (`now - window < time <= now`); or those after the latest event of type `since` (in order of time, then arrival)."""
+    (`now - window < time <= now`); or those after the latest event of type `since` (in order of time, then arrival).
+    """
 
     window: Millis | None = None
     since: str | None = None
@@ -376,7 +377,8 @@ class Limit:
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """When a rule may act. `days` are 0 (Monday) to 6; `between` minutes of the local day, [from, until); a pair whose
-    end is not after its start runs past midnight and belongs to the day on which it starts."""
+    end is not after its start runs past midnight and belongs to the day on which it starts.
+    """
 
     start: EpochMs | None = None
     until: EpochMs | None = None
@@ -486,7 +488,8 @@ class Expectation:
 @dataclass(frozen=True, slots=True)
 class RuleTest:
     """A test beside the rules. `scores` are the models' answers (None: the model does not answer), `facts` profile and
-    request facts from the beginning."""
+    request facts from the beginning.
+    """
 
     name: str
     ruleset: str

@@ -1,0 +1,382 @@
+"""The ports: what the core needs from the world, as protocols. `connectors/` implements each at least twice.
+
+All are synchronous and safe to call from one thread at a time unless a method says otherwise; the decision API calls
+them from threads or through an asynchronous implementation of the same shape. Every method raises `PortError` (or a
+subclass) when the other side fails, never a client library's own exception.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.values import EpochMs, Millis
+
+
+class PortError(Exception):
+    """The other side failed or could not be reached; the message names it and what was tried."""
+
+
+class LogFullError(PortError):
+    """The log can't take more now; nothing of the call was taken. Try again later."""
+
+
+class ConflictError(PortError):
+    """A row is not at the version that the writer expected; nothing was written."""
+
+
+# ------------------------------------------------------------------ events in
+
+
+class NewRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to append; its partition is `partition_of(key, partitions)`."""
+
+    key: str
+    value: bytes
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record of a partition. `time` is when it was appended."""
+
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+    time: EpochMs
+
+
+class EventLog(Protocol):
+    """The writing end of the event log."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has; fixed when it was made."""
+
+    def append(self, records: Sequence[NewRecord], done: Callable[[PortError | None], None]) -> None:
+        """Take records for appending, in order per key, and return at once.
+
+        `done` is called once, from any thread, when all are durable or one has failed. Raises `LogFullError` when the
+        buffer is full. Safe to call from several threads.
+        """
+
+    def flush(self, timeout_ms: Millis) -> None:
+        """Wait until everything taken is durable."""
+
+    def close(self) -> None:
+        """Flush, then let go."""
+
+
+class EventSource(Protocol):
+    """The reading end: one member of a group of workers that share the partitions."""
+
+    def poll(self, limit: int, timeout_ms: Millis) -> Mapping[int, Sequence[Record]]:
+        """Records by partition, in order of offset, at most `limit` in all; empty when none came in time.
+
+        Starts a partition newly assigned where `seek` put it, else at its beginning.
+        """
+
+    def assignment(self) -> Mapping[int, int]:
+        """The partitions held now, each with the generation of the group in which it was given."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Make the next poll start there."""
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """Deliver nothing of these until `resume`; the membership is kept."""
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Deliver again."""
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group how far this member is: for displays of lag only, never to start from."""
+
+    def ends(self) -> Mapping[int, int]:
+        """The next offset to be written, for every partition of the log."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+# ------------------------------------------------------------------ state, and what goes out with it
+
+
+class OutputKind(enum.StrEnum):
+    """Where an output of the worker goes."""
+
+    TRIGGER = "trigger"
+    DEAD = "dead"
+    LATE = "late"
+
+
+class Output(msgspec.Struct, frozen=True):
+    """Something the worker sends: `id` is deterministic (hash of partition, offset, rule, ordinal)."""
+
+    id: str
+    kind: OutputKind
+    key: str
+    value: bytes
+    offset: int
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    """A session as stored.
+
+    Attributes:
+        snapshot: The engine's bytes; None deletes the session.
+        time: The session's clock.
+        due: When the worker must look at it though no event comes (timer or end of session), or None.
+    """
+
+    snapshot: bytes | None
+    time: EpochMs
+    due: EpochMs | None
+    customer_id: str | None = None
+
+
+class StateBatch(msgspec.Struct, frozen=True):
+    """What one batch of one partition writes, all of it or nothing."""
+
+    partition: int
+    generation: int
+    expected_offset: int
+    next_offset: int
+    sessions: Mapping[str, SessionState]
+    seen: Sequence[str]
+    outputs: Sequence[Output]
+    watermark: EpochMs
+
+
+class Applied(enum.StrEnum):
+    """How a write ended. FENCED: a newer generation owns the partition. REWIND: the offset is not the expected one."""
+
+    APPLIED = "applied"
+    FENCED = "fenced"
+    REWIND = "rewind"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a partition's state stands. `offset` 0 and no sessions: nothing was ever written."""
+
+    offset: int
+    watermark: EpochMs
+
+
+class StateStore(Protocol):
+    """Sessions, next offset, ids already seen and the outbox of each partition, written together."""
+
+    def claim(self, partition: int, generation: int) -> Position | None:
+        """Make this generation the partition's owner and say where it stands; None where a newer one owns it."""
+
+    def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
+        """Those of the sessions that are stored."""
+
+    def seen(self, partition: int, ids: Sequence[str]) -> Collection[str]:
+        """Those of the ids that `apply` has stored before, within the store's horizon (at least 24 hours)."""
+
+    def apply(self, batch: StateBatch) -> Applied:
+        """Write all of the batch, or nothing of it."""
+
+    def outbox(self, partition: int) -> Sequence[Output]:
+        """Outputs written and not yet trimmed, in order."""
+
+    def trim(self, partition: int, below_offset: int) -> None:
+        """Forget outputs of records below this offset: they have been sent."""
+
+    def due(self, partition: int, until: EpochMs, limit: int) -> Sequence[str]:
+        """Sessions whose `due` is at or before `until`, earliest first."""
+
+    def recent(self, limit: int) -> Sequence[tuple[str, SessionState]]:
+        """Sessions over all partitions, latest clock first, without snapshots (b"")."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class OutputLog(Protocol):
+    """Where outputs go: a topic of each kind."""
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """Return when all are durable, in order."""
+
+    def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
+        """The latest of a kind, newest first; for operators and tests."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+# ------------------------------------------------------------------ limits, profiles, decisions
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """One limit to be taken from.
+
+    Attributes:
+        key: What is counted, e.g. `rule/cart_recovery.nudge/customer/c17`.
+        most: At most this much in the period.
+        amount: How much this act takes (1, or its cost in minor units).
+        sliding: Length of the sliding window, or None.
+        bucket: For calendar periods: the moment at which the period began, and `expires` the one at which it ends.
+    """
+
+    key: str
+    most: int
+    amount: int
+    sliding: Millis | None = None
+    bucket: EpochMs | None = None
+    expires: EpochMs | None = None
+    is_budget: bool = False
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An act that wants to take from all its caps. Taking the same token twice takes once."""
+
+    token: str
+    caps: tuple[Cap, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a claim was granted; else the key of the first cap that refused it. `asked` False: slots were full."""
+
+    token: str
+    granted: bool
+    refused_by: str | None = None
+    asked: bool = True
+
+
+class LimitStore(Protocol):
+    """Caps and budgets over all sessions. Atomic: concurrent claims never take more than there is."""
+
+    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """Grant claims in order until `slots` are granted, each wholly or not at all.
+
+        What is granted is given back after `hold` ms unless confirmed; with `hold` None it is taken for good.
+        """
+
+    def confirm(self, token: str, now: EpochMs) -> bool:
+        """Keep what a token took; False where it took nothing or was given back."""
+
+    def used(self, caps: Sequence[Cap], now: EpochMs) -> Sequence[int]:
+        """How much of each cap is taken."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class ProfileStore(Protocol):
+    """Facts of customers, as JSON bytes by customer id."""
+
+    def get(self, customers: Sequence[str]) -> Mapping[str, bytes]:
+        """Those that are known."""
+
+    def put(self, profiles: Mapping[str, bytes | None]) -> None:
+        """Replace or (None) delete."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """All that is stored and bears on a decision about a session.
+
+    Attributes:
+        state: None for a session that the stream has not seen.
+        profile: The customer's facts as JSON, None where unknown.
+        grants: What was last granted to the session, by placement: a repeated decision is the same act.
+    """
+
+    state: SessionState | None
+    profile: bytes | None
+    grants: Mapping[str, bytes]
+
+
+class DecisionState(Protocol):
+    """What the decision API reads and takes, asynchronously, each call one round trip. Safe from many tasks of a loop."""
+
+    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
+        """Session, profile and grants. Without `customer_id`, that of the stored session counts."""
+
+    async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """As `LimitStore.take`."""
+
+    async def confirm(self, token: str, now: EpochMs) -> bool:
+        """As `LimitStore.confirm`."""
+
+    async def put_grants(self, session_id: str, grants: Mapping[str, bytes], keep: Millis) -> None:
+        """Replace all grants of the session, for at least `keep` ms."""
+
+    async def close(self) -> None:
+        """Let go."""
+
+
+class DecisionLog(Protocol):
+    """Decisions and exposures, kept for a time to be asked why."""
+
+    def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
+        """(decision id, session id, time, JSON)."""
+
+    def get(self, decision_id: str) -> bytes | None:
+        """One decision."""
+
+    def of_session(self, session_id: str, limit: int) -> Sequence[bytes]:
+        """A session's, newest first."""
+
+    def recent(self, limit: int) -> Sequence[bytes]:
+        """Of all sessions, newest first."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class Activity(Protocol):
+    """Counters by minute: what the sparklines show."""
+
+    def add(self, minute: int, counts: Mapping[str, int]) -> None:
+        """Add to counters of a minute (epoch ms // 60,000); keys like `fired/<rule>`, `shown/<rule>`, `error/<rule>`."""
+
+    def read(self, since_minute: int) -> Mapping[str, Mapping[int, int]]:
+        """Counts by key and minute, from `since_minute` on."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+# ------------------------------------------------------------------ control
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a table; its version grows by one with each write."""
+
+    value: bytes
+    version: int
+
+
+class Tables(Protocol):
+    """Small control tables shared by all processes: bundles, revisions, acknowledgements, keys, users, drafts."""
+
+    def get(self, table: str, key: str) -> Row | None:
+        """One row."""
+
+    def put(self, table: str, key: str, value: bytes | None, expected: int | None = None) -> int:
+        """Write (None deletes) and return the new version.
+
+        With `expected` (0: must not exist) raises `ConflictError` where the row is at another version.
+        """
+
+    def rows(self, table: str) -> Mapping[str, Row]:
+        """All rows by key, sorted by key."""
+
+    def version(self, table: str) -> int:
+        """A number that grows with every write to the table: cheap to poll."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a session id: CRC-32 (ISO 3309) of its UTF-8, modulo; the same in every process and language."""
+    return zlib.crc32(key.encode()) % partitions
