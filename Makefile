@@ -1,0 +1,41 @@
+# Salience: `make help` says what there is. Everything runs in .venv, made from the locks in requirements/.
+
+PYTHON ?= python3
+BOOTSTRAP = $(PYTHON) tools/bootstrap.py
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench lock clean python venv
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: python ## install what is needed, then start the example shop, the API and the admin UI
+	@$(BOOTSTRAP) run salience run $(ARGS)
+
+venv: python ## make .venv with everything for development
+	@$(BOOTSTRAP) test
+
+test: venv ## run all tests; installs Redis, Chromium and Kafka first where it may
+	@.venv/bin/python -m tools.provision
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: venv ## linters, formatting, types and import floors
+	@.venv/bin/python -m tools.check
+
+format: venv ## format the code and sort its imports
+	@.venv/bin/ruff check --select I,RUF022 --fix-only --quiet .
+	@.venv/bin/ruff format --quiet .
+
+bench: venv ## measure, beside peers where they can be installed
+	@.venv/bin/python -m tools.provision --bench
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+lock: venv ## write the locks anew from setup.py
+	@.venv/bin/python -m tools.lock $(ARGS)
+
+clean: ## remove the environment, caches and what a running shop wrote
+	rm -rf .venv .salience build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "salience: $(PYTHON) was not found. Install Python 3.11 or newer, or name one: make run PYTHON=/path/to/python3" >&2; exit 1; }
