@@ -86,19 +86,9 @@ def fetch_kafka() -> str | None:
 
 def install_bench() -> None:
     """Install the peers of the benchmarks; one that does not build here is named and left out of the tables."""
-    lock = ROOT / "requirements" / "bench.txt"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "--require-hashes",
-        "-r",
-        lock,
-    ]
-    if subprocess.run(command, check=False).returncode:
+    lock = str(ROOT / "requirements" / "bench.txt")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
+    if subprocess.run([*pip, "--require-hashes", "-r", lock], check=False).returncode:
         print("provision: durable_rules can't be built here (it needs a C compiler); it is left out", flush=True)
 
 
