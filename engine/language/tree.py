@@ -110,7 +110,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Everything that rules may name. `minor_units` is how many decimals the currency has (EUR 2, JPY 0)."""
+    """Everything that rules may name.
+
+    Attributes:
+        minor_units: How many decimals the currency has (EUR 2, JPY 0).
+        timezone: The shop's: of calendar limits and local times that name no zone of their own.
+    """
 
     currency: str
     minor_units: int
@@ -120,6 +125,7 @@ class Vocabulary:
     facts: Mapping[str, Fact]
     scores: Mapping[str, ScoreDef]
     placements: Mapping[str, Placement]
+    timezone: str = "UTC"
 
 
 # ------------------------------------------------------------------ conditions
@@ -184,8 +190,11 @@ class AttributeTest:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which events count: the session's when both are None; else those of the last `window` ms
-    (`now - window < time <= now`); or those after the latest event of type `since` (in order of time, then arrival).
+    """Which events count: the session's when both are None; else those of a window or since an event.
+
+    Attributes:
+        window: Those of the last `window` ms: `now - window < time <= now`.
+        since: Those after the latest event of this type, in order of time, then arrival; all where there is none.
     """
 
     window: Millis | None = None
@@ -316,7 +325,7 @@ class Template:
     parts: tuple[str, ...]
 
 
-Payload: TypeAlias = Value | Template | None | tuple[tuple[str, "Payload"], ...] | list["Payload"]
+Payload: TypeAlias = Value | Template | tuple[tuple[str, "Payload"], ...] | list["Payload"] | None
 """JSON-like content: an object is a tuple of (key, payload) pairs, an array a list, text with holes a `Template`."""
 
 
@@ -376,8 +385,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a rule may act. `days` are 0 (Monday) to 6; `between` minutes of the local day, [from, until); a pair whose
-    end is not after its start runs past midnight and belongs to the day on which it starts.
+    """When a rule may act.
+
+    Attributes:
+        start: Open from this moment on; None: always was.
+        until: Open before this moment; None: for good.
+        days: 0 (Monday) to 6, sorted; empty: every day.
+        between: Minutes of the local day, [from, until); a pair whose end is not after its start runs past midnight and
+            belongs to the day on which it starts.
     """
 
     start: EpochMs | None = None
@@ -487,8 +502,11 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class RuleTest:
-    """A test beside the rules. `scores` are the models' answers (None: the model does not answer), `facts` profile and
-    request facts from the beginning.
+    """A test beside the rules.
+
+    Attributes:
+        scores: The models' answers; None: the model does not answer.
+        facts: Profile and request facts from the beginning.
     """
 
     name: str
