@@ -1,0 +1,143 @@
+"""The schema of the settings: which there are, of which type, in which range.
+
+Values come from `defaults.yaml`, files, variables and flags; `service.settings` reads them. No default stands
+here, so that there is one place for it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from config.secret import Secret
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+"""A TCP port; 0 lets the system choose."""
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+"""How many of something, at least one."""
+Amount = Annotated[int, Meta(ge=0, le=1_000_000)]
+"""How many of something, none included."""
+Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
+"""A duration in ms, a day at most."""
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
+"""A size in bytes, 1 KiB to 1 GiB."""
+Name = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="1 to 100 letters, digits, dots, underscores or hyphens")
+]
+"""A name that Kafka takes: letters, digits, dot, underscore and hyphen."""
+Prefix = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{0,100}$", description="up to 100 letters, digits, dots, underscores or hyphens")
+]
+"""The beginning of a `Name`, or nothing."""
+Host = Annotated[str, Meta(pattern=r"^\S+$", description="a host name or address")]
+"""A host name or address to listen on."""
+Address = Annotated[str, Meta(pattern=r"^\S+:[0-9]{1,5}$", description="host:port")]
+"""host:port."""
+Origin = Annotated[
+    str, Meta(pattern=r"^https?://[^/\s]+$", description="an origin such as https://shop.example, without a path")
+]
+"""An origin as browsers send it: scheme, host, port, and no path."""
+RedisUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(|(rediss?|unix)://[^\s@]*)$",
+        description="an address such as redis://host:6379/0 without a password (which is redis.password), or empty",
+    ),
+]
+"""An address without user and password, or nothing."""
+
+
+class KafkaSettings(Struct, frozen=True):
+    """The event log."""
+
+    bootstrap: tuple[Address, ...]
+    topic_prefix: Prefix
+    group: Name
+    partitions: Count
+    replicas: Count
+    client: Literal["kafka-python"]
+
+
+class RedisSettings(Struct, frozen=True):
+    """The state store."""
+
+    url: RedisUrl
+    password: Secret
+    timeout_ms: Millis
+
+
+class ApiSettings(Struct, frozen=True):
+    """The decision API."""
+
+    host: Host
+    port: Port
+    workers: Count
+    deadline_ms: Millis
+    cors_origins: tuple[Origin, ...]
+    max_body_bytes: Bytes
+    max_batch_events: Count
+
+
+class AdminSettings(Struct, frozen=True):
+    """The admin UI."""
+
+    host: Host
+    port: Port
+    secret_key: Secret
+    session_hours: Count
+    secure_cookies: bool
+
+
+class ShopSettings(Struct, frozen=True):
+    """The example shop and its simulated shoppers."""
+
+    host: Host
+    port: Port
+    sessions_per_minute: Amount
+
+
+class WorkerSettings(Struct, frozen=True):
+    """The stream worker."""
+
+    batch_events: Count
+    poll_ms: Millis
+    allowed_lateness_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+    idle_ms: Millis
+
+
+class BundleSettings(Struct, frozen=True):
+    """Where rules come from."""
+
+    folder: Path
+    watch: bool
+    poll_ms: Millis
+
+
+class ModelSettings(Struct, frozen=True):
+    """Scores."""
+
+    registry: Path
+    threads: Count
+    deadline_ms: Millis
+
+
+class LogSettings(Struct, frozen=True):
+    """What the processes tell."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
+
+
+class Settings(Struct, frozen=True):
+    """All settings of one process. Paths are absolute; an empty `kafka.bootstrap` or `redis.url` means embedded."""
+
+    data_dir: Path
+    kafka: KafkaSettings
+    redis: RedisSettings
+    api: ApiSettings
+    admin: AdminSettings
+    shop: ShopSettings
+    worker: WorkerSettings
+    bundle: BundleSettings
+    models: ModelSettings
+    log: LogSettings
