@@ -1,0 +1,149 @@
+"""Every port in SQLite files of one folder: nothing to install, several processes of one machine.
+
+| file | holds |
+|---|---|
+| `events.db` | the event log, offsets told to the group, leases of readers |
+| `state.db` | sessions, offsets, seen ids, outbox |
+| `outputs.db` | triggers, dead letters, late events |
+| `limits.db` | caps and budgets |
+| `grants.db` | what was last granted to each session |
+| `profiles.db` | facts of customers |
+| `decisions.db` | decisions and exposures |
+| `activity.db` | counters by minute |
+| `tables.db` | control tables |
+
+The folder must be on a disk of this machine: SQLite's write-ahead log does not work on network file systems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from connectors.sqlite_activity import SqliteActivity
+from connectors.sqlite_decisions import SqliteDecisions
+from connectors.sqlite_events import SqliteEventLog, SqliteEventSource
+from connectors.sqlite_grants import SqliteGrants
+from connectors.sqlite_limits import SqliteLimits
+from connectors.sqlite_outputs import SqliteOutputs
+from connectors.sqlite_profiles import SqliteProfiles
+from connectors.sqlite_state import SqliteState
+from connectors.sqlite_tables import SqliteTables
+from engine.ports import Claim, SessionView, Verdict, partition_of
+from engine.values import EpochMs, Millis
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Opens the ports of a folder; each call opens anew, and its caller closes it.
+
+    Attributes:
+        folder: Made where it is missing.
+        partitions: How many a new event log gets; one that exists keeps its own.
+        retention_ms: Events older than this are forgotten; None keeps them.
+    """
+
+    folder: Path
+    partitions: int = 8
+    retention_ms: Millis | None = None
+
+    def event_log(self) -> SqliteEventLog:
+        """The writing end of the log."""
+        return SqliteEventLog(self.folder / "events.db", self.partitions, retention_ms=self.retention_ms)
+
+    def event_source(self, group: str = "worker") -> SqliteEventSource:
+        """The reading end of the log, as a member of a group."""
+        return SqliteEventSource(self.folder / "events.db", group, partitions=self.partitions)
+
+    def state(self) -> SqliteState:
+        """Sessions, offsets, seen ids, outbox."""
+        return SqliteState(self.folder / "state.db")
+
+    def outputs(self) -> SqliteOutputs:
+        """Triggers, dead letters, late events."""
+        return SqliteOutputs(self.folder / "outputs.db")
+
+    def limits(self) -> SqliteLimits:
+        """Caps and budgets."""
+        return SqliteLimits(self.folder / "limits.db")
+
+    def profiles(self) -> SqliteProfiles:
+        """Facts of customers."""
+        return SqliteProfiles(self.folder / "profiles.db")
+
+    def decisions(self) -> SqliteDecisions:
+        """Decisions and exposures."""
+        return SqliteDecisions(self.folder / "decisions.db")
+
+    def activity(self) -> SqliteActivity:
+        """Counters by minute."""
+        return SqliteActivity(self.folder / "activity.db")
+
+    def tables(self) -> SqliteTables:
+        """Control tables."""
+        return SqliteTables(self.folder / "tables.db")
+
+    def decision_state(self) -> EmbeddedDecisionState:
+        """What the decision API reads and takes."""
+        source = self.event_source()
+        try:
+            partitions = len(source.ends())
+        finally:
+            source.close()
+        grants = SqliteGrants(self.folder / "grants.db")
+        return EmbeddedDecisionState(self.state(), self.profiles(), self.limits(), grants, partitions)
+
+
+class EmbeddedDecisionState:
+    """`DecisionState` over the synchronous stores, all of which it owns, in one thread of its own.
+
+    One thread, since SQLite has one writer anyway, and a read takes some tens of microseconds.
+    """
+
+    def __init__(
+        self, state: SqliteState, profiles: SqliteProfiles, limits: SqliteLimits, grants: SqliteGrants, partitions: int
+    ) -> None:
+        self._state = state
+        self._profiles = profiles
+        self._limits = limits
+        self._grants = grants
+        self._partitions = partitions
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decision state")
+
+    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
+        """Read all three in one visit to the thread."""
+        return await self._run(self._read, session_id, customer_id)
+
+    async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """As `SqliteLimits.take`."""
+        return await self._run(self._limits.take, claims, slots, now, hold)
+
+    async def confirm(self, token: str, now: EpochMs) -> bool:
+        """As `SqliteLimits.confirm`."""
+        return await self._run(self._limits.confirm, token, now)
+
+    async def put_grants(self, session_id: str, grants: Mapping[str, bytes], keep: Millis) -> None:
+        """Replace all grants of the session."""
+        await self._run(self._grants.put, session_id, grants, keep)
+
+    async def close(self) -> None:
+        """Let running calls end, then close the files."""
+        await asyncio.to_thread(self._thread.shutdown)
+        for store in (self._state, self._profiles, self._limits, self._grants):
+            store.close()
+
+    def _read(self, session_id: str, customer_id: str | None) -> SessionView:
+        state = self._state.load(partition_of(session_id, self._partitions), [session_id]).get(session_id)
+        customer = customer_id if customer_id is not None or state is None else state.customer_id
+        profile = None if customer is None else self._profiles.get([customer]).get(customer)
+        return SessionView(state, profile, self._grants.get(session_id))
+
+    async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
