@@ -1,0 +1,242 @@
+"""Candidates: what the rules that hold now nominate, ranked, and what is out before any limit is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.activation import (
+    ConditionReport,
+    FactReader,
+    RuleFailure,
+    RuleReport,
+    ScoreAnswer,
+    ScoreFunction,
+    ScoreStatus,
+)
+from engine.decision import Lost, Request, Suppression
+from engine.language.tree import Condition, Offer, OfferAction, Placement, Program, Rule, Vocabulary
+from engine.offers.caps import NamedCap, Person, caps_of_offer, caps_of_rule
+from engine.offers.consent import uses_only_the_request
+from engine.offers.content import UnknownHoleError, fill
+from engine.offers.grants import Grants, granted
+from engine.offers.holdout import is_held_out
+from engine.schedule import is_open
+from engine.values import EpochMs, Truth, Value
+
+
+class View(Protocol):
+    """What arbitration reads of a session at one moment: `engine.rete.View` has it."""
+
+    @property
+    def now(self) -> EpochMs:
+        """The later of the request's time and the session's clock."""
+
+    @property
+    def failures(self) -> tuple[RuleFailure, ...]:
+        """Rules whose evaluation raised."""
+
+    @property
+    def scores(self) -> tuple[tuple[str, ScoreAnswer], ...]:
+        """What was asked of models, pending answers included."""
+
+    def holding(self) -> tuple[Rule, ...]:
+        """Rules whose condition is true, in order of acting, schedule and switch aside."""
+
+    def fact(self, name: str) -> Value | None:
+        """A fact or feature."""
+
+    def truth(self, condition: Condition) -> Truth:
+        """Whether a condition holds."""
+
+    def report(self, condition: Condition) -> ConditionReport:
+        """A condition with actual values."""
+
+    def explain(self, rule: Rule) -> RuleReport:
+        """Why a rule holds or not."""
+
+    def valid_until(self) -> EpochMs | None:
+        """The earliest moment at which the truth of a rule, or whether it may act, changes with no new event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An offer that a rule nominates and that nothing but a limit or a better one can keep from being shown.
+
+    Attributes:
+        rank: `propensity x value x weight x lever`; compared among candidates of one priority.
+        token: Of the act: the one of the decision before where the act goes on, else of this decision.
+        content: For the storefront, all holes filled.
+        caps: What the act takes.
+    """
+
+    rule: Rule
+    offer: Offer
+    rank: float
+    token: str
+    content: object
+    caps: tuple[NamedCap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The candidates of one placement, best first, and those already out, in order of acting."""
+
+    placement: Placement
+    candidates: tuple[Candidate, ...]
+    lost: tuple[Lost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """What `consider` found: everything of a decision that needs no limit store.
+
+    Attributes:
+        fields: By placement, in the order of the request.
+        scores: All answers of models that were used, for conditions and for the rank.
+    """
+
+    program: Program
+    view: View = field(repr=False)
+    request: Request
+    person: Person
+    decision_id: str
+    fields: tuple[Field, ...]
+    scores: tuple[tuple[str, ScoreAnswer], ...]
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a model has still to be asked: ask, make the view anew, and consider again."""
+        return any(answer.status is ScoreStatus.PENDING for _, answer in self.scores)
+
+
+def consider(
+    program: Program,
+    view: View,
+    request: Request,
+    *,
+    decision_id: str,
+    score: ScoreFunction,
+    grants: Grants | None = None,
+    salt: str | None = None,
+    profiling: bool = True,
+) -> Considered:
+    """Find and rank the candidates of each placement of a request.
+
+    Each passes or fails in the order of the language: consent, schedule and switch, the offer's eligibility (with a
+    hole of its content that has no value), holdout of the rule, holdout of the offer. Exclusion groups, caps and budgets
+    come with `claims` and `conclude`.
+
+    Args:
+        program: The checked bundle that the view belongs to.
+        view: The session at the moment of the request, with its context.
+        request: What is asked; its placements are declared ones.
+        decision_id: Unique; part of the tokens of new acts.
+        score: Answers the propensities that offers rank by; asked only for candidates.
+        grants: What the session was granted before.
+        salt: Of the installation's holdouts; None where nobody is to be held out.
+        profiling: False where the person objects to profiling: then only rules and offers that look at nothing but the
+            request count.
+    """
+    person = Person(request.session_id, request.customer_id)
+    ranker = _Ranker(view, score)
+    placements = {name: program.vocabulary.placements[name] for name in request.placements}
+    found: dict[str, list[Candidate]] = {name: [] for name in placements}
+    lost: dict[str, list[Lost]] = {name: [] for name in placements}
+    tokens = {name: granted(grants or {}, name) for name in placements}
+    for rule in view.holding():
+        for action in rule.actions:
+            if not isinstance(action, OfferAction) or action.placement not in placements:
+                continue
+            offer = program.offers[action.offer]
+            content, out = _examine(program.vocabulary, view, rule, offer, person, salt, profiling=profiling)
+            if out is not None:
+                lost[action.placement].append(Lost(offer.id, rule.id, *out))
+                continue
+            caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
+            token = tokens[action.placement].get((rule.id, offer.id))
+            token = token or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
+            found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, content, caps))
+    fields = tuple(
+        Field(placement, tuple(sorted(found[name], key=_order)), tuple(lost[name]))
+        for name, placement in placements.items()
+    )
+    return Considered(program, view, request, person, decision_id, fields, _merged(view.scores, ranker.asked))
+
+
+def _order(candidate: Candidate) -> tuple[int, float, str, tuple[int, int, str]]:
+    """Priority, then rank, then the offer's id; of one offer, the rule that acts first."""
+    return (-candidate.rule.priority, -candidate.rank, candidate.offer.id, candidate.rule.order)
+
+
+class _Ranker:
+    """Ranks offers; each model is asked once."""
+
+    def __init__(self, view: View, score: ScoreFunction) -> None:
+        self._reader: FactReader = view.fact
+        self._score = score
+        self.asked: dict[str, ScoreAnswer] = {}
+
+    def rank(self, offer: Offer) -> float:
+        """Propensity x value x context weight x lever; what is absent, an answer that did not come too, counts as 1."""
+        propensity = 1.0
+        if offer.propensity is not None:
+            answer = self.asked.get(offer.propensity)
+            if answer is None:
+                answer = self.asked[offer.propensity] = self._score(offer.propensity, self._reader)
+            if answer.status is ScoreStatus.OK and answer.value is not None:
+                propensity = answer.value
+        return propensity * (1 if offer.value is None else offer.value) * offer.weight * offer.lever
+
+
+def _merged(
+    scores: Sequence[tuple[str, ScoreAnswer]], asked: Mapping[str, ScoreAnswer]
+) -> tuple[tuple[str, ScoreAnswer], ...]:
+    known = {name for name, _ in scores}
+    return (*scores, *((name, answer) for name, answer in asked.items() if name not in known))
+
+
+def _examine(
+    vocabulary: Vocabulary,
+    view: View,
+    rule: Rule,
+    offer: Offer,
+    person: Person,
+    salt: str | None,
+    *,
+    profiling: bool,
+) -> tuple[object, tuple[Suppression, str] | None]:
+    """The content of a nomination, and why it is out before ranking (None where it stays in), in the language's order.
+
+    Whatever the shopper could not have been shown is out before the holdouts: who is held out is to be compared with
+    those who would have seen it.
+    """
+    if not profiling and not uses_only_the_request(vocabulary, rule, offer):
+        return None, (Suppression.CONSENT, "looks at more than the current page, which this person objects to")
+    if not rule.enabled:
+        return None, (Suppression.SWITCHED_OFF, f"rule {rule.id} is switched off")
+    if not is_open(rule.schedule, view.now):
+        return None, (Suppression.SCHEDULE, f"rule {rule.id} is outside its schedule")
+    if offer.eligible is not None and view.truth(offer.eligible) is not True:
+        return None, (Suppression.NOT_ELIGIBLE, _why_not(view.report(offer.eligible)))
+    try:
+        content = fill(offer.content, view.fact, vocabulary)
+    except UnknownHoleError as unknown:
+        return None, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
+    if is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
+        return None, (Suppression.HOLDOUT, f"among the {rule.holdout:.3g} held out from rule {rule.id}")
+    if is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
+        return None, (Suppression.HOLDOUT, f"among the {offer.holdout:.3g} held out from offer {offer.id}")
+    return content, None
+
+
+def _why_not(report: ConditionReport) -> str:
+    """The first leaf that keeps an offer from being eligible, as a sentence."""
+    parts = [part for part in report.parts if part.truth is not True]
+    if parts and report.kind in {"all", "segment"}:
+        return _why_not(parts[0])
+    if report.missing is not None:
+        return f"needs {report.text}; {report.missing} has no value"
+    found = f"; it is {report.actual}" if report.actual is not None else ""
+    return f"needs {report.text}{found}"
