@@ -13,7 +13,7 @@ from pathlib import Path
 import config
 from config.schema import Settings
 from config.secret import Secret
-from service.settings_sources import Found, Given, Issue, from_file, from_flags, from_variables, variable_of
+from service.settings_sources import Found, Given, Issue, covered, from_file, from_flags, from_variables, variable_of
 from service.settings_values import build, kinds, written
 
 __all__ = ["Loaded", "Secret", "Settings", "SettingsError", "load"]
@@ -126,7 +126,7 @@ def _misfit(found: Given) -> Issue:
     if kind.secret or isinstance(found.written, tuple):
         return Issue(found.place, f"{found.key} must be {kind.words}", found.excerpt)
     text = f'"{found.written.text}"' if found.written.quoted or not found.written.text else found.written.text
-    return Issue(found.place, f"{found.key} must be {kind.words}, not {text}", found.excerpt)
+    return Issue(found.place, f"{found.key} must be {kind.words}, not {covered(text)}", found.excerpt)
 
 
 def _look_up(settings: Settings, key: str) -> object:

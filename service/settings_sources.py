@@ -18,6 +18,12 @@ PREFIX = "SALIENCE_"
 RESERVED = {"SALIENCE_CONFIG", "SALIENCE_DATA", "SALIENCE_VENV"}
 # A value beside a key of such a name is covered in excerpts, whether or not the key is a setting: it may be misspelt.
 _SECRET = re.compile(r"((?:pas|secret|token|key)\w*[\"']?\s*[:=]\s*)(\S.*)", re.IGNORECASE)
+_USER = re.compile(r"(?<=://)[^@\s]+(?=@)")
+
+
+def covered(text: str) -> str:
+    """Return a text with user and password of an address in it covered, at the same length."""
+    return _USER.sub(lambda found: "*" * len(found[0]), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +201,7 @@ class _File:
         if start.line >= len(self._lines):
             return ""
         line = self._lines[start.line] if rest else self._lines[start.line][: end.column] + ": ..."
-        line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
+        line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), covered(line))
         last = end.column if end.line == start.line else len(line)
         carets = "^" * max(1, last - start.column)
         number = str(start.line + 1)
