@@ -6,14 +6,15 @@ refused, with all others that are wrong and the place of each, also where a late
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import config
 from config.schema import Settings
 from config.secret import Secret
-from service.settings_sources import Found, Given, Issue, covered, from_file, from_flags, from_variables, variable_of
+from service.settings_issues import Issue, SettingsError
+from service.settings_sources import Found, Given, covered, from_file, from_flags, from_variables, variable_of
 from service.settings_values import build, kinds, written
 
 __all__ = ["Loaded", "Secret", "Settings", "SettingsError", "load"]
@@ -23,14 +24,6 @@ DEFAULTS = Path(config.__file__).with_name("defaults.yaml")
 APPLICATION = DEFAULTS.parent.parent
 SHIPPED = {"bundle.folder"}
 FILE = "salience.yaml"
-
-
-class SettingsError(Exception):
-    """Settings that are refused; the message has a paragraph for each mistake."""
-
-    def __init__(self, issues: Sequence[Issue]) -> None:
-        super().__init__("\n".join(map(str, issues)))
-        self.issues = tuple(issues)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,16 @@ A reader names every setting that it finds and every mistake that it can see; no
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import abc
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from engine.language.diagnostics import Diagnostic, Report
+from engine.language.nodes import Broken, Mapping, Node, Scalar, Sequence, read_nodes
+from engine.language.source import FORBIDDEN, Source
+from engine.language.tree import Place
+from service.settings_issues import Issue
 from service.settings_values import Text, Written, kinds
 
 PREFIX = "SALIENCE_"
@@ -37,18 +41,6 @@ class Given:
     folder: Path
     """What a relative path is relative to."""
     excerpt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One mistake: where, what, and the line with a caret where there is a line."""
-
-    place: str
-    message: str
-    excerpt: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.message}" + (f"\n{self.excerpt}" if self.excerpt else "")
 
 
 Found = Given | Issue
@@ -97,7 +89,7 @@ def variable_of(key: str) -> str:
     return PREFIX + key.upper().replace(".", "__")
 
 
-def from_variables(environ: Mapping[str, str], folder: Path) -> Iterator[Found]:
+def from_variables(environ: abc.Mapping[str, str], folder: Path) -> Iterator[Found]:
     """Read every variable that begins with `SALIENCE_`."""
     keys = {variable_of(key): key for key in kinds()}
     for name in sorted(environ):
@@ -112,101 +104,100 @@ def from_variables(environ: Mapping[str, str], folder: Path) -> Iterator[Found]:
 
 
 def from_file(path: Path, shown: str) -> Iterator[Found]:
-    """Read a YAML file of sections; `shown` is how messages name it.
-
-    Nodes are read, never values, so that a mistake has its place and nothing is guessed from how a text looks.
-    """
+    """Read a YAML file of sections, with the reader of the rule language; `shown` is how messages name it."""
     try:
-        source = path.read_text("utf-8")
-        root = yaml.compose(source, Loader=yaml.BaseLoader)
+        source = Source(shown, path.read_text("utf-8"))
     except UnicodeDecodeError as error:
         yield Issue(shown, f"the file is not UTF-8 text (byte {error.start})")
         return
     except OSError as error:
         yield Issue(shown, f"the file can't be read: {error.strerror}")
         return
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"this is not YAML: {error.problem or error.context}"
-        yield _File(shown, source).issue(mark, mark, message) if mark else Issue(shown, message)
-        return
-    except yaml.YAMLError as error:
-        yield Issue(shown, f"this is not YAML: {error}")
-        return
-    if root is not None:
-        yield from _File(shown, source, path.resolve().parent).section("", root)
+    report = Report()
+    root = read_nodes(source, report)
+    file = _File(source, path.resolve().parent)
+    found = [file.issue_of(diagnostic) for diagnostic in report.diagnostics()]
+    yield from sorted([*found, *(file.section("", root) if root else ())], key=_in_file)
+
+
+def _in_file(found: Found) -> list[int]:
+    return [int(number) for number in found.place.split(":")[-2:]]
 
 
 class _File:
-    def __init__(self, shown: str, source: str, folder: Path = Path()) -> None:
-        self._shown = shown
-        self._lines = source.splitlines()
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._source = source
         self._folder = folder
 
-    def section(self, prefix: str, node: yaml.Node) -> Iterator[Found]:
+    def issue_of(self, found: Diagnostic) -> Issue:
+        """Return what the reader said as a mistake."""
+        message = f"{found.message}; {found.proposal}" if found.proposal else found.message
+        place = found.place
+        return Issue(_where(place), message, self.excerpt(place.line, place.column, found.length))
+
+    def section(self, prefix: str, node: Node) -> Iterator[Found]:
         """Read the settings of one mapping."""
-        if not isinstance(node, yaml.MappingNode):
+        if isinstance(node, Broken):
+            return
+        if not isinstance(node, Mapping):
             what = (
                 f"{prefix} is a section: settings are indented below it"
                 if prefix
                 else "settings are written as name: value"
             )
-            yield self.issue(node.start_mark, node.end_mark, what)
+            yield self._issue(node, what)
             return
-        seen: dict[str, int] = {}
-        for name, value in node.value:
-            if not isinstance(name, yaml.ScalarNode):
-                yield self.issue(name.start_mark, name.end_mark, "a setting's name is one word")
-                continue
-            key = f"{prefix}.{name.value}" if prefix else name.value
-            if key in seen:
-                yield self.issue(
-                    name.start_mark, name.end_mark, f"{key} stands here again; the first is in line {seen[key]}"
-                )
-                continue
-            seen[key] = name.start_mark.line + 1
+        for entry in node.entries:
+            key = f"{prefix}.{entry.key.text}" if prefix else entry.key.text
             if key in kinds():
-                yield self._setting(key, value)
+                yield from self._setting(key, entry.value)
             elif any(known.startswith(key + ".") for known in kinds()):
-                yield from self._below(key, value)
+                if not (isinstance(entry.value, Scalar) and entry.value.is_plain and not entry.value.text):
+                    yield from self.section(key, entry.value)  # else: all of its settings are commented out
             else:
                 # Its value is not shown: what is misspelt may be a password.
-                yield self.issue(name.start_mark, name.end_mark, unknown(key), rest=False)
+                yield self._issue(entry.key, unknown(key), rest=False)
 
-    def _below(self, key: str, value: yaml.Node) -> Iterator[Found]:
-        if isinstance(value, yaml.ScalarNode) and value.value == "" and value.style is None:
-            return  # a section whose settings are all commented out
-        yield from self.section(key, value)
-
-    def _setting(self, key: str, node: yaml.Node) -> Found:
+    def _setting(self, key: str, node: Node) -> Iterator[Found]:
         written: Written | None = None
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, Scalar):
             written = _text(node)
-        elif isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
-            written = tuple(map(_text, node.value))
+        elif isinstance(node, Sequence):
+            written = tuple(_text(item) for item in node.items if isinstance(item, Scalar))
+            written = written if len(written) == len(node.items) else None
+        if isinstance(node, Broken):
+            return
         if written is None:
-            return self.issue(node.start_mark, node.end_mark, f"{key} must be {kinds()[key].words}")
-        place = f"{self._shown}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+            yield self._issue(node, f"{key} must be {kinds()[key].words}")
+            return
+        issue = self._issue(node, "")
         # What is wrong with a secret is said without showing it.
-        excerpt = "" if kinds()[key].secret else self.excerpt(node.start_mark, node.end_mark)
-        return Given(key, written, place, self._folder, excerpt)
+        yield Given(key, written, issue.place, self._folder, "" if kinds()[key].secret else issue.excerpt)
 
-    def issue(self, start: yaml.Mark, end: yaml.Mark, message: str, *, rest: bool = True) -> Issue:
-        """Return a mistake at a place of this file; without `rest`, its line is shown up to its end."""
-        place = f"{self._shown}:{start.line + 1}:{start.column + 1}"
-        return Issue(place, message, self.excerpt(start, end, rest=rest))
+    def _issue(self, node: Node, message: str, *, rest: bool = True) -> Issue:
+        extent = node.extent
+        excerpt = self.excerpt(extent.line, extent.column, extent.end - extent.start, rest=rest)
+        return Issue(_where(extent.place), message, excerpt)
 
-    def excerpt(self, start: yaml.Mark, end: yaml.Mark, *, rest: bool = True) -> str:
-        """Return the line and carets below it; what may be a secret is covered."""
-        if start.line >= len(self._lines):
-            return ""
-        line = self._lines[start.line] if rest else self._lines[start.line][: end.column] + ": ..."
-        line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), covered(line))
-        last = end.column if end.line == start.line else len(line)
-        carets = "^" * max(1, last - start.column)
-        number = str(start.line + 1)
-        return f"  {number} | {line}\n  {' ' * len(number)} | {' ' * start.column}{carets}"
+    def excerpt(self, line: int, column: int, length: int, *, rest: bool = True) -> str:
+        """Return a line and carets below it; what may be a secret is covered, as is what follows without `rest`."""
+        text = self._source.line_text(line)
+        last = min(len(text), column - 1 + length)
+        text = text if rest else text[:last] + ": ..."
+        text = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), covered(text))
+        number = str(line)
+        carets = "^" * max(1, last - column + 1)
+        return f"  {number} | {printable(text)}\n  {' ' * len(number)} | {' ' * (column - 1)}{carets}"
 
 
-def _text(node: yaml.ScalarNode) -> Text:
-    return Text(node.value, quoted=node.style is not None)
+def printable(text: str) -> str:
+    """Return a text without what could steer a terminal."""
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text).replace("\t", " ")
+
+
+def _where(place: Place) -> str:
+    return f"{place.file}:{place.line}:{place.column}"
+
+
+def _text(node: Scalar) -> Text:
+    return Text(node.text, quoted=not node.is_plain)

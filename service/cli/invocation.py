@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from service.settings import Loaded, Settings, load
+if TYPE_CHECKING:
+    from service.settings import Loaded, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,16 +33,18 @@ class Invocation:
     """Settings that a command's own options stand for, as `name=value`; they win over `flags`."""
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> "Loaded":
         """The settings with their origins.
 
         Raises:
             SettingsError: see `service.settings.load`; `main` prints it and exits with 2.
         """
+        from service.settings import load  # noqa: PLC0415 - reads YAML; `--help` and completion need none
+
         return load(file=self.config, flags=(*self.flags, *self.extra))
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings."""
         return self.loaded.settings
 

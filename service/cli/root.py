@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from service.cli.invocation import Invocation
-from service.settings import SettingsError
+from service.settings_issues import SettingsError
 
 # Name -> what `salience --help` says of it. The module is service/cli/<name>.py; a command without one is not listed.
 COMMANDS = {

@@ -70,7 +70,7 @@ salience.yaml:3:9: api.port must be a whole number from 0 to 65535, not "8000"
 salience.yaml:4:14: log.level must be one of debug, error, info, warning, not loud
   4 | log: {level: loud}
     |              ^^^^
-salience.yaml:5:1: api stands here again; the first is in line 1
+salience.yaml:5:1: api is written twice; the first is in line 1; delete one of them
   5 | api: {}
     | ^^^
 salience.yaml:6:9: models is a section: settings are indented below it
@@ -79,9 +79,9 @@ salience.yaml:6:9: models is a section: settings are indented below it
 salience.yaml:7:17: bundle.watch must be true or false, not no
   7 | bundle: {watch: no, poll_ms: }
     |                 ^^
-salience.yaml:7:29: bundle.poll_ms must be a whole number from 1 to 86400000, not ""
+salience.yaml:7:30: bundle.poll_ms must be a whole number from 1 to 86400000, not ""
   7 | bundle: {watch: no, poll_ms: }
-    |                             ^"""
+    |                              ^"""
     )
 
 
@@ -105,12 +105,12 @@ def test_mistakes_in_variables_and_flags_name_them_beside_those_of_the_file(tmp_
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("api: [", "salience.yaml:1:7: this is not YAML"),
-        ("api:\n\tport: 1\n", "salience.yaml:2:1: this is not YAML"),
+        ("api: [", "salience.yaml:1:7: did not find expected node content"),
+        ("api:\n\tport: 1\n", "salience.yaml:2:1: a tab indents this line; indent with spaces"),
         ("- api\n", "salience.yaml:1:1: settings are written as name: value"),
         ("kafka: {bootstrap: {a: b}}\n", "salience.yaml:1:20: kafka.bootstrap must be a list, each host:port"),
         ("api: {port: [1]}\n", "salience.yaml:1:13: api.port must be a whole number"),
-        ("{[a]: b}\n", "salience.yaml:1:2: a setting's name is one word"),
+        ("{[a]: b}\n", "salience.yaml:1:2: a key must be text, this is a list"),
         ("redis: {url: 'redis://:hunter2@host'}\n", "redis.url must be an address such as"),
         ("data_dir: ~\n", "data_dir must be a path, not ~"),
     ],
