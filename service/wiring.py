@@ -1,0 +1,156 @@
+"""Every port, made from the settings: embedded where no address is given, else the real servers.
+
+The only place that reads settings for connectors. Ports are made when first asked for and shared within the process,
+so make a `Wiring` after forking, not before; `event_source` makes a new member of the group at each call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, cast
+
+from config.schema import Settings
+from connectors.embedded import Embedded, EmbeddedDecisionState
+from connectors.sqlite_grants import SqliteGrants
+from engine.ports import (
+    Activity,
+    DecisionLog,
+    DecisionState,
+    EventLog,
+    EventSource,
+    LimitStore,
+    OutputLog,
+    PortError,
+    ProfileStore,
+    StateStore,
+    Tables,
+)
+from models.registry import ModelRegistry
+from service.publisher import Publisher
+
+logger = logging.getLogger("salience.service.wiring")
+
+
+class Closable(Protocol):
+    """What a port can do at the end."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+Port = TypeVar("Port", bound=Closable)
+
+
+class Wiring:
+    """Makes and closes the ports of one process. Safe to ask from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._embedded = Embedded(settings.data_dir, settings.kafka.partitions)
+        self._made: dict[str, object] = {}
+        self._closing = ExitStack()
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def has_kafka(self) -> bool:
+        """Whether events and outputs are on Kafka."""
+        return bool(self.settings.kafka.bootstrap)
+
+    @property
+    def has_redis(self) -> bool:
+        """Whether state, limits, profiles and tables are in Redis."""
+        return bool(self.settings.redis.url)
+
+    # -------------------------------------------------------------- events and outputs
+
+    def event_log(self) -> EventLog:
+        """The writing end of the event log."""
+        return self._once("event_log", self._embedded.event_log)
+
+    def event_source(self, group: str | None = None) -> EventSource:
+        """A new member of the group of workers."""
+        return self._own(self._embedded.event_source(group or self.settings.kafka.group))
+
+    def outputs(self) -> OutputLog:
+        """Where triggers, dead letters and late events go."""
+        return self._once("outputs", self._embedded.outputs)
+
+    # -------------------------------------------------------------- state
+
+    def state(self) -> StateStore:
+        """Sessions, offsets, seen ids, outbox."""
+        return self._once("state", self._embedded.state)
+
+    def limits(self) -> LimitStore:
+        """Caps and budgets."""
+        return self._once("limits", self._embedded.limits)
+
+    def profiles(self) -> ProfileStore:
+        """Facts of customers."""
+        return self._once("profiles", self._embedded.profiles)
+
+    def decisions(self) -> DecisionLog:
+        """Decisions and exposures."""
+        return self._once("decisions", self._embedded.decisions)
+
+    def activity(self) -> Activity:
+        """Counters by minute."""
+        return self._once("activity", self._embedded.activity)
+
+    def tables(self) -> Tables:
+        """Control tables."""
+        return self._once("tables", self._embedded.tables)
+
+    def decision_state(self) -> DecisionState:
+        """What the decision API reads and takes. Asynchronous: its user awaits its `close`."""
+        embedded = self._embedded
+        grants = SqliteGrants(embedded.folder / "grants.db")
+        return EmbeddedDecisionState(
+            embedded.state(), embedded.profiles(), embedded.limits(), grants, self.event_log().partitions
+        )
+
+    # -------------------------------------------------------------- on top of them
+
+    def registry(self) -> ModelRegistry:
+        """Versions of models."""
+        return ModelRegistry(self.settings.models.registry)
+
+    def publisher(self) -> Publisher:
+        """The one path of publishing."""
+        return Publisher(self.tables(), self.registry())
+
+    def close(self) -> None:
+        """Close all that was made, the last first. A port that can't be closed in order is named in the log."""
+        with self._lock:
+            self._made.clear()
+            self._closing.close()
+
+    def _once(self, name: str, make: Callable[[], Port]) -> Port:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._own(make())
+            return cast("Port", self._made[name])
+
+    def _own(self, port: Port) -> Port:
+        with self._lock:
+            self._closing.callback(_close, port)
+        return port
+
+
+def _close(port: Closable) -> None:
+    try:
+        port.close()
+    except PortError as error:
+        logger.warning("could not close in order: %s", error)
