@@ -1,0 +1,1 @@
+"""Everything on one machine: children processes, and what a first start prepares."""

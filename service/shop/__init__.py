@@ -1,0 +1,1 @@
+"""The example shop: a page that sends events, asks for decisions, and shows why."""
