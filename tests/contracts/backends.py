@@ -1,0 +1,62 @@
+"""The implementations under test: each opens its ports anew on the same storage, in any process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from connectors.embedded import Embedded
+from engine.ports import (
+    Activity,
+    DecisionLog,
+    DecisionState,
+    EventLog,
+    EventSource,
+    LimitStore,
+    OutputLog,
+    ProfileStore,
+    StateStore,
+    Tables,
+)
+
+
+class Stores(Protocol):
+    """What holds state; each call opens a port of its own."""
+
+    def state(self) -> StateStore: ...
+    def limits(self) -> LimitStore: ...
+    def profiles(self) -> ProfileStore: ...
+    def decisions(self) -> DecisionLog: ...
+    def activity(self) -> Activity: ...
+    def tables(self) -> Tables: ...
+    def decision_state(self) -> DecisionState: ...
+
+
+PARTITIONS = 4
+
+
+def open_stores(backend: str, address: str) -> Stores:
+    """The stores of a backend: `address` is a folder or a URL."""
+    if backend == "redis":
+        from connectors.redis_ports import RedisPorts
+
+        return RedisPorts(address, partitions=PARTITIONS, timeout_ms=10_000)  # two busy cores, so a generous limit
+    return Embedded(Path(address), partitions=PARTITIONS)
+
+
+class Streams(Protocol):
+    """What carries events and outputs; each call opens a port of its own."""
+
+    def event_log(self) -> EventLog: ...
+    def event_source(self, group: str = "worker") -> EventSource: ...
+    def outputs(self) -> OutputLog: ...
+
+
+def open_streams(backend: str, address: str) -> Streams:
+    """The streams of a backend: `address` is a folder, or the addresses of brokers and a prefix of topics."""
+    if backend == "kafka":
+        from connectors.kafka_ports import KafkaPorts
+
+        bootstrap, prefix = address.split("/")
+        return KafkaPorts(bootstrap.split(","), prefix=prefix, partitions=PARTITIONS)
+    return Embedded(Path(address), partitions=PARTITIONS)

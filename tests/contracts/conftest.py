@@ -1,0 +1,56 @@
+"""One suite per port, run over every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from tests.contracts.backends import Stores, Streams, open_stores, open_streams
+
+BACKENDS = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
+
+Opener = Callable[[str], Any]
+
+
+@pytest.fixture(params=BACKENDS)
+def address(request, tmp_path) -> tuple[str, str]:
+    """A backend and where its storage is."""
+    backend = request.param
+    return backend, request.getfixturevalue("redis_url") if backend == "redis" else str(tmp_path)
+
+
+@pytest.fixture
+def stores(address) -> Stores:
+    return open_stores(*address)
+
+
+@pytest.fixture
+def opened(stores) -> Iterator[Opener]:
+    """`opened("state")` opens that port once more; all are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda port: stack.enter_context(closing(getattr(stores, port)()))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def stream_address(request, tmp_path) -> tuple[str, str]:
+    """A backend of streams and where it is; topics of a Kafka are made."""
+    if request.param == "sqlite":
+        return "sqlite", str(tmp_path)
+    address = f"{request.getfixturevalue('kafka_cluster').bootstrap}/{request.getfixturevalue('kafka_prefix')}"
+    open_streams("kafka", address).ensure_topics(replication=1)  # type: ignore[attr-defined]  # Kafka's alone
+    return "kafka", address
+
+
+@pytest.fixture
+def streams(stream_address) -> Streams:
+    return open_streams(*stream_address)
+
+
+@pytest.fixture
+def opened_stream(streams) -> Iterator[Callable[..., Any]]:
+    """`opened_stream("event_source", "group")` opens that port once more; all are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda port, *arguments: stack.enter_context(closing(getattr(streams, port)(*arguments)))

@@ -1,0 +1,100 @@
+"""What every `DecisionState` promises."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from engine.ports import Cap, Claim, SessionState, SessionView, StateBatch, partition_of
+from tests.contracts.backends import PARTITIONS, Stores
+
+NOW = 1_700_000_000_000
+
+
+def store_session(stores: Stores, session_id: str, state: SessionState) -> None:
+    partition = partition_of(session_id, PARTITIONS)
+    store = stores.state()
+    store.claim(partition, 1)
+    store.apply(StateBatch(partition, 1, 0, 1, {session_id: state}, [], [], 0))
+    store.close()
+
+
+def with_state(stores: Stores, work) -> Any:
+    async def run() -> Any:
+        state = stores.decision_state()
+        try:
+            return await work(state)
+        finally:
+            await state.close()
+
+    return asyncio.run(run())
+
+
+def test_an_unknown_session_is_empty(stores):
+    assert with_state(stores, lambda state: state.read("nobody", None)) == SessionView(None, None, {})
+
+
+def test_a_session_is_read_with_profile_and_grants(stores):
+    session = SessionState(b"\x00\xff", NOW, NOW + 1, "c1")
+    store_session(stores, "s1", session)
+    profiles = stores.profiles()
+    profiles.put({"c1": b'{"tier":"gold"}', "c2": b'{"tier":"none"}'})
+    profiles.close()
+
+    async def work(state):
+        await state.put_grants("s1", {"banner": b"\x00grant", "top": b""}, 60_000)
+        return [await state.read("s1", customer) for customer in ("c1", None, "c2", "c3")]
+
+    grants = {"banner": b"\x00grant", "top": b""}
+    assert with_state(stores, work) == [
+        SessionView(session, b'{"tier":"gold"}', grants),
+        SessionView(session, b'{"tier":"gold"}', grants),
+        SessionView(session, b'{"tier":"none"}', grants),
+        SessionView(session, None, grants),
+    ]
+
+
+def test_grants_are_replaced_as_a_whole_and_expire(stores):
+    async def work(state):
+        await state.put_grants("s1", {"banner": b"1", "top": b"2"}, 60_000)
+        await state.put_grants("s1", {"banner": b"3"}, 60_000)
+        replaced = await state.read("s1", None)
+        await state.put_grants("s1", {"banner": b"4"}, 30)
+        await asyncio.sleep(0.1)
+        expired = await state.read("s1", None)
+        await state.put_grants("s1", {"banner": b"5"}, 60_000)
+        await state.put_grants("s1", {}, 60_000)
+        return replaced.grants, expired.grants, (await state.read("s1", None)).grants
+
+    assert with_state(stores, work) == ({"banner": b"3"}, {}, {})
+
+
+def test_limits_are_those_of_the_limit_store(stores):
+    cap = Cap("total", 1, 1)
+
+    async def work(state):
+        (first,) = await state.take([Claim("a", (cap,))], 1, NOW, 1_000)
+        (second,) = await state.take([Claim("b", (cap,))], 1, NOW, 1_000)
+        return first.granted, second.refused_by, await state.confirm("a", NOW), await state.confirm("b", NOW)
+
+    assert with_state(stores, work) == (True, "total", True, False)
+    limits = stores.limits()
+    assert list(limits.used([cap], NOW + 5_000)) == [1]
+    limits.close()
+
+
+def test_many_tasks_of_a_loop_share_it(stores):
+    cap = Cap("total", 30, 1)
+
+    async def work(state):
+        async def one(number: int) -> bool:
+            await state.read(f"s{number}", None)
+            (verdict,) = await state.take([Claim(f"t{number}", (cap,))], 1, NOW, None)
+            await state.put_grants(f"s{number}", {"p": str(number).encode()}, 60_000)
+            view = await state.read(f"s{number}", None)
+            assert view.grants == {"p": str(number).encode()}
+            return bool(verdict.granted)
+
+        return sum(await asyncio.gather(*(one(number) for number in range(100))))
+
+    assert with_state(stores, work) == 30

@@ -1,0 +1,218 @@
+"""What every `LimitStore` promises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from engine.ports import Cap, Claim, Verdict
+from tests.contracts.racing import race, take_many
+
+HOUR = 3_600_000
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def limits(opened):
+    return opened("limits")
+
+
+def once(limits, token: str, *caps: Cap, now: int = NOW, hold: int | None = None) -> bool:
+    (verdict,) = limits.take([Claim(token, caps)], 1, now, hold)
+    return bool(verdict.granted)
+
+
+def test_a_cap_grants_its_most_and_no_more(limits):
+    cap = Cap("total", 2, 1)
+    assert [once(limits, f"t{i}", cap) for i in range(4)] == [True, True, False, False]
+    assert limits.used([cap, Cap("other", 5, 1)], NOW) == [2, 0]
+
+
+def test_a_claim_takes_from_all_its_caps_or_from_none(limits):
+    wide, narrow = Cap("wide", 10, 1), Cap("narrow", 1, 1)
+    assert once(limits, "a", wide, narrow)
+    assert limits.take([Claim("b", (wide, narrow))], 1, NOW, None) == [Verdict("b", granted=False, refused_by="narrow")]
+    assert limits.used([wide, narrow], NOW) == [1, 1]
+
+
+def test_the_first_cap_that_refuses_is_named(limits):
+    caps = (Cap("a", 5, 1), Cap("b", 0, 1), Cap("c", 0, 1))
+    assert limits.take([Claim("t", caps)], 1, NOW, None)[0].refused_by == "b"
+
+
+def test_claims_are_granted_in_order_until_the_slots_are_full(limits):
+    free, full = Cap("free", 10, 1), Cap("full", 0, 1)
+    claims = [Claim("a", (full,)), Claim("b", (free,)), Claim("c", (free,)), Claim("d", (free,))]
+    assert limits.take(claims, 2, NOW, None) == [
+        Verdict("a", granted=False, refused_by="full"),
+        Verdict("b", granted=True),
+        Verdict("c", granted=True),
+        Verdict("d", granted=False, asked=False),
+    ]
+    assert limits.used([free], NOW) == [2]
+
+
+def test_claims_of_one_call_see_each_other(limits):
+    cap = Cap("one", 1, 1)
+    verdicts = limits.take([Claim("a", (cap,)), Claim("b", (cap,))], 2, NOW, None)
+    assert [verdict.granted for verdict in verdicts] == [True, False]
+
+
+def test_a_claim_without_caps_is_granted(limits):
+    assert once(limits, "a")
+    assert limits.confirm("a", NOW)
+
+
+def test_no_claims_no_verdicts(limits):
+    assert list(limits.take([], 3, NOW, None)) == []
+    assert list(limits.used([], NOW)) == []
+
+
+def test_a_token_takes_once(limits):
+    cap = Cap("total", 2, 1)
+    assert once(limits, "a", cap)
+    assert once(limits, "a", cap)
+    assert limits.used([cap], NOW) == [1]
+    assert once(limits, "b", cap)
+    assert once(limits, "a", cap), "a repeated act is granted although the cap is full by now"
+    assert not once(limits, "c", cap)
+
+
+def test_a_repeated_token_fills_a_slot(limits):
+    cap = Cap("total", 5, 1)
+    once(limits, "a", cap)
+    verdicts = limits.take([Claim("a", (cap,)), Claim("b", (cap,))], 1, NOW, None)
+    assert verdicts == [Verdict("a", granted=True), Verdict("b", granted=False, asked=False)]
+
+
+def test_a_token_that_was_refused_can_be_granted_later(limits):
+    cap = Cap("window", 1, 1, sliding=HOUR)
+    assert once(limits, "a", cap)
+    assert not once(limits, "b", cap)
+    assert once(limits, "b", cap, now=NOW + HOUR)
+
+
+def test_a_sliding_window_frees_a_take_exactly_when_its_length_has_passed(limits):
+    cap = Cap("window", 2, 1, sliding=HOUR)
+    assert once(limits, "a", cap, now=NOW)
+    assert once(limits, "b", cap, now=NOW + 10)
+    assert not once(limits, "c", cap, now=NOW + HOUR - 1)
+    assert limits.used([cap], NOW + HOUR - 1) == [2]
+    assert limits.used([cap], NOW + HOUR) == [1]
+    assert once(limits, "c", cap, now=NOW + HOUR)
+    assert not once(limits, "d", cap, now=NOW + HOUR + 9)
+    assert once(limits, "d", cap, now=NOW + HOUR + 10)
+
+
+def test_a_calendar_period_starts_empty(limits):
+    monday = Cap("day", 1, 1, bucket=NOW, expires=NOW + 24 * HOUR)
+    tuesday = Cap("day", 1, 1, bucket=NOW + 24 * HOUR, expires=NOW + 48 * HOUR)
+    assert once(limits, "a", monday)
+    assert not once(limits, "b", monday, now=NOW + 24 * HOUR - 1)
+    assert once(limits, "b", tuesday, now=NOW + 24 * HOUR)
+    assert limits.used([monday, tuesday], NOW + 24 * HOUR) == [1, 1]
+
+
+def test_a_cap_without_a_period_counts_for_good(limits):
+    cap = Cap("once", 1, 1)
+    assert once(limits, "a", cap)
+    assert not once(limits, "b", cap, now=NOW + 300 * 24 * HOUR)
+
+
+def test_what_is_held_is_given_back_when_the_hold_runs_out(limits):
+    caps = (Cap("ever", 1, 1), Cap("window", 1, 1, sliding=24 * HOUR), Cap("day", 1, 1, bucket=0, expires=NOW + HOUR))
+    assert once(limits, "a", *caps, hold=1_000)
+    assert not once(limits, "b", *caps, now=NOW + 999)
+    assert limits.used(caps, NOW + 999) == [1, 1, 1]
+    assert limits.used(caps, NOW + 1_000) == [0, 0, 0]
+    assert not limits.confirm("a", NOW + 1_000)
+    assert once(limits, "b", *caps, now=NOW + 1_000)
+
+
+def test_a_token_given_back_can_take_again(limits):
+    caps = (Cap("ever", 1, 1), Cap("window", 1, 1, sliding=24 * HOUR))
+    assert once(limits, "a", *caps, hold=1_000)
+    assert once(limits, "a", *caps, now=NOW + 5_000, hold=1_000)
+    assert limits.used(caps, NOW + 5_999) == [1, 1]
+    assert limits.used(caps, NOW + 6_000) == [0, 0]
+
+
+def test_what_is_confirmed_stays_taken(limits):
+    caps = (Cap("ever", 1, 1), Cap("window", 1, 1, sliding=24 * HOUR), Cap("day", 1, 1, bucket=0, expires=NOW + HOUR))
+    assert once(limits, "a", *caps, hold=1_000)
+    assert limits.confirm("a", NOW + 999)
+    assert limits.confirm("a", NOW + 2_000), "confirming again changes nothing"
+    assert limits.used(caps, NOW + 2_000) == [1, 1, 1]
+    assert limits.used(caps[1:2], NOW + 24 * HOUR) == [0]
+
+
+def test_what_was_taken_for_good_needs_no_confirmation(limits):
+    cap = Cap("ever", 1, 1)
+    assert once(limits, "a", cap)
+    assert limits.confirm("a", NOW + 1)
+    assert limits.used([cap], NOW + 24 * HOUR) == [1]
+
+
+def test_an_unknown_token_is_not_confirmed(limits):
+    assert not limits.confirm("nobody", NOW)
+    assert not once(limits, "refused", Cap("full", 0, 1), hold=1_000)
+    assert not limits.confirm("refused", NOW)
+
+
+def test_a_repeated_act_is_held_on(limits):
+    cap = Cap("ever", 1, 1)
+    assert once(limits, "a", cap, hold=1_000)
+    assert once(limits, "a", cap, now=NOW + 800, hold=1_000)
+    assert limits.used([cap], NOW + 1_799) == [1]
+    assert limits.used([cap], NOW + 1_800) == [0]
+
+
+def test_a_held_act_that_is_taken_for_good_stays(limits):
+    cap = Cap("ever", 1, 1)
+    assert once(limits, "a", cap, hold=1_000)
+    assert once(limits, "a", cap)
+    assert limits.used([cap], NOW + 5_000) == [1]
+
+
+def test_a_budget_takes_the_cost(limits):
+    def cost(amount: int) -> Cap:
+        return Cap("budget", 1_000, amount, sliding=HOUR, is_budget=True)
+
+    assert once(limits, "a", cost(600))
+    assert not once(limits, "b", cost(401))
+    assert once(limits, "c", cost(400), now=NOW + 10)
+    assert limits.used([cost(0)], NOW + 10) == [1_000]
+    assert limits.used([cost(0)], NOW + HOUR) == [400]
+
+
+def test_what_was_taken_is_there_after_opening_again(limits, opened):
+    cap = Cap("ever", 1, 1)
+    assert once(limits, "a", cap, hold=1_000)
+    again = opened("limits")
+    assert not once(again, "b", cap)
+    assert again.confirm("a", NOW + 1)
+
+
+def test_many_threads_never_take_more_than_there_is(stores):
+    """64 threads with connections of their own, each wanting the total and its share of one of 4 customers."""
+    total = Cap("total", 40, 1, sliding=HOUR)
+
+    def work(number: int) -> int:
+        with closing(stores.limits()) as limits:
+            customer = Cap(f"customer{number % 4}", 12, 1)
+            return sum(once(limits, f"{number}-{i}", customer, total) for i in range(3))
+
+    with ThreadPoolExecutor(64) as threads:
+        granted = sum(threads.map(work, range(64)))
+    assert granted == 40
+    with closing(stores.limits()) as limits:
+        customers = limits.used([Cap(f"customer{n}", 12, 1) for n in range(4)], NOW)
+        assert limits.used([total], NOW) == [40]
+        assert sum(customers) == 40
+        assert max(customers) <= 12
+
+
+def test_many_processes_never_take_more_than_there_is(address):
+    assert sum(race(take_many, *address, 50, 40)) == 50
