@@ -5,7 +5,7 @@ BOOTSTRAP = $(PYTHON) tools/bootstrap.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean python venv
+.PHONY: help run test check format bench docs lock clean python venv
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ format: venv ## format the code and sort its imports
 bench: venv ## measure, beside peers where they can be installed
 	@.venv/bin/python -m tools.provision --bench
 	@.venv/bin/python -m benchmarks $(ARGS)
+
+docs: venv ## write the reference pages anew from settings, commands and codes
+	@.venv/bin/python -m tools.reference
 
 lock: venv ## write the locks anew from setup.py
 	@.venv/bin/python -m tools.lock $(ARGS)
