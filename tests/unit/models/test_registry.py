@@ -1,8 +1,11 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.activation import FactReader
+from engine.values import Value
 from models.calibration import Sigmoid
 from models.registry import ModelError, ModelMetadata, ModelRegistry
 from models.scorer import Scorer
@@ -14,6 +17,10 @@ def registry(tmp_path: Path) -> ModelRegistry:
     return ModelRegistry(tmp_path / "models")
 
 
+def reader(facts: Mapping[str, Value]) -> FactReader:
+    return facts.get
+
+
 def metadata(created: int = 1) -> ModelMetadata:
     return ModelMetadata("intent", FEATURES, created, {"roc_auc": 0.9}, {})
 
@@ -22,12 +29,12 @@ def test_a_stored_version_answers_as_the_trained_model_does(registry: ModelRegis
     version = registry.add(trained().onnx, metadata(), {"card.md": "# Card\n"})
     scorer = Scorer.open(registry, {"purchase": "intent"}, {"intent": version})
     assert not scorer.problems
-    answer = scorer.answer("purchase", {"cart.value": 25000, "views": 3}.get)
+    answer = scorer.answer("purchase", reader({"cart.value": 25000, "views": 3}))
     assert answer.status == "ok"
     assert answer.model_version == version
-    again = scorer.answer("purchase", {"cart.value": 25000, "views": 3}.get)
+    again = scorer.answer("purchase", reader({"cart.value": 25000, "views": 3}))
     assert answer == again
-    assert answer.value != scorer.answer("purchase", {"cart.value": 0, "views": 3}.get).value
+    assert answer.value != scorer.answer("purchase", reader({"cart.value": 0, "views": 3})).value
 
 
 def test_the_same_content_is_the_same_version_and_the_last_added_is_the_latest(registry: ModelRegistry) -> None:
@@ -50,7 +57,7 @@ def test_a_changed_file_is_refused_with_its_place(registry: ModelRegistry) -> No
     with pytest.raises(ModelError, match=rf"{path} is not what its version"):
         registry.read("intent", version)
     scorer = Scorer.open(registry, {"purchase": "intent"}, {"intent": version})
-    assert scorer.answer("purchase", {}.get).status == "missing"
+    assert scorer.answer("purchase", reader({})).status == "missing"
     assert "changed or damaged" in scorer.problems["purchase"]
 
 
@@ -81,7 +88,7 @@ def test_a_name_that_is_a_path_is_refused(registry: ModelRegistry) -> None:
 
 def test_an_unpinned_model_is_missing_and_named() -> None:
     scorer = Scorer.open(ModelRegistry(Path("/nowhere")), {"purchase": "intent"}, {})
-    assert scorer.answer("purchase", {}.get).status == "missing"
+    assert scorer.answer("purchase", reader({})).status == "missing"
     assert "no version of intent is pinned" in scorer.problems["purchase"]
 
 
