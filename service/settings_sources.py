@@ -18,8 +18,8 @@ from service.settings_issues import Issue
 from service.settings_values import Text, Written, kinds
 
 PREFIX = "SALIENCE_"
-# Variables that are no settings: where the settings file is; what only development reads.
-RESERVED = {"SALIENCE_CONFIG", "SALIENCE_DATA", "SALIENCE_VENV"}
+# Variables that are no settings: where the settings file is; recordings for tests and benchmarks.
+RESERVED = {"SALIENCE_CONFIG", "SALIENCE_DATA"}
 # A value beside a key of such a name is covered in excerpts, whether or not the key is a setting: it may be misspelt.
 _SECRET = re.compile(r"((?:pas|secret|token|key)\w*[\"']?\s*[:=]\s*)(\S.*)", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^@\s]+(?=@)")

@@ -18,7 +18,7 @@ import time
 from typing import Dict, List, Optional, Tuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, os.environ.get("SALIENCE_VENV", ".venv"))
+VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, "salience-locks.json")
 OLDEST = (3, 11)
 # Newest first of those on which the locks are tested; a newer one is tried when nothing else is there.
@@ -136,8 +136,8 @@ def make_venv(python: str) -> None:
         os.makedirs(VENV)
     except OSError as error:
         raise BootstrapError(
-            "the virtual environment can't be written to {}: {}. Use a folder that you may write to, or put it elsewhere: "
-            "SALIENCE_VENV=/path make run".format(VENV, error.strerror)
+            "the virtual environment can't be written to {}: {}. Clone into a folder that you may write "
+            "to and run this there".format(VENV, error.strerror)
         )
     done = subprocess.Popen([python, "-m", "venv", VENV], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = done.communicate()[0].decode(errors="replace")

@@ -54,12 +54,7 @@ def apt_install(packages: Iterable[str]) -> None:
     """Install Debian packages; a failure is told by what is missing afterwards."""
     names = sorted(packages)
     print(f"provision: installing {', '.join(names)} with apt-get", flush=True)
-    environment = {
-        **os.environ,
-        "DEBIAN_FRONTEND": "noninteractive",
-        # Tests start their own servers on free ports; the packages' services must not start beside them.
-        "RUNLEVEL": "1",
-    }
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names],

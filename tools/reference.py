@@ -55,8 +55,8 @@ Secrets (`redis.password`, `admin.secret_key`) are shown as `set` or `not set`, 
 of a machine can read command lines. Without `admin.secret_key`, one is generated at the first start and kept in
 `data_dir`, in `secrets/`, readable by its owner alone.
 
-`SALIENCE_CONFIG` names the file. `SALIENCE_VENV` (where `make` puts the virtual environment) and `SALIENCE_DATA` (recordings for
-tests and benchmarks) belong to development and are no settings. Any other variable that begins with `SALIENCE_` is refused.
+`SALIENCE_CONFIG` names the file, and `SALIENCE_DATA` the recordings for tests and benchmarks; both are no settings. Any other
+variable that begins with `SALIENCE_` is refused.
 """
 
 COMMANDS = """\

@@ -120,7 +120,10 @@ def test_a_folder_that_can_not_be_written_is_named(checkout: Path, monkeypatch: 
         raise OSError(30, "Read-only file system", path)
 
     monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.raises(bootstrap.BootstrapError, match=r"can't be written to .*Read-only file system.*SALIENCE_VENV="):
+    with pytest.raises(
+        bootstrap.BootstrapError,
+        match=r"can't be written to .*Read-only file system.*Clone into a folder that you may write",
+    ):
         bootstrap.make_venv(sys.executable)
 
 
@@ -149,7 +152,6 @@ def test_no_registry_is_said_in_one_paragraph(checkout: Path) -> None:
         **os.environ,
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_RETRIES": "0",
-        "SALIENCE_VENV": ".venv",
     }
     environment.pop("PIP_FIND_LINKS", None)
     command = [sys.executable, str(checkout / "tools" / "bootstrap.py"), "run", "salience"]
