@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.activation import Activation
 from engine.language.tree import Limit, LimitScope, Offer, Rule
 from engine.ports import Cap, Claim
 from engine.schedule import period
@@ -86,7 +85,7 @@ def caps_of_offer(offer: Offer, person: Person, now: EpochMs) -> tuple[NamedCap,
     return tuple(NamedCap(_cap(f"offer/{offer.id}", limit, person, now), limit, thing) for limit in offer.limits)
 
 
-def claim_of_activation(rule: Rule, activation: Activation, person: Person, token: str) -> Claim | None:
+def claim_of_activation(rule: Rule, person: Person, token: str, time: EpochMs) -> Claim | None:
     """What an act in the stream takes from the limits that span sessions; None where there is nothing to take.
 
     The limits of the session are not among them: the session's memory keeps those, and what they held back does not
@@ -94,11 +93,11 @@ def claim_of_activation(rule: Rule, activation: Activation, person: Person, toke
 
     Args:
         rule: The rule of the activation.
-        activation: Gives the moment, so that a replay counts in the same period.
         person: The session and its customer.
         token: The id of the message that the act sends, so that a replay takes once.
+        time: Of the activation, so that a replay counts in the same period.
     """
-    caps = caps_of_rule(rule, person, 0, activation.time)
+    caps = caps_of_rule(rule, person, 0, time)
     spanning = tuple(named.cap for named in caps if named.limit and named.limit.scope is not LimitScope.SESSION)
     return Claim(token, spanning) if spanning else None
 

@@ -1,0 +1,80 @@
+"""Weak tests: those that pass whatever the rules beside them say.
+
+A test is worth what it notices. Each rule of its ruleset is switched off, and each condition of each rule left out, one
+at a time; a test that passes under all of these changes does not test any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+
+from engine.language.tree import All, AnyOf, Condition, Not, Program, Rule, RuleTest
+from engine.rete import Network
+from engine.testing.run import run_test
+
+
+class WeakTest(msgspec.Struct, frozen=True):
+    """A test that passes whatever its ruleset says."""
+
+    test: str
+    ruleset: str
+    file: str
+    line: int
+    message: str
+
+
+def weak_tests(program: Program) -> tuple[WeakTest, ...]:
+    """Find the tests that pass whatever the rules of their ruleset say, in order of the tests.
+
+    Tests that fail as things are, are not looked at. Costs one network for each condition of a rule until its tests
+    have all noticed something.
+    """
+    network = Network.build(program)
+    unproven = [test for test in program.tests if run_test(program, network, test).passed]
+    rulesets = {test.ruleset for test in unproven}
+    for number, rule in enumerate(program.rules):
+        if rule.ruleset not in rulesets:
+            continue
+        for changed in _changes(rule):
+            looking = [test for test in unproven if test.ruleset == rule.ruleset]
+            if not looking:
+                break
+            mutant = replace(program, rules=(*program.rules[:number], changed, *program.rules[number + 1 :]))
+            built = Network.build(mutant)
+            noticed = {id(test) for test in looking if not run_test(mutant, built, test).passed}
+            unproven = [test for test in unproven if id(test) not in noticed]
+    return tuple(_weak(test) for test in unproven)
+
+
+def _weak(test: RuleTest) -> WeakTest:
+    message = (
+        f"'{test.name}' passes whatever the rules of {test.ruleset} say; expect something that one of their conditions "
+        "decides"
+    )
+    return WeakTest(test.name, test.ruleset, test.place.file, test.place.line, message)
+
+
+def _changes(rule: Rule) -> Iterator[Rule]:
+    """The rule switched off, then without each of its conditions in turn."""
+    yield replace(rule, enabled=False, digest=f"{rule.digest}-off")
+    for number, condition in enumerate(_without_one(rule.when)):
+        if condition is not None:
+            yield replace(rule, when=condition, digest=f"{rule.digest}-{number}")
+
+
+def _without_one(condition: Condition) -> Iterator[Condition | None]:
+    """The condition with one leaf left out, for each leaf; None where nothing remains."""
+    match condition:
+        case All(parts=parts) | AnyOf(parts=parts):
+            for index, part in enumerate(parts):
+                for rest in _without_one(part):
+                    kept = (*parts[:index], *(() if rest is None else (rest,)), *parts[index + 1 :])
+                    yield replace(condition, parts=kept) if kept else None
+        case Not(part=part):
+            for rest in _without_one(part):
+                yield None if rest is None else replace(condition, part=rest)
+        case _:
+            yield None
