@@ -34,7 +34,7 @@ class MemoryLimits(LimitStore):
 
     def __init__(self) -> None:
         self._acts: dict[str, _Act] = {}
-        self._tokens: dict[str, list[str]] = defaultdict(list)
+        self._tokens: dict[str, set[str]] = defaultdict(set)
 
     def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """See `LimitStore.take`."""
@@ -76,9 +76,8 @@ class MemoryLimits(LimitStore):
             if self._used(cap, now) + cap.amount > cap.most:
                 return cap.key
         self._acts[claim.token] = _Act(claim.caps, now, until)
-        if act is None:
-            for key in {cap.key: None for cap in claim.caps}:
-                self._tokens[key].append(claim.token)
+        for cap in claim.caps:
+            self._tokens[cap.key].add(claim.token)
         return None
 
     def _used(self, cap: Cap, now: EpochMs) -> int:

@@ -22,7 +22,10 @@ FACTS: dict[str, Value] = {"cart.value": 24_800, "customer.name": "Zoë", "views
 
 
 def _reader(facts: dict[str, Value]) -> FactReader:
-    return lambda name: facts.get(name)
+    def read(name: str) -> Value | None:
+        return facts.get(name)
+
+    return read
 
 
 def test_holes_are_filled_with_the_unit_of_their_fact() -> None:

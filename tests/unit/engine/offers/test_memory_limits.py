@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 import pytest
@@ -40,7 +41,7 @@ CAPS = (
     Cap("budget", 10, 4, is_budget=True),
 )
 
-Moves: TypeAlias = st.SearchStrategy[tuple[str, int, Set[int], int, int | None]]
+Moves: TypeAlias = st.SearchStrategy[tuple[str, int, AbstractSet[int], int, int | None]]
 takes: Moves = st.tuples(
     st.just("take"),
     st.integers(0, 5),
@@ -54,7 +55,7 @@ confirms: Moves = st.tuples(
 
 
 @given(steps=st.lists(st.one_of(takes, confirms), max_size=30))
-def test_it_agrees_with_a_recount_of_all_takes(steps: list[tuple[str, int, Set[int], int, int | None]]) -> None:
+def test_it_agrees_with_a_recount_of_all_takes(steps: list[tuple[str, int, AbstractSet[int], int, int | None]]) -> None:
     """After any history, each cap's use is the sum over the takes that count; none is ever above its most."""
     limits = MemoryLimits()
     now = 0
