@@ -19,10 +19,14 @@ PACKAGES = [
     "engine.language",
     "engine.offers",
     "engine.rete",
+    "engine.testing",
+    "engine.testing",
     "models",
     "rulesets",
     "service",
     "service.cli",
+    "service.run",
+    "service.shop",
 ]
 
 # Files that are read at run time beside the code. The example shop is a package of files, so that
@@ -31,8 +35,8 @@ PACKAGE_DATA = {
     "admin_ui": ["static/**/*", "templates/**/*"],
     "config": ["*.yaml"],
     "engine": ["py.typed"],
-    "rulesets": ["**/*.yaml", "**/*.yml", "**/*.json", "**/*.md"],
-    "service": ["static/**/*", "**/*.yaml", "**/*.json"],
+    "rulesets": ["**/*.yaml", "**/*.json"],
+    "service": ["shop/*.json", "shop/*.yaml", "shop/static/**/*"],
 }
 
 REQUIRES = [
