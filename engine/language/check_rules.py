@@ -1,0 +1,204 @@
+"""Rules, their actions, and offers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from engine.language.check_conditions import Conditions
+from engine.language.check_content import check_payload
+from engine.language.check_limits import check_limits, check_schedule
+from engine.language.check_values import Values
+from engine.language.digest import rule_digest
+from engine.language.nodes import Mapping as MappingNode
+from engine.language.nodes import Node
+from engine.language.syntax import (
+    ActionSyntax,
+    AssertActionSyntax,
+    OfferActionSyntax,
+    OfferSyntax,
+    RulesetSyntax,
+    RuleSyntax,
+)
+from engine.language.tree import (
+    Action,
+    AssertAction,
+    FactSource,
+    Offer,
+    OfferAction,
+    Rule,
+    TriggerAction,
+)
+from engine.values import Kind, Value
+
+HIGHEST_PRIORITY = 1_000_000
+
+
+class Rules:
+    """Checks the rules of all files; ids are unique over all of them."""
+
+    def __init__(self, conditions: Conditions, offers: Mapping[str, Offer], declared_offers: Collection[str]) -> None:
+        self.conditions = conditions
+        self.values: Values = conditions.values
+        self.report = conditions.report
+        self.vocabulary = conditions.vocabulary
+        self.offers = offers
+        self.declared_offers = declared_offers
+        self._ids: dict[str, RuleSyntax] = {}
+
+    def check(self, rulesets: Sequence[RulesetSyntax]) -> tuple[Rule, ...]:
+        """All rules that could be checked, in order of acting."""
+        rules: list[Rule] = []
+        for ruleset in rulesets:
+            name = self.values.name(ruleset.name, "a ruleset")
+            for syntax in ruleset.rules:
+                rule = self._rule(syntax, ruleset, name or "")
+                if rule is not None and name is not None:
+                    rules.append(rule)
+        return tuple(sorted(rules, key=lambda rule: rule.order))
+
+    def _rule(self, syntax: RuleSyntax, ruleset: RulesetSyntax, ruleset_name: str) -> Rule | None:
+        values = self.values
+        name = values.name(syntax.name, "a rule")
+        priority = 0
+        if syntax.priority is not None:
+            priority = values.integer(syntax.priority, "priority", -HIGHEST_PRIORITY, HIGHEST_PRIORITY) or 0
+        enabled = values.boolean(syntax.enabled, "enabled") if syntax.enabled is not None else True
+        schedule = check_schedule(syntax.schedule, values) if syntax.schedule is not None else None
+        when = self.conditions.check(syntax.when) if syntax.when is not None else None
+        actions = [action for action in (self._action(each) for each in syntax.actions) if action is not None]
+        timezone = schedule.timezone if schedule is not None else values.timezone
+        limits = check_limits(syntax.limits, timezone, values)
+        budget = self._budget(syntax, actions)
+        holdout = values.percentage(syntax.holdout, "holdout") if syntax.holdout is not None else None
+        if name is None:
+            return None
+        rule_id = f"{ruleset_name}.{name}"
+        if not values.declare(rule_id, self._ids, syntax.name, "the rule"):
+            return None
+        self._ids[rule_id] = syntax
+        if when is None:
+            return None
+        rule = Rule(
+            id=rule_id,
+            name=name,
+            ruleset=ruleset_name,
+            owner=ruleset.owner,
+            note=syntax.note,
+            priority=priority,
+            enabled=enabled is not False,
+            schedule=schedule,
+            when=when,
+            actions=tuple(actions),
+            limits=limits,
+            budget=budget,
+            holdout=holdout or 0.0,
+            order=(-priority, syntax.position, ruleset.file),
+            digest="",
+            place=syntax.name.extent.place,
+        )
+        return dataclasses.replace(rule, digest=rule_digest(rule, self.vocabulary))
+
+    def _budget(self, syntax: RuleSyntax, actions: Sequence[Action]) -> int | None:
+        node: Node | None = syntax.limits.budget if syntax.limits is not None else None
+        if node is None:
+            return None
+        budget = self.values.money(node, "budget", is_amount=True)
+        offers = [self.offers.get(action.offer) for action in actions if isinstance(action, OfferAction)]
+        if offers and all(offer is not None and offer.cost == 0 for offer in offers):
+            message = "budget sums what the offer costs, and no offer of this rule has a cost"
+            self.report.warning("without-effect", node, message, "give the offer a cost in offers.yaml")
+        return budget
+
+    def _action(self, syntax: ActionSyntax) -> Action | None:
+        values = self.values
+        if isinstance(syntax, OfferActionSyntax):
+            offer = values.known(syntax.offer, self.declared_offers, "unknown-offer", "offer")
+            placements = self.vocabulary.placements
+            placement = values.known(syntax.placement, placements.keys(), "unknown-placement", "placement")
+            return OfferAction(offer, placement) if offer is not None and placement is not None else None
+        if isinstance(syntax, AssertActionSyntax):
+            return self._assert(syntax)
+        name = values.name(syntax.name, "a trigger")
+        payload = check_payload(syntax.payload, self.conditions) if syntax.payload is not None else ()
+        return TriggerAction(name, payload) if name is not None else None
+
+    def _assert(self, syntax: AssertActionSyntax) -> AssertAction | None:
+        values = self.values
+        name = values.known(syntax.fact, self.vocabulary.facts.keys(), "unknown-fact", "fact")
+        if name is None:
+            return None
+        fact = self.vocabulary.facts[name]
+        if fact.source is not FactSource.RULES:
+            message = f"{name} comes from: {fact.source.value}, so a rule can't assert it"
+            self.report.error("not-derived", syntax.fact, message, "declare a fact with from: rules")
+            return None
+        if syntax.value is None:
+            if fact.type.kind is Kind.BOOLEAN:
+                return AssertAction(name, value=True)
+            message = f"{name} is {fact.type.kind.value}: say which value it has"
+            self.report.error("missing-key", syntax.fact, message, "add value:")
+            return None
+        value: Value | None
+        if fact.type.kind is Kind.LIST:
+            assert fact.type.item is not None
+            value = values.literals(syntax.value, fact.type.item, name)
+        else:
+            value = values.literal(syntax.value, fact.type, name)
+        return AssertAction(name, value) if value is not None else None
+
+
+def check_offers(syntaxes: Sequence[OfferSyntax], conditions: Conditions) -> dict[str, Offer]:
+    """The offers that could be checked, by id."""
+    offers: dict[str, Offer] = {}
+    for syntax in syntaxes:
+        offer = _offer(syntax, conditions)
+        if offer is not None:
+            offers[offer.id] = offer
+    return offers
+
+
+def _offer(syntax: OfferSyntax, conditions: Conditions) -> Offer | None:
+    values, report = conditions.values, conditions.report
+    name = values.name(syntax.id, "an offer")
+    content = check_payload(syntax.content, conditions) if syntax.content is not None else None
+    if isinstance(syntax.content, MappingNode):
+        if not syntax.content.entries:
+            report.error("empty", syntax.content, f"the content of {syntax.id.text} is empty", "add for example title:")
+    elif syntax.content is not None:
+        message = f"the content of {syntax.id.text} is a mapping, for example {{title: Free shipping}}"
+        report.error("wrong-shape", syntax.content, message)
+    cost = values.money(syntax.cost, "cost", is_amount=True) if syntax.cost is not None else None
+    value = values.money(syntax.value, "value", is_amount=True) if syntax.value is not None else None
+    propensity = None
+    if syntax.propensity is not None:
+        scores = conditions.vocabulary.scores
+        propensity = values.known(syntax.propensity, scores.keys(), "unknown-score", "score")
+    factors: list[float] = []
+    for what, node in (("weight", syntax.weight), ("lever", syntax.lever)):
+        factor = values.number(node, what) if node is not None else 1.0
+        if factor is not None and factor <= 0:
+            assert node is not None
+            report.error("out-of-range", node, f"{what} must be above 0")
+        factors.append(factor or 1.0)
+    eligible = conditions.check(syntax.eligible) if syntax.eligible is not None else None
+    group = values.name(syntax.group, "a group") if syntax.group is not None else None
+    limits = check_limits(syntax.limits, values.timezone, values)
+    holdout = values.percentage(syntax.holdout, "holdout") if syntax.holdout is not None else None
+    if name is None:
+        return None
+    return Offer(
+        id=name,
+        note=syntax.note,
+        content=content,
+        cost=cost or 0,
+        value=value,
+        propensity=propensity,
+        weight=factors[0],
+        lever=factors[1],
+        eligible=eligible,
+        group=group,
+        limits=limits,
+        holdout=holdout or 0.0,
+        place=syntax.id.extent.place,
+    )

@@ -1,0 +1,217 @@
+"""Tests beside the rules: times, events, facts and expectations, checked before they run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import re
+from collections.abc import Collection, Sequence
+
+from engine.language.check_conditions import Conditions
+from engine.language.check_values import is_zone
+from engine.language.diagnostics import closest
+from engine.language.nodes import Broken, Mapping, Node, Scalar
+from engine.language.nodes import Sequence as SequenceNode
+from engine.language.syntax import ExpectSyntax, RulesetSyntax, RuleTestSyntax, TestEventSyntax
+from engine.language.tree import Expectation, FactSource, Rule, RuleTest, TestEvent, TriggerAction
+from engine.raw_values import ValueRefusedError, reader_of
+from engine.values import EpochMs, Kind, Value, ValueType
+
+DATE = "2026-06-15"
+"""The day of tests that name none: a Monday without a clock change anywhere near."""
+LONGEST_TEST_NAME = 200
+
+_TIME = re.compile(r"([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,3})?)?)(?: *\+ *([0-9]{1,3}) *d)?", re.ASCII)
+
+
+def check_tests(
+    rulesets: Sequence[RulesetSyntax], conditions: Conditions, offers: Collection[str], rules: Sequence[Rule]
+) -> tuple[RuleTest, ...]:
+    """All tests that could be checked, by file and position."""
+    assert is_zone(conditions.values.timezone)
+    checker = _Checker(conditions, offers, rules)
+    tests: list[RuleTest] = []
+    for ruleset in rulesets:
+        names: set[str] = set()
+        for syntax in ruleset.tests:
+            name = syntax.name.text[:LONGEST_TEST_NAME]
+            conditions.values.declare(name, names, syntax.name, "the test")
+            names.add(name)
+            tests.append(checker.test(syntax, ruleset.name.text))
+    return tuple(tests)
+
+
+class _Checker:
+    def __init__(self, conditions: Conditions, offers: Collection[str], rules: Sequence[Rule]) -> None:
+        self.conditions = conditions
+        self.values = conditions.values
+        self.report = conditions.report
+        self.vocabulary = conditions.vocabulary
+        self.offers = offers
+        self.triggers = {action.name for rule in rules for action in rule.actions if isinstance(action, TriggerAction)}
+        self.date = DATE
+
+    def test(self, syntax: RuleTestSyntax, ruleset: str) -> RuleTest:
+        self.date = DATE
+        if syntax.date is not None and self.values.moment(syntax.date, "UTC", "date") is not None:
+            if re.fullmatch("[0-9-]{10}", syntax.date.text):
+                self.date = syntax.date.text
+            else:
+                self.report.error("bad-date", syntax.date, "date is a day", f"write {syntax.date.text[:10]}")
+        events = [(event, each) for each in syntax.events if (event := self._event(each)) is not None]
+        expect = [(one, each) for each in syntax.expect if (one := self._expect(each)) is not None]
+        self._order([(event.at, each) for event, each in events])
+        self._order([(one.at, each) for one, each in expect])
+        customer = syntax.customer.text if syntax.customer is not None else None
+        return RuleTest(
+            name=syntax.name.text[:LONGEST_TEST_NAME],
+            ruleset=ruleset,
+            events=tuple(event for event, _ in events),
+            scores=self._scores(syntax.scores),
+            facts=self._facts(syntax.facts),
+            customer_id=customer,
+            expect=tuple(one for one, _ in expect),
+            place=syntax.name.extent.place,
+        )
+
+    def _order(self, moments: Sequence[tuple[EpochMs, TestEventSyntax | ExpectSyntax]]) -> None:
+        for (before, _), (after, syntax) in itertools.pairwise(moments):
+            if after < before:
+                self.report.error(
+                    "test-order", syntax.at, "this lies before the entry above it", "put them in order of time"
+                )
+
+    def _moment(self, node: Scalar) -> EpochMs | None:
+        match = _TIME.fullmatch(node.text)
+        if match is None:
+            if re.match("[0-9]{4}-", node.text):
+                return self.values.moment(node, self.values.timezone, "at")
+            proposal = "write 10:04:00, 10:04:00 +1d or 2026-11-20T10:04:00"
+            self.report.error("bad-date", node, f"{node.text[:40]} is no time", proposal)
+            return None
+        day = dt.date.fromisoformat(self.date) + dt.timedelta(days=int(match[2] or 0))
+        text = f"{day.isoformat()}T{match[1].rjust(len(match[1]) + (match[1].index(':') == 1), '0')}"
+        return self.values.moment(Scalar(node.extent, text, is_plain=True), self.values.timezone, "at")
+
+    def _event(self, syntax: TestEventSyntax) -> TestEvent | None:
+        at = self._moment(syntax.at)
+        event = self.conditions.aggregates.event(syntax.type, syntax.type.text)
+        if event is None:
+            return None
+        attributes: dict[str, object] = {}
+        for entry in syntax.attributes.entries if syntax.attributes is not None else ():
+            attribute = self.conditions.aggregates.attribute(entry.key, event.name, entry.key.text)
+            if attribute is None:
+                continue
+            if attribute.computed is not None:
+                message = f"{event.name}.{attribute.name} is computed from the other attributes"
+                self.report.error("operator-not-here", entry.key, message, "delete it")
+                continue
+            raw = _raw(entry.value)
+            if self._fits(entry.value, raw, attribute.type, f"{event.name}.{attribute.name}"):
+                attributes[attribute.name] = raw
+        return TestEvent(at, event.name, attributes, syntax.extent.place) if at is not None else None
+
+    def _fits(self, node: Node, raw: object, value_type: ValueType, what: str) -> bool:
+        if raw is None:
+            return True
+        try:
+            reader_of(value_type, self.vocabulary.currency, self.vocabulary.minor_units)(raw)
+        except ValueRefusedError as refused:
+            proposal = None
+            if value_type.kind is Kind.TEXT and isinstance(node, Scalar):
+                proposal = f"put quotes around it: '{node.text[:60]}'"
+            elif value_type.kind is Kind.CHOICE and isinstance(node, Scalar):
+                proposal = closest(node.text, value_type.choices)
+            code = {"other-currency": "wrong-type", "too-long": "too-large"}.get(refused.code, refused.code)
+            self.report.error(code, node, f"{what} {refused}", proposal)
+            return False
+        return True
+
+    def _scores(self, node: Mapping | None) -> dict[str, float | None]:
+        scores: dict[str, float | None] = {}
+        for entry in node.entries if node is not None else ():
+            name = self.values.known(entry.key, self.vocabulary.scores.keys(), "unknown-score", "score")
+            if isinstance(entry.value, Scalar) and entry.value.text == "unavailable":
+                value = None
+            else:
+                value = self.values.number(entry.value, f"the score {entry.key.text}")
+                if value is None:
+                    continue
+                if not 0 <= value <= 1:
+                    self.report.error("out-of-range", entry.value, "a score is from 0 to 1")
+            if name is not None:
+                scores[name] = value
+        return scores
+
+    def _facts(self, node: Mapping | None) -> dict[str, Value]:
+        facts: dict[str, Value] = {}
+        for entry in node.entries if node is not None else ():
+            fact = self.conditions.fact(entry.key)
+            if fact is None:
+                continue
+            if fact.source not in {FactSource.PROFILE, FactSource.REQUEST}:
+                message = f"{fact.name} is worked out from events and rules: a test can't set it"
+                self.report.error("operator-not-here", entry.key, message, "send events that lead to it, or expect it")
+                continue
+            value = self._value(entry.value, fact.type, fact.name)
+            if value is not None:
+                facts[fact.name] = value
+        return facts
+
+    def _value(self, node: Node, value_type: ValueType, name: str) -> Value | None:
+        if value_type.item is None:
+            return self.values.literal(node, value_type, name)
+        if isinstance(node, SequenceNode):
+            items = [self.values.literal(item, value_type.item, name) for item in node.items]
+            return tuple(item for item in items if item is not None and not isinstance(item, tuple))
+        if not isinstance(node, Broken):
+            self.report.error("wrong-shape", node, f"{name} is a list", "write [first, second]")
+        return None
+
+    def _expect(self, syntax: ExpectSyntax) -> Expectation | None:
+        at = self._moment(syntax.at)
+        placement = offer = None
+        if syntax.placement is not None:
+            placements = self.vocabulary.placements
+            placement = self.values.known(syntax.placement, placements.keys(), "unknown-placement", "placement")
+        if syntax.offer is not None:
+            offer = self.values.known(syntax.offer, self.offers, "unknown-offer", "offer")
+        trigger = no_trigger = None
+        if syntax.trigger is not None:
+            trigger = self._trigger(syntax.trigger)
+        if syntax.no_trigger is not None:
+            no_trigger = self._trigger(syntax.no_trigger)
+        facts: dict[str, Value | None] = {}
+        for entry in syntax.facts.entries if syntax.facts is not None else ():
+            fact = self.conditions.fact(entry.key)
+            if fact is None:
+                continue
+            if isinstance(entry.value, Scalar) and entry.value.text == "unknown":
+                facts[fact.name] = None
+                continue
+            value = self._value(entry.value, fact.type, fact.name)
+            if value is not None:
+                facts[fact.name] = value
+        if at is None:
+            return None
+        place = syntax.extent.place
+        return Expectation(at, placement, offer, trigger, no_trigger, facts, syntax.because, place)
+
+    def _trigger(self, node: Scalar) -> str | None:
+        if node.text in self.triggers:
+            return node.text
+        proposal = closest(node.text, self.triggers)
+        self.report.error("unknown-trigger", node, f"no rule sends the trigger {node.text[:100]}", proposal)
+        return None
+
+
+def _raw(node: Node) -> object:
+    """What the same value is in a JSON event."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, SequenceNode):
+        return [_raw(item) for item in node.items]
+    if isinstance(node, Mapping):
+        return {entry.key.text: _raw(entry.value) for entry in node.entries}
+    return None

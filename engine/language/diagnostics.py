@@ -1,0 +1,147 @@
+"""What the checker finds: stable codes, places, proposals, and their rendering with the line and a caret."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.language.codes import CODES
+from engine.language.source import FORBIDDEN, Extent, Source
+from engine.language.tree import Place
+
+__all__ = ["CODES", "Diagnostic", "Report", "Severity", "closest", "render"]
+
+MOST = 500
+"""Diagnostics kept of one check: a file that is wrong throughout must not answer with a million of them."""
+_WIDTH = 160
+
+
+class Severity(enum.StrEnum):
+    """Whether a ruleset with this diagnostic can be published."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing found.
+
+    Attributes:
+        code: One of `CODES`.
+        message: A plain sentence, without a full stop.
+        proposal: What to do, where there is something to propose.
+        length: Characters that the caret underlines, at least 1.
+    """
+
+    code: str
+    severity: Severity
+    place: Place
+    message: str
+    proposal: str | None = None
+    length: int = 1
+
+
+class Located(Protocol):
+    """Anything with an extent: a node, a part of the syntax tree."""
+
+    @property
+    def extent(self) -> Extent:
+        """Where it is written."""
+
+
+class Report:
+    """Collects the diagnostics of one check."""
+
+    def __init__(self) -> None:
+        self._found: dict[Diagnostic, None] = {}
+        self.has_errors = False
+
+    def error(self, code: str, where: Located, message: str, proposal: str | None = None) -> None:
+        """Add an error."""
+        self._add(code, Severity.ERROR, where.extent, message, proposal)
+
+    def warning(self, code: str, where: Located, message: str, proposal: str | None = None) -> None:
+        """Add a warning."""
+        self._add(code, Severity.WARNING, where.extent, message, proposal)
+
+    def error_at(self, code: str, place: Place, message: str, proposal: str | None = None) -> None:
+        """Add an error at a place that has no extent."""
+        self._put(Diagnostic(code, Severity.ERROR, place, message, proposal))
+
+    def warning_at(self, code: str, place: Place, message: str, proposal: str | None = None) -> None:
+        """Add a warning at a place that has no extent."""
+        self._put(Diagnostic(code, Severity.WARNING, place, message, proposal))
+
+    def _add(self, code: str, severity: Severity, extent: Extent, message: str, proposal: str | None) -> None:
+        self._put(Diagnostic(code, severity, extent.place, message, proposal, max(1, extent.end - extent.start)))
+
+    def _put(self, diagnostic: Diagnostic) -> None:
+        assert diagnostic.code in CODES, diagnostic.code
+        if diagnostic.severity is Severity.ERROR:
+            self.has_errors = True
+        if len(self._found) < MOST:
+            self._found[diagnostic] = None
+        elif len(self._found) == MOST:
+            message = f"more than {MOST} things found; the rest is not shown"
+            self._found[Diagnostic("too-many-diagnostics", Severity.WARNING, diagnostic.place, message)] = None
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All of them, by file, line and column."""
+        return tuple(sorted(self._found, key=lambda found: (found.place.file, found.place.line, found.place.column)))
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean cart.value?` for the known word nearest to `word`, None where none is near."""
+    options = list(known)
+    by_lower = {option.lower(): option for option in options}
+    if word.lower() in by_lower:
+        return f"did you mean {by_lower[word.lower()]}?"
+    near = difflib.get_close_matches(word[:100], options[:5_000], n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    tails = [option for option in options if word and option.rpartition(".")[2] == word]
+    return f"did you mean {tails[0]}?" if len(tails) == 1 else None
+
+
+def one_of(known: Collection[str]) -> str:
+    """`a, b, c` for a message; long lists are cut."""
+    words = sorted(known)
+    return ", ".join(words[:12]) + (f" and {len(words) - 12} more" if len(words) > 12 else "") if words else "none"
+
+
+def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> str:
+    """All diagnostics as text: `file:line:column: error: message [code]`, the line, a caret, the proposal.
+
+    Text of the sources is shown without control characters, so that it can't steer a terminal.
+    """
+    read: dict[str, Source] = {}
+    blocks: list[str] = []
+    for found in diagnostics:
+        place = found.place
+        lines = [f"{place.file}:{place.line}:{place.column}: {found.severity}: {_clean(found.message)} [{found.code}]"]
+        if place.file in sources:
+            source = read.setdefault(place.file, Source(place.file, sources[place.file]))
+            lines += _excerpt(source.line_text(place.line), place, found.length)
+        if found.proposal is not None:
+            lines.append(f"  = {_clean(found.proposal)}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + ("\n" if blocks else "")
+
+
+def _excerpt(text: str, place: Place, length: int) -> list[str]:
+    first = max(0, place.column - 1 - _WIDTH // 2) if len(text) > _WIDTH else 0
+    shown = text[first : first + _WIDTH]
+    number = str(place.line)
+    at = place.column - 1 - first
+    caret = "^" * max(1, min(length, len(shown) - at))
+    if not shown.strip():
+        return []
+    return [f"  {number} | {_clean(shown)}", f"  {' ' * len(number)} | {' ' * at}{caret}"]
+
+
+def _clean(text: str) -> str:
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text).replace("\t", " ").replace("\n", " ").replace("\r", " ")

@@ -1,0 +1,60 @@
+"""A source text: its limits, its lines, and places in it."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from dataclasses import dataclass
+
+from engine.language.tree import Place
+
+LARGEST_FILE = 1 << 20
+"""Bytes of UTF-8 in one file."""
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+# What YAML 1.2 does not allow in a text, and the breaks of YAML 1.1 that a reader does not see as such.
+FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A stretch of a source: characters from `start` to before `end`, and the place at which it starts."""
+
+    file: str
+    start: int
+    end: int
+    line: int
+    column: int
+
+    @property
+    def place(self) -> Place:
+        """Where it starts."""
+        return Place(self.file, self.line, self.column)
+
+
+class Source:
+    """A file's text with its lines. Lines end at LF, CRLF or CR; lines and columns count from 1, in code points."""
+
+    __slots__ = ("_starts", "file", "text")
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+
+    def extent(self, start: int, end: int) -> Extent:
+        """The stretch between two offsets; both are brought inside the text."""
+        start = min(max(start, 0), len(self.text))
+        line = bisect.bisect_right(self._starts, start)
+        return Extent(self.file, start, max(start, min(end, len(self.text))), line, start - self._starts[line - 1] + 1)
+
+    def line_text(self, line: int) -> str:
+        """A line without its end; empty where there is no such line."""
+        if not 1 <= line <= len(self._starts):
+            return ""
+        end = self._starts[line] if line < len(self._starts) else len(self.text)
+        return self.text[self._starts[line - 1] : end].rstrip("\r\n")
+
+    def line_start(self, offset: int) -> int:
+        """The offset at which the line of `offset` starts."""
+        return self._starts[bisect.bisect_right(self._starts, offset) - 1]
