@@ -211,6 +211,7 @@ def test_a_secret_on_the_command_line_is_refused_without_showing_it(tmp_path: Pa
 def test_every_setting_has_a_default_with_its_reason_above_it() -> None:
     lines = DEFAULTS.read_text().splitlines()
     root = yaml.compose("\n".join(lines), Loader=yaml.BaseLoader)
+    assert isinstance(root, yaml.MappingNode)
     named = {}
     for name, value in root.value:
         for child, _ in value.value if isinstance(value, yaml.MappingNode) else [(name, value)]:
