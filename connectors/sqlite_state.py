@@ -126,7 +126,8 @@ class SqliteState:
         """Read what is not yet trimmed."""
         with self._file.reading() as db:
             rows = db.execute(
-                "SELECT id, kind, key, value, offset FROM outbox WHERE partition = ? ORDER BY place", (partition,)
+                "SELECT id, kind, key, value, offset FROM outbox WHERE partition = ? ORDER BY offset, place",
+                (partition,),
             )
             return [Output(id_, OutputKind(kind), key, value, offset) for id_, kind, key, value, offset in rows]
 

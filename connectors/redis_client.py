@@ -1,0 +1,97 @@
+"""How Redis is reached: clients with a limit on every wait, and errors that name the server.
+
+A URL says where: `redis://host:port/db`, `rediss://` with TLS (`?ssl_ca_certs=FILE`), a user as `rediss://user@host`,
+`unix:///path`. A password is better given apart: URLs end up in process lists and logs.
+
+Where a store annotates a reply as `Any`: the library's types allow text for every reply, which our clients never ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from engine.ports import PortError
+from engine.values import Millis
+
+MAX_CONNECTIONS = 64
+"""Of one asynchronous client. A task that finds none free waits for at most `timeout_ms`."""
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """Where a Redis is, and how long to wait for it.
+
+    Attributes:
+        url: See the module.
+        password: Overrides one in the URL.
+        timeout_ms: The longest wait for a connection, and for each answer.
+        prefix: Begins every key, so that installations can share a server.
+    """
+
+    url: str
+    password: str | None = field(default=None, repr=False)
+    timeout_ms: Millis = 1_000
+    prefix: str = "salience:"
+
+    @property
+    def shown(self) -> str:
+        """The server without user, password and options, for messages."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname or parts.path}:{parts.port or 6379}" if parts.hostname else parts.path
+
+    def connect(self) -> redis.Redis:
+        """A client; it connects with its first call. Raises `PortError` for a URL that is none."""
+        with self.explained():
+            # A connection that was closed meanwhile (by a restart, by an idle timeout) is tried anew once. All our
+            # writes bear that: by offset, by token, by version. A timeout is not tried again: the caller waits.
+            retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+            return redis.Redis.from_url(self.url, retry=retry, **self._options())
+
+    def connect_async(self) -> redis.asyncio.Redis:
+        """A client for one event loop; it connects with its first call."""
+        with self.explained():
+            retry = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                self.url,
+                retry=retry,
+                max_connections=MAX_CONNECTIONS,
+                timeout=self.timeout_ms / 1000,
+                **self._options(),
+            )
+            return redis.asyncio.Redis.from_pool(pool)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn every failure of the client inside into a `PortError` that names the server."""
+        try:
+            yield
+        except (redis.TimeoutError, TimeoutError) as error:
+            raise PortError(f"Redis at {self.shown} did not answer within {self.timeout_ms} ms") from error
+        except redis.AuthenticationError as error:
+            raise PortError(f"Redis at {self.shown} refuses user or password ({error})") from error
+        except redis.ConnectionError as error:
+            raise PortError(f"Redis at {self.shown} can't be reached ({error})") from error
+        except redis.OutOfMemoryError as error:
+            raise PortError(f"Redis at {self.shown} is full; raise its maxmemory, or free some ({error})") from error
+        except redis.ReadOnlyError as error:
+            raise PortError(f"Redis at {self.shown} is a replica; name the primary in the address") from error
+        except (redis.RedisError, OSError, ValueError) as error:
+            raise PortError(f"Redis at {self.shown}: {error}") from error
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "socket_timeout": self.timeout_ms / 1000,
+            "socket_connect_timeout": self.timeout_ms / 1000,
+            "decode_responses": False,
+        }
+        return options | ({"password": self.password} if self.password else {})

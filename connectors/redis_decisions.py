@@ -1,0 +1,85 @@
+"""Decisions and exposures in Redis, forgotten after a time.
+
+| key | type | holds |
+|---|---|---|
+| `decision:<id>` | string | the entry; expires after `keep_ms` |
+| `decisions:s:<session>` | sorted set | ids of a session's latest `PER_SESSION` entries by time; expires likewise |
+| `decisions` | sorted set | ids of the latest `RECENT` entries by time |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from connectors.redis_client import RedisAddress
+from engine.values import EpochMs, Millis
+
+KEEP_MS: Millis = 7 * 86_400_000
+PER_SESSION = 500
+RECENT = 10_000
+
+
+class RedisDecisions:
+    """`DecisionLog` in Redis. An entry with an id that is there replaces it."""
+
+    def __init__(self, address: RedisAddress, *, keep_ms: Millis = KEEP_MS) -> None:
+        self._address = address
+        self._keep_ms = keep_ms
+        self._redis = address.connect()
+
+    def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
+        """Write in one round trip."""
+        if not entries:
+            return
+        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
+            for decision_id, _, _, entry in entries:
+                pipe.set(self._entry(decision_id), entry, px=self._keep_ms)
+            by_session: dict[str, dict[str, float]] = {}
+            for decision_id, session_id, time, _ in entries:
+                by_session.setdefault(session_id, {})[decision_id] = time
+            for session_id, times in by_session.items():
+                key = self._session(session_id)
+                pipe.zadd(key, times)
+                pipe.zremrangebyrank(key, 0, -1 - PER_SESSION)
+                pipe.pexpire(key, self._keep_ms)
+            pipe.zadd(self._all, {decision_id: time for decision_id, _, time, _ in entries})
+            pipe.zremrangebyrank(self._all, 0, -1 - RECENT)
+            pipe.execute()
+
+    def get(self, decision_id: str) -> bytes | None:
+        """Read one."""
+        with self._address.explained():
+            found: Any = self._redis.get(self._entry(decision_id))
+        return None if found is None else bytes(found)
+
+    def of_session(self, session_id: str, limit: int) -> Sequence[bytes]:
+        """Read a session's, latest time first: two round trips."""
+        return self._latest(self._session(session_id), limit)
+
+    def recent(self, limit: int) -> Sequence[bytes]:
+        """Read all sessions', latest time first: two round trips."""
+        return self._latest(self._all, limit)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _latest(self, index: str, limit: int) -> Sequence[bytes]:
+        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
+            ids: Any = self._redis.zrange(index, 0, limit - 1, desc=True) if limit > 0 else []
+            if not ids:
+                return []
+            for decision_id in ids:
+                pipe.get(self._entry(decision_id.decode()))
+            return [entry for entry in pipe.execute() if entry is not None]  # None: expired before its index
+
+    @property
+    def _all(self) -> str:
+        return f"{self._address.prefix}decisions"
+
+    def _entry(self, decision_id: str) -> str:
+        return f"{self._address.prefix}decision:{decision_id}"
+
+    def _session(self, session_id: str) -> str:
+        return f"{self._address.prefix}decisions:s:{session_id}"

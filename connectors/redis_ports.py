@@ -1,0 +1,67 @@
+"""Every port that Redis implements; needs Redis 6.2 or later. Each store's module has the layout of its keys."""
+
+from __future__ import annotations
+
+from connectors.redis_activity import RedisActivity
+from connectors.redis_client import RedisAddress
+from connectors.redis_decision_state import RedisDecisionState
+from connectors.redis_decisions import RedisDecisions
+from connectors.redis_limits import RedisLimits
+from connectors.redis_profiles import RedisProfiles
+from connectors.redis_state import RedisState
+from connectors.redis_tables import RedisTables
+from engine.values import Millis
+
+
+class RedisPorts:
+    """Opens ports on one server; each call opens anew, and its caller closes it.
+
+    Opening does not connect: a Redis that is down is noticed, as a `PortError`, by the first call.
+
+    Args:
+        url: `redis://host:port/db`, `rediss://` for TLS; see `connectors.redis_client`.
+        password: Overrides one in the URL.
+        timeout_ms: The longest wait for a connection, and for each answer.
+        partitions: How many the event log has.
+        prefix: Begins every key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        partitions: int,
+        password: str | None = None,
+        timeout_ms: Millis = 1_000,
+        prefix: str = "salience:",
+    ) -> None:
+        self._address = RedisAddress(url, password, timeout_ms, prefix)
+        self._partitions = partitions
+
+    def state(self) -> RedisState:
+        """Sessions, offsets, seen ids, outbox."""
+        return RedisState(self._address, self._partitions)
+
+    def limits(self) -> RedisLimits:
+        """Caps and budgets."""
+        return RedisLimits(self._address)
+
+    def profiles(self) -> RedisProfiles:
+        """Facts of customers."""
+        return RedisProfiles(self._address)
+
+    def decisions(self) -> RedisDecisions:
+        """Decisions and exposures."""
+        return RedisDecisions(self._address)
+
+    def activity(self) -> RedisActivity:
+        """Counters by minute."""
+        return RedisActivity(self._address)
+
+    def tables(self) -> RedisTables:
+        """Control tables."""
+        return RedisTables(self._address)
+
+    def decision_state(self) -> RedisDecisionState:
+        """What the decision API reads and takes."""
+        return RedisDecisionState(self._address, self._partitions)
