@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from connectors.redis_client import RedisAddress
 
@@ -44,9 +45,8 @@ class RedisActivity:
         """Read counters from a minute on: two round trips."""
         found: dict[str, dict[int, int]] = {}
         with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
-            minutes = [
-                int(m) for m in self._redis.zrangebyscore(f"{self._address.prefix}activity", since_minute, "+inf")
-            ]
+            members: Any = self._redis.zrangebyscore(f"{self._address.prefix}activity", since_minute, "+inf")
+            minutes = [int(member) for member in members]
             if not minutes:
                 return found
             for minute in minutes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -48,7 +49,7 @@ class RedisDecisionState:
         session, grants, *profiles = await self._reads.get(keys)
         state = None if session is None else decode_session(session)
         if customer_id is None and state is not None and state.customer_id is not None:
-            profiles = await self._reads.get([profile_key(prefix, state.customer_id)])
+            profiles = [*await self._reads.get([profile_key(prefix, state.customer_id)])]
         return SessionView(state, profiles[0] if profiles else None, _decode_grants(grants) if grants else {})
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
@@ -105,7 +106,7 @@ class _SharedReads:
     async def _read(self, waiting: list[tuple[Sequence[str], asyncio.Future[Sequence[bytes | None]]]]) -> None:
         try:
             with self._address.explained():
-                values = await self._redis.mget([key for keys, _ in waiting for key in keys])
+                values: Any = await self._redis.mget([key for keys, _ in waiting for key in keys])
         except PortError as error:
             for _, future in waiting:
                 if not future.done():
