@@ -82,6 +82,7 @@ EXTRAS = {
         "pre-commit>=4.0",
         "ruff>=0.9",
         "types-PyYAML>=6.0",
+        "types-gunicorn>=23",
         "types-jsonschema>=4.23",
         "uv>=0.5",  # writes the locks
     ],
