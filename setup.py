@@ -24,6 +24,7 @@ PACKAGES = [
     "models",
     "rulesets",
     "service",
+    "service.api",
     "service.cli",
     "service.run",
     "service.shop",

@@ -1,0 +1,221 @@
+"""The ASGI application: from a request to an endpoint and back, with limits, access, problems and measures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from service.api.access import Access
+from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
+from service.api.routes import Routes
+from service.api.services import Services
+
+log = logging.getLogger("salience.api")
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Opening: TypeAlias = Callable[[], Awaitable[tuple[Services, Callable[[], Awaitable[None]]]]]
+
+BODY_WITHIN_S = 10.0
+"""A body of 1 MiB over a slow mobile line takes some seconds."""
+LONGEST_QUERY = 4_096
+
+_JSON_TYPES = (b"application/json", b"text/plain")
+"""text/plain is what `sendBeacon` sends without asking for permission first."""
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_encode = msgspec.json.Encoder().encode
+_SECURE: Headers = ((b"x-content-type-options", b"nosniff"),)
+_NO_STORE: Headers = ((b"cache-control", b"no-store"),)
+
+
+class Application:
+    """One process's application. `opening` makes its services at the start and says how to close them."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._closing: Callable[[], Awaitable[None]] | None = None
+        self._routes = Routes()
+        self._services: Services | None = None
+        self._access: Access | None = None
+
+    async def start(self) -> None:
+        """Open the services."""
+        self._services, self._closing = await self._opening()
+        self._access = Access(self._services.settings, self._services.keys)
+
+    async def stop(self) -> None:
+        """Close them, with everything written that was taken."""
+        if self._closing is not None:
+            await self._closing()
+        self._closing = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI entry."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.start()
+                except Exception as error:
+                    log.exception("the decision API can't start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        timing = Timing()
+        services, access = self._services, self._access
+        assert services is not None, "the server runs the lifespan before it serves"
+        assert access is not None
+        headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name, value)
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        operation = "none"
+        cors: Headers = ()
+        try:
+            path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+            found, parameters = self._routes.find(path)
+            cors = access.cors(headers)
+            method = scope["method"]
+            endpoint = found.get("GET" if method == "HEAD" else method)
+            if endpoint is None:
+                answer = _elsewhere(path, method, found, headers, access)
+            else:
+                operation = endpoint.operation
+                query = _query(scope["query_string"])
+                key = access.key_of(endpoint, headers, query)
+                body = b""
+                if endpoint.request is not None:
+                    _check_media_type(headers)
+                    body = await _body(receive, headers, services.settings.max_body_bytes)
+                timing.mark("read")
+                call = Call(method, path, headers, query, parameters, request_id, key, body, timing)
+                answer = await endpoint.handler(services, call)
+        except ProblemError as problem:
+            services.metrics.problems.labels(problem.slug).inc()
+            answer = _of_problem(problem, request_id)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            services.metrics.problems.labels("internal").inc()
+            detail = f"The request {request_id} failed; the log of the service says why."
+            answer = _of_problem(ProblemError("internal", detail), request_id)
+        body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
+        timing.mark("write")
+        await _respond(send, answer, body, cors, request_id, timing)
+        status = str(answer.status)
+        services.metrics.requests.labels(operation, status).inc()
+        services.metrics.seconds.labels(operation).observe(timing.total_s)
+
+
+def _elsewhere(
+    path: str, method: str, found: Mapping[str, Endpoint], headers: Mapping[bytes, bytes], access: Access
+) -> Answer:
+    """A path that does not exist, a method that does not fit, or a browser's question before it calls."""
+    if not found:
+        raise ProblemError("not-found", f"There is no {path[:100]}.")
+    methods = ", ".join([*found, "OPTIONS"])
+    allow = (b"allow", methods.encode())
+    if method != "OPTIONS":
+        raise ProblemError("method-not-allowed", f"{method[:20]} does not fit {path[:100]}.", headers=(allow,))
+    if b"access-control-request-method" in headers:
+        return Answer(b"", 204, headers=(allow, *access.preflight(headers, methods)))
+    return Answer(b"", 204, headers=(allow,))
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+    if len(raw) > LONGEST_QUERY:
+        raise ProblemError("invalid-field", f"The query has more than {LONGEST_QUERY} bytes.")
+    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
+
+
+def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    """What is sent without a type is taken for JSON."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type and media_type not in _JSON_TYPES:
+        detail = f"The body is sent as {media_type[:60].decode('latin-1')!r}; JSON is read."
+        raise ProblemError("media-type", detail, field="Content-Type")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise ProblemError("media-type", "Bodies are read without Content-Encoding.", field="Content-Encoding")
+
+
+async def _body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The whole body; refused by its declared length where that is too large, else as soon as it is."""
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and (len(declared) > 12 or int(declared) > limit):
+        raise _too_large(limit)
+    message = await receive() if declared else None
+    if message is not None and message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message.get("body", b""))  # by far the most
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            while True:
+                if message is None:
+                    message = await receive()
+                if message["type"] != "http.request":
+                    raise ProblemError("body-timeout", "The body ended before it was complete.")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+                message = None
+    except TimeoutError:
+        raise ProblemError("body-timeout", f"The body did not come within {BODY_WITHIN_S:.0f} s.") from None
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError("body-too-large", f"A body may have {limit:,} bytes at most.")
+
+
+def _of_problem(problem: ProblemError, request_id: str) -> Answer:
+    headers = problem.headers
+    if problem.retry_after is not None:
+        headers = (*headers, (b"retry-after", str(problem.retry_after).encode()))
+    return Answer(problem.problem(request_id), PROBLEMS[problem.slug].status, MEDIA_TYPE, headers)
+
+
+async def _respond(send: Send, answer: Answer, body: bytes, cors: Headers, request_id: str, timing: Timing) -> None:
+    headers = [
+        (b"x-request-id", request_id.encode()),
+        (b"server-timing", timing.header()),
+        *_SECURE,
+        *answer.headers,
+    ]
+    names = {name for name, _ in answer.headers}
+    headers += (header for header in cors if header[0] not in names)
+    if b"cache-control" not in names:
+        headers += _NO_STORE
+    if answer.status not in {204, 304}:
+        headers += ((b"content-type", answer.content_type), (b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

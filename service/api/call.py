@@ -1,0 +1,140 @@
+"""One HTTP call as the endpoints see it, what they answer, and how an endpoint declares itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from service.api.problems import ProblemError, field_problem
+from service.keys import ApiKey, Scope
+
+if TYPE_CHECKING:
+    from service.api.services import Services
+
+T = TypeVar("T")
+
+JSON = b"application/json"
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+class Timing:
+    """Where the time of a call went, for the header Server-Timing."""
+
+    __slots__ = ("_last", "_spent", "started")
+
+    def __init__(self) -> None:
+        self.started = self._last = time.perf_counter()
+        self._spent: dict[str, float] = {}
+
+    def mark(self, part: str) -> None:
+        """The time since the last mark went into this part."""
+        now = time.perf_counter()
+        self._spent[part] = self._spent.get(part, 0.0) + now - self._last
+        self._last = now
+
+    @property
+    def total_s(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+    def header(self) -> bytes:
+        """The header's value, in milliseconds."""
+        parts = [f"{name};dur={1000 * spent:.2f}" for name, spent in self._spent.items()]
+        parts.append(f"total;dur={1000 * self.total_s:.2f}")
+        return ", ".join(parts).encode()
+
+
+@dataclass(slots=True)
+class Call:
+    """A call that may proceed: its key has the scope, its body is whole.
+
+    Attributes:
+        headers: By name in lower case; of a repeated one the first.
+        query: Decoded; of a repeated one the last.
+        parameters: Of the path.
+        key: None for endpoints that need none.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    query: Mapping[str, str]
+    parameters: Mapping[str, str]
+    request_id: str
+    key: ApiKey | None
+    body: bytes
+    timing: Timing = field(default_factory=Timing)
+
+    def read(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body, checked; raises `ProblemError` 400 with the field that does not fit."""
+        return decode(decoder, self.body)
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the key has a scope."""
+        return self.key is not None and scope in self.key.scopes
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response. `body` is encoded as JSON unless it is bytes."""
+
+    body: object
+    status: int = 200
+    content_type: bytes = JSON
+    headers: Headers = ()
+
+
+Handler: TypeAlias = Callable[["Services", Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the path or the query; all are texts."""
+
+    name: str
+    where: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint: what the router and the OpenAPI document need to know.
+
+    Attributes:
+        path: With `{parameters}`.
+        scope: What the key needs; None: no key.
+        request: Type of the JSON body, None without one.
+        responses: Type (None: no JSON) and sentence by status, problems aside.
+        problems: Slugs that this endpoint answers with, beside those that every endpoint of its kind does.
+    """
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    handler: Handler
+    responses: Mapping[int, tuple[Any, str]]
+    scope: Scope | None = None
+    request: Any = None
+    parameters: tuple[Parameter, ...] = ()
+    problems: tuple[str, ...] = ()
+    content_type: str = "application/json"
+
+
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, below: str = "") -> T:
+    """Decode JSON from outside; every way in which it can be wrong is a `ProblemError`."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise field_problem(error, below) from None
+    except msgspec.DecodeError as error:
+        raise ProblemError("malformed-json", f"{str(error)[:200]}.", field=below or None) from None
+    except RecursionError:
+        raise ProblemError(
+            "too-deep", "The body is nested more deeply than can be read.", field=below or None
+        ) from None

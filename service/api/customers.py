@@ -1,0 +1,72 @@
+"""`PUT /v1/customers/{id}`: the facts of a customer, checked against the vocabulary before they are stored."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.vocabulary import LONGEST_ID
+from service.api.call import Answer, Call, Endpoint, Parameter
+from service.api.problems import ProblemError
+from service.api.schema import LARGEST_PROFILE, CustomerAnswer, Warned
+from service.api.services import Services
+from service.keys import Scope
+
+_facts = msgspec.json.Decoder(dict[str, object])
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+async def put_customer(services: Services, call: Call) -> Answer:
+    """Replace a customer's facts; sessions see them at their next event or decision."""
+    rules = services.live()
+    customer_id = call.parameters["customer_id"]
+    if not 0 < len(customer_id) <= LONGEST_ID or not customer_id.isprintable():
+        detail = f"A customer id has 1 to {LONGEST_ID} printable characters."
+        raise ProblemError("invalid-field", detail, field="customer_id")
+    raw = call.read(_facts)
+    if len(raw) > LARGEST_PROFILE:
+        raise ProblemError("invalid-field", f"{len(raw)} facts, at most {LARGEST_PROFILE} are taken.", field="/")
+    known, refused = rules.profile.read(raw)
+    wrong = [each for each in refused if each.code != "unknown-fact"]
+    if wrong:
+        raise ProblemError("invalid-field", f"{wrong[0].message}.", field=f"/{wrong[0].field}")
+    call.timing.mark("check")
+    # As sent, facts that the vocabulary does not declare included: a later revision may declare them.
+    await services.in_thread(services.profiles.put, {customer_id: _encode(raw)})
+    call.timing.mark("store")
+    warnings = tuple(Warned(f"/{each.field}", each.code, f"{each.message}.") for each in refused)
+    return Answer(CustomerAnswer(customer_id, len(known), warnings))
+
+
+async def delete_customer(services: Services, call: Call) -> Answer:
+    """Forget a customer's facts."""
+    await services.in_thread(services.profiles.put, {call.parameters["customer_id"]: None})
+    return Answer(b"", 204)
+
+
+_CUSTOMER = (Parameter("customer_id", "path", "The shop's id of the customer.", required=True),)
+
+ENDPOINTS = (
+    Endpoint(
+        "PUT",
+        "/v1/customers/{customer_id}",
+        "putCustomer",
+        "Replace the facts of a customer.",
+        put_customer,
+        {200: (CustomerAnswer, "Stored. A fact that no vocabulary declares yet is kept and named in `warnings`.")},
+        scope=Scope.CUSTOMERS,
+        request=dict[str, object],
+        parameters=_CUSTOMER,
+        problems=("no-ruleset", "store-unavailable"),
+    ),
+    Endpoint(
+        "DELETE",
+        "/v1/customers/{customer_id}",
+        "deleteCustomer",
+        "Forget the facts of a customer.",
+        delete_customer,
+        {204: (None, "They are gone from the profiles.")},
+        scope=Scope.CUSTOMERS,
+        parameters=_CUSTOMER,
+        problems=("store-unavailable",),
+    ),
+)

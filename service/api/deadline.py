@@ -1,0 +1,70 @@
+"""One deadline for a whole request, and calls to stores within it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from engine.ports import PortError
+from engine.values import Millis
+from service.api.breaker import Breaker
+
+T = TypeVar("T")
+
+
+class UnavailableError(Exception):
+    """A store did not answer: it failed, was too late, or its circuit is open; the message says which."""
+
+
+class Deadline:
+    """A moment on the event loop's clock. Parts of the request take what is left of it, never more.
+
+    Attributes:
+        ours_ms: The deadline that we gave, in ms; what a caller tightens says nothing about the speed of our stores.
+    """
+
+    __slots__ = ("_at", "_loop", "_started", "ours_ms")
+
+    def __init__(self, after_ms: Millis, started_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started = started_s
+        self._at = started_s + after_ms / 1000
+        self.ours_ms = after_ms
+
+    def tighten(self, after_ms: Millis, *, ours: bool) -> None:
+        """Move it to `after_ms` after the start, if that is earlier."""
+        self._at = min(self._at, self._started + after_ms / 1000)
+        if ours:
+            self.ours_ms = min(self.ours_ms, after_ms)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left, 0 when it has passed."""
+        return max(0.0, self._at - self._loop.time())
+
+    async def call(self, breaker: Breaker, coming: Coroutine[Any, Any, T], reserve_s: float) -> T:
+        """The result of a call to a store, `reserve_s` before the deadline at the latest.
+
+        Raises:
+            UnavailableError: it failed, it was too late, or the circuit is open, so that it was not even asked.
+        """
+        if not breaker.allows():
+            coming.close()
+            raise UnavailableError(f"{breaker.name} failed before and is not asked for a moment")
+        begun = self._loop.time()
+        try:
+            async with asyncio.timeout_at(self._at - reserve_s):
+                result = await coming
+        except TimeoutError:
+            # A caller with a deadline of 1 ms must not be able to open the circuit for all others.
+            if self._loop.time() - begun >= self.ours_ms / 2000:
+                breaker.failed()
+            else:
+                breaker.abandoned()
+            raise UnavailableError(f"{breaker.name} did not answer in time") from None
+        except PortError as error:
+            breaker.failed()
+            raise UnavailableError(f"{breaker.name} failed: {error}") from error
+        breaker.succeeded()
+        return result

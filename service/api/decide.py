@@ -1,0 +1,260 @@
+"""`POST /v1/decide`: what each placement shows, in time, with HTTP 200 whatever is gone on our side."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engine.activation import ConditionReport, RuleReport
+from engine.decision import Decision, Degradation, Outcome, PlacementDecision, Request
+from engine.event import Event
+from engine.ports import LogFullError, PortError
+from engine.values import EpochMs
+from engine.vocabulary import FactRefused
+from service.api.call import Answer, Call, Endpoint
+from service.api.deadline import Deadline, UnavailableError
+from service.api.deciding import Asked, Decided, Session, decide, read_session
+from service.api.ingest import Admitted, admit, append
+from service.api.problems import ProblemError
+from service.api.rules import Rules
+from service.api.schema import (
+    DecideAnswer,
+    DecideRequest,
+    EventOutcome,
+    EventVerdict,
+    Explanation,
+    OfferAnswer,
+    PlacementAnswer,
+    PlacementError,
+    RawDecideRequest,
+    Warned,
+)
+from service.api.services import Services
+from service.keys import Scope
+
+_request = msgspec.json.Decoder(RawDecideRequest)
+_encode = msgspec.json.Encoder().encode
+
+
+async def post_decide(services: Services, call: Call) -> Answer:
+    """Decide for all placements asked."""
+    asked = call.read(_request)
+    if asked.explain and not call.has(Scope.READ):
+        raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
+    if asked.events and not call.has(Scope.EVENTS):
+        raise ProblemError("scope-missing", "Events ride along with a key that has the scope events.", field="/events")
+    limit = services.settings.max_batch_events
+    if len(asked.events) > limit:
+        detail = f"{len(asked.events)} events, at most {limit} are taken at once."
+        raise ProblemError("too-many-events", detail, field="/events")
+    deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
+    if asked.deadline_ms is not None:
+        deadline.tighten(asked.deadline_ms, ours=False)
+    now = services.clock()
+    decision_id = new_decision_id(now)
+    rules = services.rules.current
+    if rules is None:
+        return Answer(_without_rules(services, asked, decision_id, now))
+
+    names, errors = _placements(rules, asked.placements)
+    for name in names:
+        own = rules.loaded.program.vocabulary.placements[name].deadline
+        if own is not None:
+            deadline.tighten(own, ours=True)
+    context, refused = rules.context.read(asked.context)
+    admitted = admit(rules, asked.events, now, sent_at=asked.sent_at, session_id=asked.session_id)
+    call.timing.mark("check")
+
+    session: Session | UnavailableError
+    try:
+        session = await read_session(services, rules, asked.session_id, asked.customer_id, deadline)
+    except UnavailableError as error:
+        session = error
+    call.timing.mark("state")
+    # Only now, or the worker could put them into the very state that was being read, and they would count twice.
+    appending = _start_append(services, admitted)
+    customer_id = _customer(asked, session, admitted.events)
+    request = Request(asked.session_id, customer_id, now, context, names)
+    profiling = call.headers.get(b"sec-gpc") != b"1"
+    events = tuple(sorted(admitted.events, key=lambda event: event.time))
+    decided = await decide(
+        services, rules, Asked(request, events, profiling), session, decision_id, deadline, call.timing
+    )
+    verdicts = await _verdicts(services, admitted, appending, deadline)
+    call.timing.mark("log")
+    _record(services, decided.decision, now)
+    answer = _answer(rules, decided, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
+    return Answer(answer)
+
+
+def new_decision_id(now: EpochMs) -> str:
+    """Sorts by time, and can't be guessed: 48 bits of milliseconds, 80 random ones."""
+    return f"d_{now:012x}{secrets.token_hex(10)}"
+
+
+def _placements(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, PlacementAnswer]]:
+    """Those that the vocabulary declares, without repeats, and an error item for each of the others."""
+    declared = rules.loaded.program.vocabulary.placements
+    names = []
+    errors = {}
+    for name in dict.fromkeys(asked):
+        if name in declared:
+            names.append(name)
+        else:
+            detail = f"The live ruleset declares no placement {name[:100]!r}."
+            errors[name] = PlacementAnswer(error=PlacementError("unknown-placement", detail))
+    return tuple(names), errors
+
+
+def _customer(asked: RawDecideRequest, session: Session | UnavailableError, events: Sequence[Event]) -> str | None:
+    if asked.customer_id is not None:
+        return asked.customer_id
+    signed_in = [event.customer_id for event in events if event.customer_id is not None]
+    if signed_in:
+        return signed_in[-1]
+    return session.customer_id if isinstance(session, Session) else None
+
+
+def _start_append(services: Services, admitted: Admitted) -> asyncio.Future[PortError | None] | PortError | None:
+    if not admitted.records:
+        return None
+    try:
+        return append(services.events, admitted.records)
+    except PortError as error:
+        return error
+
+
+async def _verdicts(
+    services: Services,
+    admitted: Admitted,
+    appending: asyncio.Future[PortError | None] | PortError | None,
+    deadline: Deadline,
+) -> list[EventVerdict]:
+    """A verdict for each event that rode along, as far as it is known at the deadline."""
+    error: PortError | None
+    if isinstance(appending, asyncio.Future):
+        await asyncio.wait((appending,), timeout=deadline.left_s)
+        error = appending.result() if appending.done() else PortError("not durable by the deadline")
+    else:
+        error = appending
+    outcome, detail = EventOutcome.ACCEPTED, None
+    if error is not None:
+        full = isinstance(error, LogFullError)
+        outcome = EventOutcome.UNCONFIRMED
+        detail = (
+            "The event log is full; send it again." if full else "Not confirmed in time; send it again with its id."
+        )
+    verdicts = admitted.answer(outcome, detail)
+    for verdict in verdicts:
+        services.metrics.events.labels(verdict.verdict).inc()
+    return verdicts
+
+
+def _record(services: Services, decision: Decision, now: EpochMs) -> None:
+    services.recorder.record((decision.id, decision.session_id, decision.time, _encode(decision)))
+    counts: dict[str, int] = {"decisions": 1}
+    for placed in decision.placements:
+        services.metrics.placements.labels(placed.outcome).inc()
+        for shown in placed.offers:
+            if shown.rule is not None:
+                counts[f"shown/{shown.rule}"] = counts.get(f"shown/{shown.rule}", 0) + 1
+    for failure in decision.failures:
+        counts[f"error/{failure.rule}"] = counts.get(f"error/{failure.rule}", 0) + 1
+    for missing in decision.degraded:
+        services.metrics.degraded.labels(missing.code).inc()
+    services.recorder.count(now // 60_000, counts)
+
+
+def _without_rules(services: Services, asked: RawDecideRequest, decision_id: str, now: EpochMs) -> DecideAnswer:
+    """No ruleset, so no fallbacks either: the page shows its own."""
+    reason = services.rules.holder.problem or "nothing was published yet"
+    services.metrics.degraded.labels("no_ruleset").inc()
+    return DecideAnswer(
+        decision_id=decision_id,
+        session_id=asked.session_id,
+        time=now,
+        revision=0,
+        bundle="",
+        models={},
+        placements={name: PlacementAnswer(Outcome.DEGRADED) for name in asked.placements},
+        degraded=(Degradation("no_ruleset", f"No ruleset is live: {reason}."),),
+        events=tuple(
+            EventVerdict(None, EventOutcome.UNCONFIRMED, detail="No ruleset is live; send it again later.")
+            for _ in asked.events
+        ),
+    )
+
+
+def _warned(refused: Sequence[FactRefused]) -> tuple[Warned, ...]:
+    return tuple(Warned(f"/context/{each.field}", each.code, f"{each.message}.") for each in refused)
+
+
+def _answer(
+    rules: Rules,
+    decided: Decided,
+    asked: RawDecideRequest,
+    errors: Mapping[str, PlacementAnswer],
+    verdicts: Sequence[EventVerdict],
+    warnings: tuple[Warned, ...],
+    *,
+    reads: bool,
+) -> DecideAnswer:
+    decision = decided.decision
+    placements = {placed.placement: _placement(placed, reads=reads) for placed in decision.placements}
+    moments = [placed.valid_until for placed in decision.placements if placed.valid_until is not None]
+    return DecideAnswer(
+        decision_id=decision.id,
+        session_id=decision.session_id,
+        time=decision.time,
+        revision=decision.revision,
+        bundle=decision.bundle,
+        models=decision.models,
+        placements={**placements, **errors},
+        degraded=decision.degraded,
+        valid_until=min(moments, default=None),
+        events=tuple(verdicts),
+        warnings=warnings,
+        explain=_explanation(rules, decided) if asked.explain else None,
+    )
+
+
+def _placement(placed: PlacementDecision, *, reads: bool) -> PlacementAnswer:
+    offers = tuple(
+        OfferAnswer(each.offer, each.content, each.rule, sentences(each.reasons) if reads else (), each.token)
+        for each in placed.offers
+    )
+    return PlacementAnswer(placed.outcome, offers, placed.valid_until)
+
+
+def sentences(reasons: Sequence[ConditionReport]) -> tuple[str, ...]:
+    """Conditions as people read them, with the value found."""
+    return tuple(f"{each.text} ({each.actual})" if each.actual is not None else each.text for each in reasons)
+
+
+def _explanation(rules: Rules, decided: Decided) -> Explanation:
+    decision, view = decided.decision, decided.view
+    reports: dict[str, RuleReport] = {}
+    if view is not None:
+        for placed in decision.placements:
+            for rule in rules.nominating[placed.placement]:
+                if rule.id not in reports:
+                    reports[rule.id] = view.explain(rule)
+    return Explanation(decision.placements, tuple(reports.values()), decision.scores, decision.failures)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/decide",
+        "decide",
+        "Decide what placements show to a session.",
+        post_decide,
+        {200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone.")},
+        scope=Scope.DECIDE,
+        request=DecideRequest,
+        problems=("too-many-events",),
+    ),
+)

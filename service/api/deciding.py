@@ -1,0 +1,298 @@
+"""A decision about a live session: state, memory, scores, limits, all within one deadline, with what was missing named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.activation import FactReader, ScoreAnswer, ScoreStatus
+from engine.decision import Decision, Degradation, Request
+from engine.event import Event
+from engine.offers import Ask, Considered, claims, conclude, consider, fall_back, next_grants, unavailable
+from engine.ports import SessionView, Verdict
+from engine.rete import Memory, SnapshotError, View
+from engine.values import EpochMs, Millis, Value
+from models.scorer import Collector
+from service.api.call import Timing
+from service.api.deadline import Deadline, UnavailableError
+from service.api.rules import Rules
+from service.api.services import Services
+
+log = logging.getLogger("salience.api.deciding")
+
+HOLD_MS: Millis = 30 * 60_000
+"""What a decision takes from a limit is given back after half an hour without exposure: the length of a visit, so that an
+offer below the fold still counts when the shopper scrolls to it."""
+GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
+"""A banner that a session goes on seeing is one act; no session lasts longer than a day."""
+PASSES = 4
+"""Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
+RESERVE = 0.15
+"""Share of the deadline that is kept for what comes after a store answers: evaluation and encoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to decide, checked.
+
+    Attributes:
+        events: That ride along, in order of their time.
+        profiling: False where the shopper objects to it (`Sec-GPC: 1`).
+    """
+
+    request: Request
+    events: tuple[Event, ...] = ()
+    profiling: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is known of a session, as far as the state store answered."""
+
+    customer_id: str | None
+    snapshot: bytes | None
+    profile: Mapping[str, Value | None]
+    grants: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and the view that it was made from (None for a fallback), for explanations."""
+
+    decision: Decision
+    view: View | None
+
+
+class Evaluation:
+    """One session at one moment, evaluated again for as long as models have something to add.
+
+    Attributes:
+        scores: What models were asked and answered; what is `wanted` is to be asked before the next evaluation.
+        is_last: What is not known now will not be: it counts as not answered in time.
+    """
+
+    def __init__(self, rules: Rules, session: Session, asked: Asked) -> None:
+        self._rules = rules
+        self._session = session
+        self._asked = asked
+        self._memory: Memory | None = None
+        self.scores = Collector(rules.loaded.scorer)
+        self.is_last = False
+        self.degraded: tuple[Degradation, ...] = ()
+
+    def score(self, name: str, reader: FactReader) -> ScoreAnswer:
+        """The `ScoreFunction` of the evaluation."""
+        answer = self.scores(name, reader)
+        return _TOO_LATE if self.is_last and answer.status is ScoreStatus.PENDING else answer
+
+    def view(self) -> View:
+        """The view as of the answers known now. Once the memory needed no answer, only the view is made anew."""
+        network, request = self._rules.loaded.network, self._asked.request
+        memory = self._memory
+        if memory is None:
+            memory = self._open()
+            if self._session.profile:
+                network.set_facts(memory, self._session.profile, request.now, self.score)
+            for event in self._asked.events:
+                network.insert(memory, event, self.score)
+            if not self.scores.wanted:
+                self._memory = memory
+        return network.view(memory, request.now, request.context, self.score)
+
+    def _open(self) -> Memory:
+        network, request = self._rules.loaded.network, self._asked.request
+        snapshot = self._session.snapshot
+        if snapshot is not None:
+            try:
+                memory = network.restore(snapshot)
+            except SnapshotError as error:
+                log.warning("state of session %r can't be read: %s", request.session_id, error)
+                self.degraded = (
+                    Degradation("state_unreadable", "The session's state can't be read; decided without."),
+                )
+            else:
+                first = min((event.time for event in self._asked.events), default=request.now)
+                if not memory.has_ended(first, self._rules.loaded.program.vocabulary.session_timeout):
+                    return memory
+        return network.open(request.session_id, self._session.customer_id)
+
+
+async def read_session(
+    services: Services, rules: Rules, session_id: str, customer_id: str | None, deadline: Deadline
+) -> Session:
+    """Read what bears on a session, in one trip; raises `UnavailableError`."""
+    coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id)
+    found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
+    state = found.state
+    if customer_id is None and state is not None:
+        customer_id = state.customer_id
+    profile: dict[str, Value | None] = {}
+    if found.profile is not None:
+        profile = dict.fromkeys(rules.profile_facts)  # what the profile no longer has is unknown again
+        profile.update(rules.profile.read(_object(found.profile))[0])
+    return Session(customer_id, state.snapshot if state is not None else None, profile, found.grants)
+
+
+async def decide(
+    services: Services,
+    rules: Rules,
+    asked: Asked,
+    session: Session | UnavailableError,
+    decision_id: str,
+    deadline: Deadline,
+    timing: Timing,
+) -> Decided:
+    """Decide; never raises for want of a store or a model, nor for a fault of ours.
+
+    Args:
+        services: Stores and models.
+        rules: The revision that decides; one for the whole request.
+        asked: The request.
+        session: As `read_session` found it, or why it could not: then fallbacks are all there is.
+        decision_id: Unique.
+        deadline: Of the whole request.
+        timing: Is told where the time goes.
+    """
+    if isinstance(session, Session):
+        try:
+            return await _decide(services, rules, asked, session, decision_id, deadline, timing)
+        except Exception:
+            log.exception("deciding for session %r failed", asked.request.session_id)
+            missing = Degradation("internal_error", "The decision failed; the log of the service says why.")
+    else:
+        missing = Degradation("state_unavailable", f"The session's state could not be had: {session}.")
+    loaded = rules.loaded
+    decision = fall_back(
+        loaded.program,
+        asked.request,
+        decision_id=decision_id,
+        revision=loaded.revision.number,
+        bundle=loaded.revision.bundle,
+        degraded=(missing,),
+    )
+    return Decided(decision, None)
+
+
+async def _decide(
+    services: Services,
+    rules: Rules,
+    asked: Asked,
+    session: Session,
+    decision_id: str,
+    deadline: Deadline,
+    timing: Timing,
+) -> Decided:
+    loaded = rules.loaded
+    evaluation = Evaluation(rules, session, asked)
+    for passes_left in reversed(range(PASSES)):
+        evaluation.is_last = passes_left == 0
+        view = evaluation.view()
+        considered = consider(
+            loaded.program,
+            view,
+            asked.request,
+            decision_id=decision_id,
+            score=evaluation.score,
+            grants=session.grants,
+            salt=services.salt,
+            profiling=asked.profiling,
+        )
+        timing.mark("rules")
+        if evaluation.is_last or not evaluation.scores.wanted:
+            break
+        await ask_models(services, rules, evaluation.scores, deadline)
+        timing.mark("scores")
+
+    verdicts, limits_missing = await _take(services, considered, deadline)
+    timing.mark("limits")
+    missing = (*evaluation.degraded, *_missing(services, considered), *limits_missing)
+    revision = loaded.revision
+    decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
+    timing.mark("rules")
+    grants = next_grants(decision, session.grants)
+    if grants != session.grants:
+        coming = services.state.put_grants(asked.request.session_id, grants, GRANTS_KEPT_MS)
+        try:
+            await deadline.call(services.limits_breaker, coming, 0.0)
+        except UnavailableError as error:
+            log.warning("grants of session %r were not kept: %s", asked.request.session_id, error)
+        timing.mark("limits")
+    return Decided(decision, view)
+
+
+async def ask_models(services: Services, rules: Rules, scores: Collector, deadline: Deadline) -> None:
+    """Ask for all that is wanted, each model within its own deadline and all within the request's."""
+    declared = rules.loaded.program.vocabulary.scores
+    within = {
+        name: min(declared[name].deadline, services.score_ms) / 1000 if name in declared else services.score_ms / 1000
+        for name in scores.wanted
+    }
+    left = max(0.0, deadline.left_s - RESERVE * deadline.ours_ms / 1000)
+    answers = await services.batcher.ask(rules.loaded.scorer, scores.wanted, within, left)
+    for answer in answers.values():
+        services.metrics.scores.labels(answer.status).inc()
+    scores.give(answers)
+
+
+async def _take(
+    services: Services, considered: Considered, deadline: Deadline
+) -> tuple[list[Verdict], tuple[Degradation, ...]]:
+    """Ask the limit store, in as many rounds as it takes; without it, nothing that has limits is shown."""
+    verdicts: list[Verdict] = []
+    missing: tuple[Degradation, ...] = ()
+    now = considered.view.now
+    while asks := claims(considered, verdicts):
+        if missing:
+            verdicts += (verdict for ask in asks for verdict in unavailable(ask))
+            continue
+        for ask, taken in zip(asks, await _ask_limits(services, asks, now, deadline), strict=True):
+            if isinstance(taken, UnavailableError):
+                missing = (Degradation("limits_unavailable", f"Offers with limits are left out: {taken}."),)
+                verdicts += unavailable(ask)
+            else:
+                verdicts += taken
+    return verdicts, missing
+
+
+async def _ask_limits(
+    services: Services, asks: Sequence[Ask], now: EpochMs, deadline: Deadline
+) -> list[Sequence[Verdict] | UnavailableError]:
+    async def take(ask: Ask) -> Sequence[Verdict] | UnavailableError:
+        coming: Coroutine[Any, Any, Sequence[Verdict]] = services.state.take(ask.claims, ask.slots, now, HOLD_MS)
+        try:
+            return await deadline.call(services.limits_breaker, coming, RESERVE * deadline.ours_ms / 2000)
+        except UnavailableError as error:
+            return error
+
+    if len(asks) == 1:
+        return [await take(asks[0])]
+    return list(await asyncio.gather(*map(take, asks)))
+
+
+def _missing(services: Services, considered: Considered) -> list[Degradation]:
+    """Models that did not answer and rules that failed."""
+    found = []
+    for name, answer in considered.scores:
+        if answer.status is not ScoreStatus.OK:
+            found.append(Degradation("model_unavailable", f"Score {name} was not answered: {answer.status}."))
+    for failure in considered.view.failures:
+        services.metrics.failures.labels(failure.rule).inc()
+        found.append(Degradation("rule_failed", f"Rule {failure.rule} failed; the others were decided."))
+    return found
+
+
+def _object(raw: bytes) -> Mapping[str, object]:
+    try:
+        return _profile(raw)
+    except msgspec.MsgspecError as error:
+        log.warning("a profile can't be read: %s", error)
+        return {}
+
+
+_profile = msgspec.json.Decoder(dict[str, object]).decode
+_TOO_LATE = ScoreAnswer(ScoreStatus.DEADLINE)

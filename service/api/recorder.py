@@ -1,0 +1,120 @@
+"""Writes decisions and counters behind the answers, in batches, so that no answer waits for the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from engine.ports import Activity, DecisionLog, PortError
+from engine.values import EpochMs
+from service.api.metrics import Metrics
+
+log = logging.getLogger("salience.api.recorder")
+
+EVERY_S = 0.05
+"""How long an entry waits: `why` is asked by people, and 20 writes a second cost nothing."""
+BATCH = 500
+CAPACITY = 20_000
+"""Entries kept while the log is away: some 20 s of full load, 40 MB. Then the oldest go, and are counted."""
+REST_S = 1.0
+COUNT_EVERY_S = 1.0
+
+Entry = tuple[str, str, EpochMs, bytes]
+
+
+class Recorder:
+    """Takes entries in the event loop; one task and one thread write them."""
+
+    def __init__(self, decisions: DecisionLog, activity: Activity, metrics: Metrics) -> None:
+        self._decisions = decisions
+        self._activity = activity
+        self._metrics = metrics
+        self._entries: deque[Entry] = deque()
+        self._writing: list[Entry] = []
+        self._counts: dict[int, Counter[str]] = {}
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._failing = False
+
+    def start(self) -> None:
+        """Begin to write; in the event loop."""
+        self._tasks = [asyncio.create_task(self._write_all()), asyncio.create_task(self._count_all())]
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Write what waits, for `timeout_s` at most, and end."""
+        self._stopping = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*self._tasks)
+        except TimeoutError:
+            left = len(self._entries) + len(self._writing)
+            log.warning("%d decisions could not be written to the decision log before the end", left)
+        await asyncio.to_thread(self._thread.shutdown)
+
+    def record(self, entry: Entry) -> None:
+        """Keep an entry for writing; never waits."""
+        if len(self._entries) >= CAPACITY:
+            self._entries.popleft()
+            self._metrics.dropped.inc()
+        self._entries.append(entry)
+        self._wake.set()
+
+    def count(self, minute: int, counts: Mapping[str, int]) -> None:
+        """Add to the counters of a minute."""
+        self._counts.setdefault(minute, Counter()).update(counts)
+
+    def pending(self, decision_id: str) -> bytes | None:
+        """An entry that is not written yet."""
+        for entry in (*self._writing, *self._entries):
+            if entry[0] == decision_id:
+                return entry[3]
+        return None
+
+    async def _write_all(self) -> None:
+        while True:
+            if not self._entries and not self._writing:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                if not self._stopping:
+                    await asyncio.sleep(EVERY_S)
+                continue
+            if not self._writing:
+                self._writing = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            try:
+                await self._in_thread(self._decisions.append, self._writing)
+            except PortError as error:
+                self._complain(error)
+                await asyncio.sleep(REST_S)
+                continue
+            self._failing = False
+            self._writing = []
+            self._metrics.pending.set(len(self._entries))
+
+    async def _count_all(self) -> None:
+        while True:
+            counts, self._counts = self._counts, {}
+            for minute, added in counts.items():
+                try:
+                    await self._in_thread(self._activity.add, minute, added)
+                except PortError as error:
+                    self._complain(error)
+                    self.count(minute, added)
+            if self._stopping:
+                return
+            await asyncio.sleep(COUNT_EVERY_S)
+
+    async def _in_thread(self, call: object, *args: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)  # type: ignore[arg-type]
+
+    def _complain(self, error: PortError) -> None:
+        if not self._failing:
+            log.warning("the decision log does not take entries, they are kept and tried again: %s", error)
+        self._failing = True

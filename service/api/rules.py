@@ -1,0 +1,76 @@
+"""What one revision gives to the API, beside what `Loaded` has: readers of what comes in, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.language.tree import FactSource, OfferAction, Rule
+from engine.vocabulary import Admission, FactReaders
+from service.loading import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One revision, ready to admit and to decide. Immutable: a request takes it once and keeps it.
+
+    Attributes:
+        profile_facts: Names of the facts that a profile can give.
+        nominating: Rules by the placement that they nominate for, in order of acting.
+    """
+
+    loaded: Loaded
+    admission: Admission
+    context: FactReaders
+    profile: FactReaders
+    profile_facts: tuple[str, ...]
+    nominating: Mapping[str, tuple[Rule, ...]]
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Rules:
+        """Prepare a revision; costs some 100 microseconds."""
+        vocabulary = loaded.program.vocabulary
+        nominating: dict[str, list[Rule]] = {name: [] for name in vocabulary.placements}
+        for rule in loaded.program.rules:
+            for name in dict.fromkeys(each.placement for each in rule.actions if isinstance(each, OfferAction)):
+                nominating[name].append(rule)
+        return cls(
+            loaded,
+            Admission(vocabulary),
+            FactReaders(vocabulary, FactSource.REQUEST),
+            FactReaders(vocabulary, FactSource.PROFILE),
+            tuple(fact.name for fact in vocabulary.facts.values() if fact.source is FactSource.PROFILE),
+            {name: tuple(rules) for name, rules in nominating.items()},
+        )
+
+
+class Holder(Protocol):
+    """What the API needs of `service.ruleset_holder.RulesetHolder`."""
+
+    @property
+    def current(self) -> Loaded | None:
+        """What this process serves."""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, empty when nothing is."""
+
+
+class LiveRules:
+    """The rules of the revision that is live, in the event loop."""
+
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+        self._rules: Rules | None = None
+
+    @property
+    def current(self) -> Rules | None:
+        """Take it once for each request."""
+        loaded = self.holder.current
+        if loaded is None:
+            return None
+        rules = self._rules
+        if rules is None or rules.loaded is not loaded:
+            rules = self._rules = Rules.of(loaded)
+        return rules

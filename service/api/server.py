@@ -1,0 +1,137 @@
+"""The application on gunicorn's ASGI worker: one port, some processes, an end in order.
+
+Nothing here imports the application before the fork: ports belong to one process, and prometheus-client must first know
+whether several processes share their metrics.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gasgi import ASGIWorker
+
+from config.schema import Settings
+
+if TYPE_CHECKING:
+    from service.api.app import Application
+
+log = logging.getLogger("salience.api.server")
+
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+BACKLOG = 1024
+KEEP_ALIVE_S = 15
+GRACE_S = 3
+"""For requests in flight at the end: ten deadlines. Idle connections of browsers are cut then."""
+HANG_S = 30
+"""A process whose event loop stands still for so long is ended and started anew."""
+
+
+class PortTakenError(OSError):
+    """The address can't be listened on; the message says which and what to do."""
+
+
+class ServerLog(Logger):  # type: ignore[misc]  # gunicorn ships without types
+    """gunicorn's messages in our log; there is no access log, the metrics count."""
+
+    def setup(self, cfg: Any) -> None:
+        """Use our logger."""
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log = log
+        # "Booting worker", "Shutting down" and the like: of interest to who looks closely.
+        if log.getEffectiveLevel() == logging.INFO:
+            log.setLevel(logging.WARNING)
+
+
+class ApiWorker(ASGIWorker):  # type: ignore[misc]  # as above
+    """Ends in order on every signal: Ctrl-C too must not lose a decision that is still to be logged."""
+
+    def handle_quit_signal(self) -> None:
+        """As SIGTERM."""
+        self.handle_exit_signal()
+
+
+class ApiServer(BaseApplication):  # type: ignore[misc]  # as above
+    """gunicorn with our settings in place of its own."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        options: dict[str, Any] = {
+            "bind": [f"fd://{self._listener.fileno()}"],
+            "workers": self._settings.api.workers,
+            "worker_class": ApiWorker,
+            "logger_class": ServerLog,
+            "loglevel": self._settings.log.level,
+            "proc_name": "salience-api",
+            "default_proc_name": "salience-api",
+            "asgi_lifespan": "on",
+            "timeout": HANG_S,
+            "graceful_timeout": GRACE_S,
+            "keepalive": KEEP_ALIVE_S,
+            "backlog": BACKLOG,
+            "limit_request_line": 8190,
+            "limit_request_fields": 64,
+            "limit_request_field_size": 8190,
+            "control_socket_disable": True,
+            "child_exit": _process_died,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Application:
+        """The application; called in each process after the fork."""
+        from service.api.startup import application  # noqa: PLC0415  see above
+
+        return application(self._settings)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; raises `PortTakenError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "another program listens there; end it, or choose another with --port or the setting api.port"
+        elif error.errno == errno.EACCES:
+            reason = "ports below 1024 need special rights; choose another with --port or the setting api.port"
+        else:
+            reason = f"{error.strerror or error}; see the setting api.host"
+        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal ends it; leaves the process with `SystemExit`."""
+    shared: Path | None = None
+    if settings.api.workers > 1:
+        shared = Path(tempfile.mkdtemp(prefix="salience-api-metrics-"))
+        os.environ[METRICS_VARIABLE] = str(shared)
+    owner = os.getpid()
+    try:
+        ApiServer(settings, listener).run()
+    finally:
+        if shared is not None and os.getpid() == owner:
+            shutil.rmtree(shared, ignore_errors=True)
+
+
+def _process_died(_server: object, worker: Any) -> None:
+    """Forget the gauges of a process that ended."""
+    if METRICS_VARIABLE in os.environ:
+        from prometheus_client import multiprocess  # noqa: PLC0415  see above
+
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

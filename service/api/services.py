@@ -1,0 +1,68 @@
+"""What endpoints work with; made once for each process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from config.schema import ApiSettings
+from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore
+from engine.values import Millis
+from service.api.batcher import Batcher
+from service.api.breaker import Breaker
+from service.api.metrics import Metrics
+from service.api.problems import ProblemError
+from service.api.recorder import Recorder
+from service.api.rules import LiveRules, Rules
+from service.clock import Clock
+from service.keys import KeyRing
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Ports, rules and machinery of one process.
+
+    Attributes:
+        salt: Of the installation's holdouts; None: nobody is held out.
+        score_ms: The setting models.deadline_ms.
+        slow: Runs calls of synchronous stores that no decision waits for.
+    """
+
+    settings: ApiSettings
+    clock: Clock
+    rules: LiveRules
+    events: EventLog
+    state: DecisionState
+    decisions: DecisionLog
+    profiles: ProfileStore
+    keys: KeyRing
+    recorder: Recorder
+    batcher: Batcher
+    state_breaker: Breaker
+    limits_breaker: Breaker
+    metrics: Metrics
+    slow: Executor
+    salt: str | None
+    score_ms: Millis
+
+    def live(self) -> Rules:
+        """The live rules, or a problem for endpoints that can do nothing without."""
+        rules = self.rules.current
+        if rules is None:
+            reason = self.rules.holder.problem or "nothing was published yet"
+            raise ProblemError("no-ruleset", f"No ruleset is live: {reason}.", retry_after=2)
+        return rules
+
+    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a synchronous store beside the event loop; its failure is the problem `store-unavailable`."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.slow, lambda: call(*args, **kwargs))
+        except PortError as error:
+            raise ProblemError("store-unavailable", f"{error}.", retry_after=1) from error

@@ -1,0 +1,133 @@
+"""From the settings to the services of one process, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from config.schema import Settings
+from engine.ports import PortError, Tables
+from service.api.app import Application
+from service.api.batcher import Batcher
+from service.api.breaker import Breaker, Circuit
+from service.api.metrics import Metrics
+from service.api.recorder import Recorder
+from service.api.rules import LiveRules
+from service.api.services import Services
+from service.clock import wall_ms
+from service.installation import holdout_salt
+from service.keys import KeyRing
+from service.last_good import FOLDER
+from service.ruleset_holder import RulesetHolder
+from service.wiring import Wiring
+
+log = logging.getLogger("salience.api.startup")
+
+WATCH_S = 1.0
+SLOW_THREADS = 4
+"""For calls that people make: why, profiles. Decisions never wait for them."""
+
+
+def application(settings: Settings) -> Application:
+    """The application of one process; it opens its ports when the server starts it."""
+
+    async def opening() -> tuple[Services, Callable[[], Awaitable[None]]]:
+        return await open_services(settings)
+
+    return Application(opening)
+
+
+async def open_services(settings: Settings) -> tuple[Services, Callable[[], Awaitable[None]]]:
+    """Open everything; returns the services, and what closes them in order."""
+    wiring = Wiring(settings)
+    holder = RulesetHolder(
+        wiring.tables(),
+        role="api",
+        registry=settings.models.registry,
+        data_dir=settings.data_dir,
+        poll_ms=settings.bundle.poll_ms,
+    )
+    keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
+    await asyncio.to_thread(holder.start)
+    await asyncio.to_thread(keys.start)
+    metrics = Metrics()
+    state_breaker = Breaker("the state store", time.monotonic)
+    limits_breaker = Breaker("the limit store", time.monotonic)
+    model_breaker = Breaker("the models", time.monotonic)
+    state = wiring.decision_state()
+    recorder = Recorder(wiring.decisions(), wiring.activity(), metrics)
+    recorder.start()
+    batcher = Batcher(model_breaker)
+    slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow calls")
+    services = Services(
+        settings=settings.api,
+        clock=wall_ms,
+        rules=LiveRules(holder),
+        events=wiring.event_log(),
+        state=state,
+        decisions=wiring.decisions(),
+        profiles=wiring.profiles(),
+        keys=keys,
+        recorder=recorder,
+        batcher=batcher,
+        state_breaker=state_breaker,
+        limits_breaker=limits_breaker,
+        metrics=metrics,
+        slow=slow,
+        salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),
+        score_ms=settings.models.deadline_ms,
+    )
+    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker)))
+
+    async def closing() -> None:
+        watch.cancel()
+        await asyncio.to_thread(holder.stop)
+        await asyncio.to_thread(keys.stop)
+        await recorder.stop()
+        await batcher.close()
+        await state.close()
+        slow.shutdown()
+        await asyncio.to_thread(wiring.close)
+
+    return services, closing
+
+
+def _salt(tables: Tables, kept: Path) -> str | None:
+    """The installation's holdout salt; a copy on disk serves while the tables are gone."""
+    try:
+        salt = holdout_salt(tables)
+    except PortError as error:
+        try:
+            return kept.read_text("ascii")
+        except OSError:
+            log.warning("nobody is held out until the next start: the control tables can't be reached (%s)", error)
+            return None
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(salt, "ascii")
+    except OSError as error:
+        log.warning("%s can't be written: %s", kept, error.strerror)
+    return salt
+
+
+async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:
+    """Show the circuits in the metrics, and tell the log when one opens or closes."""
+    before = dict.fromkeys(breakers, Circuit.CLOSED)
+    counted = dict.fromkeys(breakers, 0)
+    while True:
+        for breaker in breakers:
+            circuit = breaker.circuit
+            metrics.circuits.labels(breaker.name).set(circuit)
+            metrics.opened.labels(breaker.name).inc(breaker.opened - counted[breaker])
+            counted[breaker] = breaker.opened
+            if (circuit is Circuit.CLOSED) is not (before[breaker] is Circuit.CLOSED):
+                if circuit is Circuit.CLOSED:
+                    log.info("%s answers again", breaker.name)
+                else:
+                    log.warning("%s does not answer: decisions go on without, and say so", breaker.name)
+            before[breaker] = circuit
+        await asyncio.sleep(WATCH_S)

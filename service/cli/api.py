@@ -1,0 +1,33 @@
+"""`salience api`: serve the decision API."""
+
+from __future__ import annotations
+
+import click
+
+from service.cli.console import stderr
+from service.cli.invocation import Failure, Invocation, pass_invocation
+
+
+@click.command("api")
+@click.option("--host", help="Address to listen on (setting api.host).")
+@click.option("--port", type=int, help="Port to listen on; 0: one that is free (setting api.port).")
+@click.option("--workers", type=int, help="Processes (setting api.workers).")
+@pass_invocation
+def command(invocation: Invocation, host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve the decision API until a signal ends it; what was accepted is written before.
+
+    SIGTERM and Ctrl-C end it in order. A new ruleset needs no restart: it is taken up while requests go on.
+    """
+    from service import log_output  # noqa: PLC0415 - commands import what they run, when they run it
+    from service.api.server import PortTakenError, listen, serve  # noqa: PLC0415
+
+    settings = invocation.having(api__host=host, api__port=port, api__workers=workers).settings
+    log_output.begin(settings.log)
+    try:
+        listener = listen(settings.api.host, settings.api.port)
+    except PortTakenError as error:
+        raise Failure(str(error)) from None
+    address, bound, *_ = listener.getsockname()
+    shown = f"[{address}]" if ":" in address else address
+    stderr().print(f"decision API on http://{shown}:{bound}")
+    serve(settings, listener)
