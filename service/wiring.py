@@ -117,9 +117,19 @@ class Wiring:
         """What the decision API reads and takes. Asynchronous: its user awaits its `close`."""
         embedded = self._embedded
         grants = SqliteGrants(embedded.folder / "grants.db")
-        return EmbeddedDecisionState(
-            embedded.state(), embedded.profiles(), embedded.limits(), grants, self.event_log().partitions
-        )
+        partitions = self.settings.kafka.partitions
+        return EmbeddedDecisionState(embedded.state(), embedded.profiles(), embedded.limits(), grants, partitions)
+
+    def check_partitions(self) -> None:
+        """Raise `PortError` where the log has another number of partitions than the settings say.
+
+        The others find a session's partition by the settings alone, so that they work while the log is down.
+        """
+        found, said = self.event_log().partitions, self.settings.kafka.partitions
+        if found != said:
+            raise PortError(
+                f"the event log has {found} partitions and the setting kafka.partitions says {said}: set it to {found}"
+            )
 
     # -------------------------------------------------------------- on top of them
 

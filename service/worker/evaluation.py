@@ -1,0 +1,333 @@
+"""The pure step of the stream: a batch and the sessions it touches in, what is to be written and sent out.
+
+No clock, no client: the same records on the same stored state give the same result, in whatever batches they come.
+Timers act between records, as soon as the watermark passes them, and carry the offset of the record that moved it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.activation import Activation, Step
+from engine.event import Event
+from engine.language.tree import Rule
+from engine.offers import Person, claim_of_activation, is_held_out
+from engine.ports import Claim, Output, OutputKind, Record, SessionState, StateBatch
+from engine.values import EpochMs, Millis
+from service.loading import Loaded
+from service.worker.counts import Counts
+from service.worker.intake import Reading, Refused
+from service.worker.messages import act_id, rejected_output, trigger_outputs
+from service.worker.sessions import Profile, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch with all that its evaluation needs.
+
+    Attributes:
+        offset: Where the partition's state stands; the batch follows it.
+        watermark: Of the partition, before the batch.
+        records: In order of offset; may be empty where only timers are due.
+        readings: What each record is.
+        seen: Ids of earlier batches among those of the records.
+        due: Stored sessions that come due in the batch, each with its moment.
+        lost: Stored sessions that can't be read any more.
+        profiles: Of the customers that occur, by id.
+        lateness: Allowed lateness.
+        salt: Of the holdouts.
+    """
+
+    partition: int
+    offset: int
+    watermark: EpochMs
+    records: Sequence[Record]
+    readings: Sequence[Reading]
+    seen: Collection[str]
+    due: Sequence[tuple[EpochMs, str]]
+    profiles: Mapping[str, Profile]
+    loaded: Loaded
+    lateness: Millis
+    salt: str | None = None
+    lost: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is to be sent; where a limit spans sessions, after its claim was granted."""
+
+    outputs: Sequence[Output]
+    claim: Claim | None
+    time: EpochMs
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch brought.
+
+    Attributes:
+        touched: Sessions that changed; None for one that ended.
+        seen: Ids to remember.
+        acts: Everything to send, in order.
+    """
+
+    offset: int
+    watermark: EpochMs
+    touched: dict[str, Session | None] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+
+def watermark_after(work: Work) -> EpochMs:
+    """The watermark after the last record: what comes due until then has to be loaded before."""
+    times = [each if isinstance(each, int) else each.time for each in work.readings if not isinstance(each, Refused)]
+    return max([work.watermark, *(time - work.lateness for time in times)])
+
+
+def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
+    """Evaluate a batch.
+
+    Args:
+        work: The batch.
+        sessions: All stored sessions that it can touch, by id. They are changed in place; where the batch can't be
+            written, they must be thrown away and loaded again.
+    """
+    return _Evaluation(work, sessions).run()
+
+
+def to_write(work: Work, outcome: Outcome, generation: int, granted: Collection[str]) -> tuple[StateBatch, list[int]]:
+    """The one write of a batch, and the stored size of each session that lives, in order of `outcome.touched`.
+
+    Args:
+        work: The batch.
+        outcome: What it brought.
+        generation: Under which the partition is owned.
+        granted: Tokens of the claims that were granted.
+    """
+    states: dict[str, SessionState] = {}
+    sizes: list[int] = []
+    for session_id, session in outcome.touched.items():
+        if session is None:
+            states[session_id] = SessionState(None, outcome.watermark, None)
+            continue
+        memory = session.memory
+        snapshot = session.loaded.network.snapshot(memory)
+        clock = outcome.watermark if memory.clock is None else memory.clock
+        states[session_id] = SessionState(snapshot, clock, session.due, memory.customer_id)
+        sizes.append(len(snapshot))
+    outputs: list[Output] = []
+    for act in outcome.acts:
+        if act.claim is None or act.claim.token in granted:
+            outputs.extend(act.outputs)
+            outcome.counts.triggers += sum(each.kind is OutputKind.TRIGGER for each in act.outputs)
+        else:
+            outcome.counts.limited += len(act.outputs)
+    batch = StateBatch(
+        partition=work.partition,
+        generation=generation,
+        expected_offset=work.offset,
+        next_offset=outcome.offset,
+        sessions=states,
+        seen=outcome.seen,
+        outputs=outputs,
+        watermark=outcome.watermark,
+    )
+    return batch, sizes
+
+
+class _Evaluation:
+    """One run of `evaluate`."""
+
+    def __init__(self, work: Work, sessions: MutableMapping[str, Session]) -> None:
+        self._work = work
+        self._loaded = work.loaded
+        self._network = work.loaded.network
+        self._score = work.loaded.scorer.answer
+        self._timeout = work.loaded.program.vocabulary.session_timeout
+        self._rules: Mapping[str, Rule] = {}
+        self._sessions = sessions
+        self._outcome = Outcome(work.offset, work.watermark)
+        self._counts = self._outcome.counts
+        self._watermark = work.watermark
+        self._seen = set(work.seen)
+        self._due = list(work.due)
+        heapq.heapify(self._due)
+
+    def run(self) -> Outcome:
+        """All records in order; before them, the timers that an earlier batch left."""
+        outcome, counts, work = self._outcome, self._counts, self._work
+        for session_id in work.lost:
+            counts.lost += 1
+            outcome.touched[session_id] = None
+        self._pass_timers(work.offset - 1)
+        for record, reading in zip(work.records, work.readings, strict=True):
+            counts.read += 1
+            if isinstance(reading, Event):
+                time = self._event(record, reading)
+            elif isinstance(reading, Refused):
+                counts.dead += 1
+                output = rejected_output(OutputKind.DEAD, record, reading.code, reading.reason, reading.field)
+                outcome.acts.append(Act((output,), None, record.time))
+                continue
+            else:
+                counts.ticks += 1
+                time = reading
+            if time - work.lateness > self._watermark:
+                self._watermark = time - work.lateness
+                self._pass_timers(record.offset)
+        if work.records:
+            outcome.offset = work.records[-1].offset + 1
+        outcome.watermark = self._watermark
+        return outcome
+
+    # -------------------------------------------------------------- records
+
+    def _event(self, record: Record, event: Event) -> EpochMs:
+        """Apply an event, once; return its time."""
+        counts = self._counts
+        if event.id in self._seen:
+            counts.duplicates += 1
+            return event.time
+        self._seen.add(event.id)
+        self._outcome.seen.append(event.id)
+        if event.time < self._watermark:
+            counts.late += 1
+            behind = (self._watermark - event.time) // 1000
+            reason = (
+                f"{behind} s behind the watermark, which is {self._work.lateness // 1000} s behind the latest event"
+            )
+            output = rejected_output(OutputKind.LATE, record, "late", reason, "time")
+            self._outcome.acts.append(Act((output,), None, event.time))
+            return event.time
+        counts.applied += 1
+        session, ordinals = self._session(event, record.offset)
+        self._enrich(session, event, record.offset, ordinals)
+        step = self._network.insert(session.memory, event, self._score)
+        if step.activations or step.failures:
+            self._take(session, step, record.offset, "event", ordinals)
+        self._touch(event.session_id, session)
+        return event.time
+
+    def _session(self, event: Event, offset: int) -> tuple[Session, Counter[str]]:
+        """The session of an event; one that timed out before it ends first, and another begins."""
+        ordinals: Counter[str] = Counter()
+        session = self._sessions.get(event.session_id)
+        if session is not None:
+            self._move(event.session_id, session)
+            session = self._sessions.get(event.session_id)
+        if session is not None and session.memory.has_ended(event.time, self._timeout):
+            step = self._network.advance(session.memory, self._end(session), self._score)
+            self._take(session, step, offset, "event", ordinals)
+            self._counts.ended += 1
+            session = None
+        if session is None:
+            memory = self._network.open(event.session_id, event.customer_id)
+            session = self._sessions[event.session_id] = Session(memory, self._loaded, is_new=True)
+            self._counts.opened += 1
+        return session, ordinals
+
+    def _enrich(self, session: Session, event: Event, offset: int, ordinals: Counter[str]) -> None:
+        """Give the memory the facts of the customer's profile, where it does not have them."""
+        memory = session.memory
+        customer = event.customer_id or memory.customer_id
+        if customer is None:
+            return
+        profile = self._work.profiles.get(customer)
+        if profile is None or profile is session.profile:
+            return
+        if profile.has_facts or not session.is_new:
+            # At the session's own clock: the event, and what expires at its time, are to be seen together.
+            now = event.time if memory.clock is None else memory.clock
+            step = self._network.set_facts(memory, profile.facts, now, self._score)
+            self._take(session, step, offset, "event", ordinals)
+        session.profile = profile
+        session.is_new = False
+
+    # -------------------------------------------------------------- time
+
+    def _pass_timers(self, offset: int) -> None:
+        """Act for every session that comes due at or before the watermark."""
+        due, watermark = self._due, self._watermark
+        while due and due[0][0] <= watermark:
+            moment, session_id = heapq.heappop(due)
+            session = self._sessions.get(session_id)
+            if session is not None and session.due == moment:
+                self._time_out(session_id, session, offset)
+
+    def _time_out(self, session_id: str, session: Session, offset: int) -> None:
+        self._move(session_id, session)
+        if self._sessions.get(session_id) is not session:
+            return
+        end = self._end(session)
+        step = self._network.advance(session.memory, min(self._watermark, end), self._score)
+        self._take(session, step, offset, "timer", Counter())
+        if end <= self._watermark:
+            self._counts.ended += 1
+            del self._sessions[session_id]
+            self._outcome.touched[session_id] = None
+        else:
+            self._touch(session_id, session)
+
+    def _end(self, session: Session) -> EpochMs:
+        memory = session.memory
+        latest = memory.last_event if memory.last_event is not None else memory.started
+        return (self._watermark if latest is None else latest) + self._timeout
+
+    def _move(self, session_id: str, session: Session) -> None:
+        """Take a session over that an earlier revision evaluated last."""
+        if session.loaded is self._loaded:
+            return
+        try:
+            session.move_to(self._loaded)
+        except Exception:  # noqa: BLE001 - whatever a snapshot of another revision does, it must not stop the partition
+            self._counts.lost += 1
+            del self._sessions[session_id]
+            self._outcome.touched[session_id] = None
+
+    def _touch(self, session_id: str, session: Session) -> None:
+        """Note that a session changed, and when it comes due."""
+        due = self._network.due(session.memory)
+        end = self._end(session)
+        # Later than the watermark in any case: what is due now has just been done.
+        session.due = max(end if due is None or end < due else due, self._watermark + 1)
+        heapq.heappush(self._due, (session.due, session_id))
+        self._outcome.touched[session_id] = session
+
+    # -------------------------------------------------------------- what follows
+
+    def _take(self, session: Session, step: Step, offset: int, cause: str, ordinals: Counter[str]) -> None:
+        counts = self._counts
+        for failure in step.failures:
+            counts.failures += 1
+            counts.errors[failure.rule] += 1
+        for activation in step.activations:
+            if not activation.acts:
+                counts.held_back += 1
+                continue
+            counts.activations += 1
+            counts.fired[activation.rule] += 1
+            if activation.triggers:
+                self._act(session, activation, offset, cause, ordinals)
+
+    def _act(self, session: Session, activation: Activation, offset: int, cause: str, ordinals: Counter[str]) -> None:
+        work, memory = self._work, session.memory
+        if not self._rules:
+            self._rules = {rule.id: rule for rule in self._loaded.program.rules}
+        rule = self._rules[activation.rule]
+        ordinal = ordinals[rule.id]
+        ordinals[rule.id] += 1
+        person = Person(memory.session_id, memory.customer_id)
+        if is_held_out(work.salt, f"rule/{rule.id}", person.key, rule.holdout):
+            self._counts.held_out += len(activation.triggers)
+            return
+        act = act_id(work.partition, offset, memory.session_id, cause, rule.id, ordinal)
+        revision = self._loaded.revision
+        outputs = trigger_outputs(
+            act, offset, memory.session_id, memory.customer_id, activation, revision.number, revision.bundle
+        )
+        claim = claim_of_activation(rule, activation, person, act)
+        self._outcome.acts.append(Act(outputs, claim, activation.time))

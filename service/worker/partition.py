@@ -1,0 +1,244 @@
+"""One partition: from records that came to state that is written, in one write for each batch."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from engine.event import Event
+from engine.ports import Applied, Claim, LimitStore, Record, StateStore
+from engine.values import EpochMs, Millis
+from service.loading import Loaded
+from service.worker.counts import Counts
+from service.worker.emission import Emission
+from service.worker.evaluation import Act, Work, evaluate, to_write, watermark_after
+from service.worker.intake import Intake, Reading
+from service.worker.sessions import Profiles, Session, SessionCache, restored
+
+logger = logging.getLogger("salience.service.worker.partition")
+
+DUE_AT_ONCE = 5_000
+"""Timers of so many sessions in one write: after a quiet night all sessions end at the first event of the morning."""
+
+
+class Standing(enum.Enum):
+    """How a partition is with this worker."""
+
+    UNCLAIMED = enum.auto()
+    OWNED = enum.auto()
+    FENCED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches."""
+
+    loaded: Loaded
+    intake: Intake
+    profiles: Profiles
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The ports that a partition writes to, and what holds for all partitions."""
+
+    state: StateStore
+    limits: LimitStore
+    emission: Emission
+    lateness: Millis
+    salt: str | None
+
+
+class Partition:
+    """A partition that the group gave to this worker.
+
+    Everything that fails leaves it UNCLAIMED: caches are dropped, and the next claim says where the stored state
+    stands. So there is one way to recover, whatever happened.
+
+    Attributes:
+        position: Offset of the next record, while OWNED.
+        watermark: Event time that will not be gone behind.
+    """
+
+    def __init__(self, number: int, generation: int, stores: Stores, cache_bytes: int) -> None:
+        self.number = number
+        self.generation = generation
+        self.standing = Standing.UNCLAIMED
+        self.position = 0
+        self.watermark: EpochMs = 0
+        self.cache = SessionCache(cache_bytes)
+        self._stores = stores
+        self._has_leftover = False
+
+    def claim(self) -> bool:
+        """Own the partition from where its stored state stands; whether its caches can be kept.
+
+        False: read on from `position`, what waited to be sent is read from the outbox. Raises `PortError`.
+        """
+        was_owned = self.standing is Standing.OWNED
+        position = self._stores.state.claim(self.number, self.generation)
+        if position is None:
+            self.fence()
+            return False
+        if was_owned and position.offset == self.position:
+            return True
+        self.reset()
+        outbox = self._stores.state.outbox(self.number)
+        self.position = position.offset
+        self.watermark = position.watermark
+        self._has_leftover = True
+        self._stores.emission.offer(self.number, outbox)
+        self.standing = Standing.OWNED
+        return False
+
+    def reset(self) -> None:
+        """Forget all that is not stored."""
+        self.cache.clear()
+        self._stores.emission.drop(self.number)
+        if self.standing is Standing.OWNED:
+            self.standing = Standing.UNCLAIMED
+
+    def fence(self) -> None:
+        """A newer generation owns it: write nothing more."""
+        self.reset()
+        self.standing = Standing.FENCED
+
+    def process(self, records: Sequence[Record], equipment: Equipment) -> Counts:
+        """Evaluate and write records, which follow `position`; and timers that are due.
+
+        What was not counted in the answer was not written: look at `standing` after it. Raises `PortError`; the caller
+        then resets, claims, and reads on from where that says.
+        """
+        counts = Counts()
+        if self._has_leftover:
+            self._leftover(equipment, counts)
+        if records and self.standing is Standing.OWNED:
+            self._records(records, equipment, counts)
+        return counts
+
+    def is_due(self, until: EpochMs) -> bool:
+        """Whether a session waits for a moment at or before `until`."""
+        return bool(self._stores.state.due(self.number, until, 1))
+
+    # -------------------------------------------------------------- steps
+
+    def _records(self, records: Sequence[Record], equipment: Equipment, counts: Counts) -> None:
+        readings = equipment.intake.read(records)
+        work = self._work(records, readings, equipment)
+        until = watermark_after(work)
+        due = self._stores.state.due(self.number, until, DUE_AT_ONCE) if until > self.watermark else ()
+        if len(due) < DUE_AT_ONCE:
+            self._write(*self._with_sessions(work, due, equipment), counts)
+            return
+        half = len(records) // 2
+        if half:
+            for part in (records[:half], records[half:]):
+                if self.standing is Standing.OWNED:
+                    self._records(part, equipment, counts)
+            return
+        # One record that moves the time past very many timers: itself first, then they in steps, under its offset.
+        self._write(*self._with_sessions(work, (), equipment), counts)
+        self._has_leftover = True
+        self._leftover(equipment, counts)
+
+    def _leftover(self, equipment: Equipment, counts: Counts) -> None:
+        """Timers that are due at the watermark already."""
+        while self.standing is Standing.OWNED:
+            due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
+            if due:
+                self._write(*self._with_sessions(self._work((), (), equipment), due, equipment), counts)
+            if len(due) < DUE_AT_ONCE:
+                self._has_leftover = False
+                return
+
+    def _work(self, records: Sequence[Record], readings: Sequence[Reading], equipment: Equipment) -> Work:
+        stores = self._stores
+        return Work(
+            partition=self.number,
+            offset=self.position,
+            watermark=self.watermark,
+            records=records,
+            readings=readings,
+            seen=(),
+            due=(),
+            profiles={},
+            loaded=equipment.loaded,
+            lateness=stores.lateness,
+            salt=stores.salt,
+        )
+
+    def _with_sessions(self, work: Work, due: Sequence[str], equipment: Equipment) -> tuple[Work, dict[str, Session]]:
+        """Load what the batch can touch: each store is asked once."""
+        events = [each for each in work.readings if isinstance(each, Event)]
+        seen = self._stores.state.seen(self.number, [event.id for event in events]) if events else ()
+        wanted = dict.fromkeys([event.session_id for event in events])
+        wanted.update(dict.fromkeys(due))
+        sessions: dict[str, Session] = {}
+        missing: list[str] = []
+        for session_id in wanted:
+            session = self.cache.get(session_id)
+            if session is None:
+                missing.append(session_id)
+            else:
+                sessions[session_id] = session
+        lost: list[str] = []
+        if missing:
+            for session_id, state in self._stores.state.load(self.number, missing).items():
+                session = restored(session_id, state, equipment.loaded)
+                if session is None:
+                    lost.append(session_id)
+                else:
+                    sessions[session_id] = session
+        customers = {event.customer_id for event in events}
+        customers.update(
+            sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
+        )
+        profiles = equipment.profiles.get([each for each in customers if each is not None])
+        moments = [(sessions[each].due, each) for each in due if each in sessions]
+        complete = replace(
+            work,
+            seen=seen,
+            due=[(moment, each) for moment, each in moments if moment is not None],
+            profiles=profiles,
+            lost=lost,
+        )
+        return complete, sessions
+
+    def _write(self, work: Work, sessions: dict[str, Session], counts: Counts) -> None:
+        """Evaluate, take limits, write all in one; then hand the outputs to the sender."""
+        outcome = evaluate(work, sessions)
+        granted = self._granted(outcome.acts)
+        batch, sizes = to_write(work, outcome, self.generation, granted)
+        applied = self._stores.state.apply(batch)
+        if applied is Applied.FENCED:
+            self.fence()
+            return
+        if applied is Applied.REWIND:
+            counts.rewinds += 1
+            self.reset()
+            return
+        self.position = outcome.offset
+        self.watermark = outcome.watermark
+        stored = iter(sizes)
+        for session_id, session in outcome.touched.items():
+            if session is None:
+                self.cache.drop(session_id)
+            else:
+                self.cache.put(session_id, session, next(stored))
+        self.cache.shrink()
+        self._stores.emission.offer(self.number, batch.outputs)
+        outcome.counts.batches += 1
+        counts.add(outcome.counts)
+
+    def _granted(self, acts: Sequence[Act]) -> set[str]:
+        """Take from the limits that span sessions, in order; a token that took before is granted again."""
+        asking = [(act.claim, act.time) for act in acts if act.claim is not None]
+        granted: set[str] = set()
+        for time, group in groupby(asking, key=lambda each: each[1]):
+            claims: list[Claim] = [claim for claim, _ in group]
+            verdicts = self._stores.limits.take(claims, len(claims), time, None)
+            granted.update(verdict.token for verdict in verdicts if verdict.granted)
+        return granted

@@ -1,0 +1,89 @@
+"""A worker's process: its ports, the ruleset that it holds, the folder that it watches, and the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from config.schema import Settings
+from engine.ports import PortError
+from service.folder_watcher import FolderWatcher
+from service.installation import holdout_salt
+from service.ruleset_holder import RulesetHolder
+from service.wiring import Wiring
+from service.worker.loop import Pace, Ports, Worker
+
+logger = logging.getLogger("salience.service.worker")
+
+
+class WorkerProcess:
+    """Everything of a worker, from settings to the end.
+
+    Args:
+        settings: Of the process.
+        watch: Whether to publish the ruleset folder when it changes.
+
+    Raises:
+        PortError: A port can't be made, or the log has another number of partitions than the settings say.
+    """
+
+    def __init__(self, settings: Settings, *, watch: bool) -> None:
+        self._wiring = wiring = Wiring(settings)
+        try:
+            wiring.check_partitions()
+            ports = Ports(
+                source=wiring.event_source(),
+                log=wiring.event_log(),
+                state=wiring.state(),
+                outputs=wiring.outputs(),
+                limits=wiring.limits(),
+                profiles=wiring.profiles(),
+                activity=wiring.activity(),
+            )
+            salt = holdout_salt(wiring.tables())
+        except PortError:
+            wiring.close()
+            raise
+        pace = Pace(
+            batch=settings.worker.batch_events,
+            poll_ms=settings.worker.poll_ms,
+            lateness=settings.worker.allowed_lateness_ms,
+            idle_ms=settings.worker.idle_ms,
+        )
+        self.holder = RulesetHolder(
+            wiring.tables(),
+            role="worker",
+            registry=settings.models.registry,
+            data_dir=settings.data_dir,
+            poll_ms=settings.bundle.poll_ms,
+            counts=self._counts,
+        )
+        self.worker = Worker(ports, lambda: self.holder.current, pace, salt=salt)
+        self._watcher = (
+            FolderWatcher(settings.bundle.folder, wiring.publisher(), poll_ms=settings.bundle.poll_ms)
+            if watch
+            else None
+        )
+
+    def run(self) -> None:
+        """Work until `stop`; then everything is closed in order."""
+        try:
+            self.holder.start()
+            if self._watcher is not None:
+                self._watcher.start()
+            if self.holder.current is None:
+                logger.info("waiting for the first revision: %s", self.holder.problem or "nothing was published yet")
+            self.worker.run()
+        finally:
+            if self._watcher is not None:
+                self._watcher.stop()
+            self.holder.stop()
+            self._wiring.close()
+            logger.info("stopped")
+
+    def stop(self) -> None:
+        """Make `run` return after its batch. Safe to call from a signal's handler."""
+        self.worker.stop()
+
+    def _counts(self) -> Mapping[str, int]:
+        return self.worker.report()
