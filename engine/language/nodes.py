@@ -247,6 +247,8 @@ def _compose(events: Iterator[yaml.Event], source: Source, shift: int, report: R
             _refuse_anchor_and_tag(event, source, start, report)
         node: Node
         if isinstance(event, yaml.ScalarEvent):
+            if event.style in {"|", ">"}:  # its end mark lies behind the blank lines after it
+                end = start + len(source.text[start:end].rstrip())
             node = _scalar(event, source.extent(start, end), report)
         elif isinstance(event, yaml.AliasEvent):
             node = Broken(source.extent(start, end))
