@@ -42,7 +42,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class NamedCap:
-    """A cap and the limit that it stands for; `limit` None is the rule's budget."""
+    """A cap and the limit of a rule or an offer (`thing`) that it stands for; `limit` None is the rule's budget."""
 
     cap: Cap
     limit: Limit | None
@@ -50,16 +50,16 @@ class NamedCap:
 
     @property
     def words(self) -> str:
-        """What is used up, for people: "rule cart.nudge: 3 times per customer in 7 days"."""
+        """What is used up, for people: "the rule's limit of 3 times per customer in 1 week is used up"."""
         if self.limit is None:
-            return f"{self.thing}: its budget does not cover this offer's cost any more"
+            return f"the {self.thing}'s budget does not cover the cost of this offer any more"
         times = "once" if self.limit.most == 1 else f"{self.limit.most} times"
         whose = {
             LimitScope.SESSION: "per session",
             LimitScope.CUSTOMER: "per customer",
             LimitScope.TOTAL: "in total",
         }[self.limit.scope]
-        return f"{self.thing}: {times} {whose}{_over(self.limit)} is used up"
+        return f"the {self.thing}'s limit of {times} {whose}{_over(self.limit)} is used up"
 
     @property
     def is_own(self) -> bool:
@@ -72,17 +72,15 @@ class NamedCap:
 
 def caps_of_rule(rule: Rule, person: Person, cost: int, now: EpochMs) -> tuple[NamedCap, ...]:
     """What one act of the rule takes: one of each of its limits, and `cost` (minor units) of its budget."""
-    thing = f"rule {rule.id}"
-    named = [NamedCap(_cap(f"rule/{rule.id}", limit, person, now), limit, thing) for limit in rule.limits]
+    named = [NamedCap(_cap(f"rule/{rule.id}", limit, person, now), limit, "rule") for limit in rule.limits]
     if rule.budget is not None and cost > 0:
-        named.append(NamedCap(Cap(f"rule/{rule.id}/budget", rule.budget, cost, is_budget=True), None, thing))
+        named.append(NamedCap(Cap(f"rule/{rule.id}/budget", rule.budget, cost, is_budget=True), None, "rule"))
     return tuple(named)
 
 
 def caps_of_offer(offer: Offer, person: Person, now: EpochMs) -> tuple[NamedCap, ...]:
     """What one act takes from the limits of the offer, which hold over all rules that nominate it."""
-    thing = f"offer {offer.id}"
-    return tuple(NamedCap(_cap(f"offer/{offer.id}", limit, person, now), limit, thing) for limit in offer.limits)
+    return tuple(NamedCap(_cap(f"offer/{offer.id}", limit, person, now), limit, "offer") for limit in offer.limits)
 
 
 def claim_of_activation(rule: Rule, person: Person, token: str, time: EpochMs) -> Claim | None:

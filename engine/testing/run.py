@@ -20,7 +20,7 @@ from engine.language.tree import (
     TestEvent,
     TriggerAction,
 )
-from engine.offers import Grants, MemoryLimits, Person, claim_of_activation, decide
+from engine.offers import Grants, MemoryLimits, Person, caps_of_rule, claim_of_activation, decide
 from engine.rete import Network, View
 from engine.testing import explain
 from engine.testing.results import Check, TestResult
@@ -171,11 +171,18 @@ class _Run:
                 self._held_back[rule.id] = activation.held_back or "it may not act now"
                 continue
             self._acts += 1
-            claim = claim_of_activation(rule, self._person, f"trigger-{self._acts}", activation.time)
-            if claim is not None and not self._limits.take([claim], 1, activation.time, None)[0].granted:
-                self._held_back[rule.id] = "its limit is used up"
+            refused_by = self._take(rule, activation.time)
+            if refused_by is not None:
+                self._held_back[rule.id] = refused_by
                 continue
             self._sent.extend((activation.time, trigger.name) for trigger in activation.triggers)
+
+    def _take(self, rule: Rule, now: EpochMs) -> str | None:
+        """Take an act from the limits that span sessions; what refuses it, in words, or None."""
+        claim = claim_of_activation(rule, self._person, f"trigger-{self._acts}", now)
+        verdicts = self._limits.take([claim], 1, now, None) if claim is not None else ()
+        named = {each.cap.key: each.words for each in caps_of_rule(rule, self._person, 0, now)}
+        return next((named[verdict.refused_by] for verdict in verdicts if verdict.refused_by), None)
 
     def _findings(self, expectation: Expectation, view: View) -> Iterator[_Finding]:
         if expectation.placement is not None:

@@ -30,7 +30,7 @@ def test_when_a_decision_no_longer_has_it_the_act_is_over_and_the_next_counts() 
     decision = shop.decide()
     assert shown(decision) == ["standard_banner"]
     assert lost(decision) == {"shop.nudge/a": "cap"}
-    assert decision.placements[0].lost[0].detail == "rule shop.nudge: once per session is used up"
+    assert decision.placements[0].lost[0].detail == "the rule's limit of once per session is used up"
 
 
 def test_a_second_act_within_the_limits_has_a_token_of_its_own() -> None:
@@ -110,7 +110,7 @@ def test_the_limits_of_an_offer_hold_over_the_rules_that_nominate_it() -> None:
     decision = Shop(bundle).decide("banner", "hero", customer="c1")
     assert shown(decision, 0) == ["a"]
     assert lost(decision, 1) == {"shop.two/a": "cap"}
-    assert decision.placements[1].lost[0].detail == "offer a: once per customer is used up"
+    assert decision.placements[1].lost[0].detail == "the offer's limit of once per customer is used up"
 
 
 def test_a_sliding_limit_frees_its_first_act_after_its_length() -> None:
@@ -118,7 +118,7 @@ def test_a_sliding_limit_frees_its_first_act_after_its_length() -> None:
     at = shop.program
     assert shown(shop.decide(session="s1", customer="c", view=FakeView(at, now=MONDAY))) == ["a"]
     late = shop.decide(session="s2", customer="c", view=FakeView(at, now=MONDAY + 7 * DAY - 1))
-    assert late.placements[0].lost[0].detail == "rule shop.nudge: once per customer in 1 week is used up"
+    assert late.placements[0].lost[0].detail == "the rule's limit of once per customer in 1 week is used up"
     assert shown(shop.decide(session="s3", customer="c", view=FakeView(at, now=MONDAY + 7 * DAY))) == ["a"]
 
 
@@ -129,7 +129,7 @@ def test_a_calendar_limit_starts_anew_at_midnight_of_its_time_zone() -> None:
     midnight = MONDAY - 3_600_000
     assert shown(shop.decide(session="s1", view=FakeView(at, now=midnight - 1))) == ["a"]
     refused = shop.decide(session="s2", view=FakeView(at, now=midnight - 1))
-    assert refused.placements[0].lost[0].detail == "rule shop.nudge: once in total in a calendar day is used up"
+    assert refused.placements[0].lost[0].detail == "the rule's limit of once in total in a calendar day is used up"
     assert shown(shop.decide(session="s3", view=FakeView(at, now=midnight))) == ["a"]
 
 
