@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from engine.decision import Decision
+from engine.decision import Decision, Outcome
 
 Grants: TypeAlias = Mapping[str, bytes]
 """By placement, as `DecisionState.read` gives and `put_grants` takes them."""
@@ -42,9 +42,14 @@ def granted(grants: Grants, placement: str) -> Mapping[tuple[str, str], str]:
 
 
 def next_grants(decision: Decision, before: Grants) -> dict[str, bytes]:
-    """What the session is granted after a decision: all of it, ready for `put_grants`."""
+    """What the session is granted after a decision: all of it, ready for `put_grants`.
+
+    A placement whose limits could not be looked at keeps its grants: the act goes on when the limit store is back.
+    """
     grants = dict(before)
     for placed in decision.placements:
+        if placed.outcome is Outcome.DEGRADED:
+            continue
         now = [Grant(shown.rule, shown.offer, shown.token) for shown in placed.offers if shown.rule and shown.token]
         if now:
             grants[placed.placement] = msgspec.json.encode(now)

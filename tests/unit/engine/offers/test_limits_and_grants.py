@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from engine.decision import Outcome
+from engine.decision import Outcome, Request
 from engine.language.tree import CalendarUnit, Limit, LimitScope
-from engine.offers import RECHECK, Person, caps_of_offer, caps_of_rule, claim_of_activation, next_grants
+from engine.offers import (
+    RECHECK,
+    Person,
+    caps_of_offer,
+    caps_of_rule,
+    claim_of_activation,
+    claims,
+    conclude,
+    consider,
+    next_grants,
+    unavailable,
+)
 from tests.unit.engine.offers.fakes import FakeView, Shop, lost, offer, program, rule, shown
 
 DAY = 86_400_000
@@ -71,6 +82,24 @@ def test_grants_of_placements_that_show_nothing_granted_are_dropped() -> None:
     assert set(next_grants(decision, {"banner": b"old", "hero": b"kept"})) == {"banner", "hero"}
     nothing = shop.decide(view=FakeView(shop.program, silent={"nudge"}))
     assert next_grants(nothing, {"banner": b"old", "hero": b"kept"}) == {"hero": b"kept"}
+
+
+def test_an_act_goes_on_after_the_limit_store_was_away() -> None:
+    shop = one_offer(limits=ONCE)
+    first = shop.decide()
+    considered = consider(
+        shop.program,
+        FakeView(shop.program),
+        Request("s1", None, 0, {}, ("banner",)),
+        decision_id="away",
+        score=shop.score,
+        grants=shop.grants["s1"],
+    )
+    verdicts = [verdict for ask in claims(considered, []) for verdict in unavailable(ask)]
+    away = conclude(considered, verdicts, revision=1, bundle="b")
+    assert shown(away) == ["standard_banner"]
+    shop.grants["s1"] = next_grants(away, shop.grants["s1"])
+    assert shop.decide().placements[0].offers[0].token == first.placements[0].offers[0].token
 
 
 def test_a_held_act_that_nobody_saw_is_given_back() -> None:
