@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from engine.language.check import check
+from engine.language import check
 from engine.rete import Network
 from engine.testing import TestResult, WeakTest, run_test, weak_tests
 from service.cli.console import print_json, progress, stderr, stdout

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from engine.language.check import Checked, check
+from engine.language import Checked, check
 from engine.language.diagnostics import Diagnostic, Severity, render
 from service.cli.console import print_json, stderr
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.language.check import check
+from dataclasses import replace
+
+from engine.language import check
+from engine.language.tree import Program, TestEvent
 from engine.rete import Network
 from engine.testing import Check, TestResult, run_tests, weak_tests
 
@@ -313,7 +316,7 @@ def test_an_event_that_the_vocabulary_refuses_is_a_problem_of_the_test() -> None
     checked = check({"vocabulary.yaml": VOCABULARY, "offers.yaml": OFFERS, "cart.yaml": RULES + FULL_TEST})
     assert checked.program is not None
     test = checked.program.tests[0]
-    broken = type(test.events[0])(test.events[0].at, "cart_added", {"quantity": "many"}, test.events[0].place)
+    broken = TestEvent(test.events[0].at, "cart_added", {"quantity": "many"}, test.events[0].place)
     program = replaced(checked.program, broken)
     (result,) = run_tests(program, Network.build(program))
     assert not result.passed
@@ -327,9 +330,7 @@ FULL_TEST = f"""
 """
 
 
-def replaced(program, event):  # noqa: ANN001, ANN201 - takes and gives a Program
-    from dataclasses import replace
-
+def replaced(program: Program, event: TestEvent) -> Program:
     return replace(program, tests=(replace(program.tests[0], events=(event,)),))
 
 
