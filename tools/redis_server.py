@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tools import children
 from tools.ports import HOST, free_ports
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -54,7 +55,8 @@ class RedisServer:
     @property
     def pid(self) -> int | None:
         """The server's process id, or None where it does not run."""
-        if self._child and self._child.poll() is None:  # reaps it, so that a dead child does not look alive
+        children.reap()
+        if self._child and self._child.poll() is None:
             return self._child.pid
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.directory / "redis.pid").read_text())
@@ -90,6 +92,7 @@ class RedisServer:
                 stderr=out,
                 start_new_session=True,
             )
+        children.keep(self._child)
         (self.directory / "redis.pid").write_text(f"{self._child.pid}\n")
         deadline = time.monotonic() + TIMEOUT_S
         while not self._answers():

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
 _FOLDER = pytest.StashKey[Path]()
-_KAFKA = pytest.StashKey[KafkaCluster]()
 
 
 # ------------------------------------------------------------------------- one folder for all workers of a run
@@ -74,9 +73,7 @@ def shared_kafka(pytestconfig: pytest.Config, kafka_required: None) -> KafkaClus
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:  # the first to come starts it, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
-        cluster = KafkaCluster(folder).start()
-    pytestconfig.stash[_KAFKA] = cluster  # else its process, which must outlive this fixture, would be collected
-    return cluster
+        return KafkaCluster(folder).start()
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from tools import children
 from tools.ports import HOST, free_ports
 
 POM = Path(__file__).resolve().with_name("pom.xml")
@@ -131,8 +132,7 @@ class KafkaCluster:
 
     def pid(self, broker: int) -> int | None:
         """The broker's process id, or None where it does not run."""
-        if child := self._children.get(broker):
-            child.poll()  # reaps it, so that a dead child does not look alive
+        children.reap()
         try:
             pid = int(self._home(broker).joinpath("pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -228,7 +228,7 @@ class KafkaCluster:
             offset = log.tell()
             command = self._java(jars, self.heap_mb, "kafka.Kafka", str(self._config(broker)))
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self._children[broker] = child
+        self._children[broker] = children.keep(child)
         (self._home(broker) / "pid").write_text(f"{child.pid}\n")
         return offset
 
