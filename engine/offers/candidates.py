@@ -140,12 +140,13 @@ def consider(
             request count.
     """
     person = Person(request.session_id, request.customer_id)
+    rules = view.holding()
     ranker = _Ranker(view, score)
     placements = {name: program.vocabulary.placements[name] for name in request.placements}
     found: dict[str, list[Candidate]] = {name: [] for name in placements}
     lost: dict[str, list[Lost]] = {name: [] for name in placements}
     tokens = {name: granted(grants or {}, name) for name in placements}
-    for rule in view.holding():
+    for rule in rules:
         for action in rule.actions:
             if not isinstance(action, OfferAction) or action.placement not in placements:
                 continue
@@ -171,9 +172,10 @@ def _order(candidate: Candidate) -> tuple[int, float, str, tuple[int, int, str]]
 
 
 class _Ranker:
-    """Ranks offers; each model is asked once."""
+    """Ranks offers; a model that a condition asked, or another offer, is not asked again."""
 
     def __init__(self, view: View, score: ScoreFunction) -> None:
+        self._conditions = dict(view.scores)
         self._reader: FactReader = view.fact
         self._score = score
         self.asked: dict[str, ScoreAnswer] = {}
@@ -182,7 +184,7 @@ class _Ranker:
         """Propensity x value x context weight x lever; what is absent, an answer that did not come too, counts as 1."""
         propensity = 1.0
         if offer.propensity is not None:
-            answer = self.asked.get(offer.propensity)
+            answer = self.asked.get(offer.propensity) or self._conditions.get(offer.propensity)
             if answer is None:
                 answer = self.asked[offer.propensity] = self._score(offer.propensity, self._reader)
             if answer.status is ScoreStatus.OK and answer.value is not None:
