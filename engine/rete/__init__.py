@@ -1,1 +1,12 @@
-"""The compiled network, shared by all sessions, and the working memory of one session."""
+"""The compiled network, shared by all sessions, and the working memory of one session.
+
+Forgy 1982 and Doorenbos 1995 in a form for many small sessions: nodes hold no session state, equal conditions are one
+node, and a session keeps nothing for a rule that has nothing to remember.
+"""
+
+from engine.rete.memory import Memory
+from engine.rete.network import Network
+from engine.rete.snapshot import SnapshotError
+from engine.rete.view import View
+
+__all__ = ["Memory", "Network", "SnapshotError", "View"]

@@ -1,0 +1,246 @@
+"""Why a condition holds, why not, and how far it is from holding: computed on demand, from the view and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.activation import ConditionReport, RuleReport, ScoreStatus
+from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
+from engine.language.tree import (
+    All,
+    AnyOf,
+    Condition,
+    FactRef,
+    Not,
+    Operator,
+    Rule,
+    ScoreTest,
+    Seen,
+    Segment,
+    Selection,
+    Test,
+)
+from engine.rete import agenda, operators
+from engine.rete.history import selects
+from engine.rete.normal_form import leaves_of
+from engine.schedule import is_open
+from engine.units import rough_duration
+from engine.values import EpochMs, Kind, Truth, Value, ValueType
+
+if TYPE_CHECKING:
+    from engine.rete.view import View
+
+_PROBABILITY = ValueType(Kind.NUMBER)
+_JUNCTIONS = {All: "all", AnyOf: "any"}
+
+
+def report(view: View, condition: Condition, *, wanted: bool = True) -> ConditionReport:
+    """A condition with its truth and actual values.
+
+    Args:
+        view: What is looked at.
+        condition: Over the view's vocabulary.
+        wanted: The truth that would help its rule: False below a `not`. `distance` is how far it is from that.
+    """
+    text = sentence(condition, view.compiled.program.vocabulary)
+    if isinstance(condition, Segment):
+        part = report(view, condition.condition, wanted=wanted)
+        return ConditionReport(text, part.truth, "segment", condition.name, parts=(part,))
+    if isinstance(condition, Not):
+        part = report(view, condition.part, wanted=not wanted)
+        truth = None if part.truth is None else not part.truth
+        return ConditionReport(text, truth, "not", parts=(part,))
+    if isinstance(condition, All | AnyOf):
+        parts = tuple(report(view, part, wanted=wanted) for part in condition.parts)
+        return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
+    if isinstance(condition, ScoreTest):
+        return _score(view, condition, text, wanted=wanted)
+    if isinstance(condition, Seen):
+        return _seen(view, condition, text, wanted=wanted)
+    return _test(view, condition, text, wanted=wanted)
+
+
+def explain(view: View, rule: Rule) -> RuleReport:
+    """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
+    tree = report(view, rule.when)
+    failing = sorted(_failing(tree, wanted=True), key=lambda leaf: leaf.truth is None)
+    held_back = None
+    if tree.truth is True:
+        if not rule.enabled:
+            held_back = agenda.SWITCHED_OFF
+        elif not is_open(rule.schedule, view.now):
+            held_back = agenda.SCHEDULE
+    return RuleReport(rule.id, tree.truth, tree, tuple(failing), _leaves_between(tree) == 1, held_back)
+
+
+def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
+    """The moments at which the clock changes a test of the condition that no rule need have."""
+    for leaf in leaves_of(condition):
+        if isinstance(leaf, Test) and leaf.operator in operators.CLOCKED:
+            value: Any = view.value(leaf.subject)
+            age: Any = view.fact(leaf.operand.fact) if isinstance(leaf.operand, FactRef) else leaf.operand
+            if value is not None and age is not None:
+                yield value
+                yield value + age
+
+
+# ------------------------------------------------------------------ leaves
+
+
+def _test(view: View, test: Test, text: str, *, wanted: bool) -> ConditionReport:
+    vocabulary = view.compiled.program.vocabulary
+    value, truth = view.value(test.subject), view.truth(test)
+    kind = subject_type(test.subject, vocabulary)
+    missing = None
+    if truth is None:
+        missing = subject_text(test.subject, vocabulary) if value is None else _operand_name(test)
+    return ConditionReport(
+        text,
+        truth,
+        "test",
+        subject_text(test.subject, vocabulary),
+        None if value is None else value_text(value, kind, vocabulary),
+        required_text(test, vocabulary),
+        None if truth is wanted or truth is None else _distance(view, test, value, kind, wanted=wanted),
+        missing,
+    )
+
+
+def _operand_name(test: Test) -> str | None:
+    return test.operand.fact if isinstance(test.operand, FactRef) else None
+
+
+def _seen(view: View, seen: Seen, text: str, *, wanted: bool) -> ConditionReport:
+    truth = view.truth(seen)
+    window = seen.span.window
+    latest = _latest(view, seen.of)
+    actual = None
+    if latest is not None:
+        actual = f"{rough_duration(max(0, view.now - latest))} ago"
+    elif truth is not None:
+        actual = "not seen"
+    distance = None
+    if truth is False and wanted and latest is not None and window is not None:
+        distance = f"seen {actual}, needs {rough_duration(window)}"
+    elif truth is False and wanted:
+        distance = "not seen yet"
+    elif truth is True and not wanted and window is not None and latest is not None:
+        distance = f"leaves its window in {rough_duration(latest + window - view.now)}"
+    required = "seen" if window is None else f"within {rough_duration(window)}"
+    return ConditionReport(
+        text, truth, "seen", seen.of.event, actual, required, distance, seen.of.event if truth is None else None
+    )
+
+
+def _score(view: View, test: ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
+    vocabulary = view.compiled.program.vocabulary
+    truth = view.asking.truth(test)
+    answer = view.asking.answer(test.score)
+    is_there = answer.status is ScoreStatus.OK and answer.value is not None
+    actual = f"{answer.value:.3g}" if answer.value is not None and is_there else f"no answer ({answer.status.value})"
+    distance = None
+    if answer.value is not None and is_there and truth is not None and truth is not wanted:
+        limit = test.operand
+        if isinstance(limit, int | float):
+            away = limit - answer.value
+            distance = f"{abs(away):.3g} {'more' if away > 0 else 'less'}"
+    return ConditionReport(
+        text,
+        truth,
+        "score",
+        test.score,
+        actual,
+        required_text(test, vocabulary),
+        distance,
+        test.score if truth is None else None,
+    )
+
+
+def _latest(view: View, selection: Selection) -> EpochMs | None:
+    """When a selected event was last seen, among those retained."""
+    for event in reversed(view.kept_events()):
+        if event.time <= view.now and selects(selection, event, view.fact):
+            return event.time
+    return None
+
+
+def _distance(view: View, test: Test, value: Value | None, kind: ValueType, *, wanted: bool) -> str | None:
+    """How far a known value is from making the test what is wanted, in the units of the fact."""
+    vocabulary = view.compiled.program.vocabulary
+    operand: Any = view.fact(test.operand.fact) if isinstance(test.operand, FactRef) else test.operand
+    if value is None or operand is None or test.operator is Operator.EXISTS:
+        return None
+    operator: Operator = test.operator
+    if operator in operators.CLOCKED:
+        return _distance_in_time(operator, value, operand, view.now, wanted=wanted)
+    if not wanted:
+        if operator not in operators.OPPOSITE or operator in {Operator.IS, Operator.IS_ONE_OF}:
+            return None
+        operator = operators.OPPOSITE[operator]
+    if not kind.is_ordered or kind.kind is Kind.TIMESTAMP or isinstance(value, str | tuple | bool):
+        return None
+    limit = _limit(operator, value, operand)
+    if limit is None:
+        return None
+    away = limit - value
+    if kind.kind is not Kind.NUMBER and operator in {Operator.ABOVE, Operator.BELOW}:
+        away += 1 if operator is Operator.ABOVE else -1  # whole units: above 2 needs 3
+    if isinstance(away, float):
+        away = round(away, 6)
+    size = value_text(abs(away), kind, vocabulary)
+    return f"{size} {'more' if away > 0 else 'less'}" if away else f"more than {value_text(value, kind, vocabulary)}"
+
+
+def _limit(operator: Operator, value: Any, operand: Any) -> Any:
+    if operator is Operator.BETWEEN:
+        return operand[0] if value < operand[0] else operand[1]
+    if operator in {Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST, Operator.IS}:
+        return operand
+    return None
+
+
+def _distance_in_time(operator: Operator, value: Any, age: Any, now: EpochMs, *, wanted: bool) -> str | None:
+    old, needs = rough_duration(max(0, now - value)), rough_duration(age)
+    if (operator is Operator.OLDER_THAN) is wanted:
+        return f"{rough_duration(max(0, value + age - now))} to go: {old} ago, needs {needs}"
+    return f"{old} ago, needs less than {needs}"
+
+
+# ------------------------------------------------------------------ trees
+
+
+def _junction(condition: All | AnyOf, parts: tuple[ConditionReport, ...]) -> Truth:
+    decides = isinstance(condition, AnyOf)
+    if any(part.truth is decides for part in parts):
+        return decides
+    return None if any(part.truth is None for part in parts) else not decides
+
+
+def _failing(tree: ConditionReport, *, wanted: bool) -> Iterator[ConditionReport]:
+    """The leaves that keep the tree from being what is wanted."""
+    if tree.truth is wanted:
+        return
+    if tree.kind == "not":
+        yield from _failing(tree.parts[0], wanted=not wanted)
+    elif tree.parts:
+        for part in tree.parts:
+            yield from _failing(part, wanted=wanted)
+    else:
+        yield tree
+
+
+def _leaves_between(tree: ConditionReport, *, wanted: bool = True) -> int:
+    """How many leaves must at least turn for the tree to be what is wanted."""
+    if tree.truth is wanted:
+        return 0
+    if tree.kind == "not":
+        return _leaves_between(tree.parts[0], wanted=not wanted)
+    if tree.kind == "segment":
+        return _leaves_between(tree.parts[0], wanted=wanted)
+    if tree.kind in {"all", "any"}:
+        needs = [_leaves_between(part, wanted=wanted) for part in tree.parts]
+        if (tree.kind == "all") is wanted:
+            return sum(needs)
+        return min(needs, default=1_000_000)
+    return 1

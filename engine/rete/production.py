@@ -1,0 +1,121 @@
+"""Productions: rules as the network runs them, and whether one holds for some values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.language.tree import AssertAction, Limit, LimitScope, Rule, ScoreTest
+from engine.rete.normal_form import Conjunct, Literal, NormalForm
+from engine.rete.quantity import Quantities
+from engine.rete.scoring import Asking
+from engine.rete.truth import Values
+from engine.values import EpochMs, Value
+
+
+@dataclass(slots=True, eq=False)
+class Production:
+    """A compiled rule. Its place in the order of acting is its index.
+
+    Attributes:
+        conjuncts: It holds when one of them does.
+        cheap: Those without scores.
+        asking: Those with scores, or all of a condition with scores that is too large to be multiplied out.
+        literals: Of all conjuncts.
+        reads: The quantities that it looks at.
+        asserts: Derived facts by the index of their quantity, with the value.
+        limits: Its limits per session.
+        broken: Why it could not be compiled; it never holds then, and says so when it is looked at.
+    """
+
+    index: int
+    rule: Rule
+    conjuncts: tuple[Conjunct, ...] = ()
+    cheap: tuple[Conjunct, ...] = ()
+    asking: tuple[Conjunct, ...] = ()
+    literals: tuple[Literal, ...] = ()
+    reads: tuple[int, ...] = ()
+    asserts: tuple[tuple[int, Value], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    broken: str | None = None
+
+    @property
+    def score_tests(self) -> tuple[ScoreTest, ...]:
+        """Its score tests, each once."""
+        found: list[ScoreTest] = []
+        for conjunct in self.asking:
+            found.extend(test for test, _ in conjunct.scores)
+            if conjunct.whole is not None:
+                found.extend(conjunct.whole.scores)
+        return tuple(dict.fromkeys(found))
+
+    def holds(self, values: Values, now: EpochMs, asking: Asking) -> bool:
+        """Whether the rule is true; asks for scores only where they decide. Raises what its tests raise."""
+        if self.broken is not None:
+            raise ValueError(self.broken)
+        for conjunct in self.cheap:
+            if _holds_cheaply(conjunct, values, now):
+                if self.asking and not asking.is_worth_it:
+                    asking.is_worth_it = any(_may_hold(each, values, now) for each in self.asking)
+                return True
+        for conjunct in self.asking:
+            if _may_hold(conjunct, values, now):
+                asking.is_worth_it = True
+                if _holds_by_scores(conjunct, values, now, asking):
+                    return True
+        return False
+
+
+def compile_rules(rules: Sequence[Rule], quantities: Quantities, normal_form: NormalForm) -> list[Production]:
+    """The productions of rules that stand in order of acting."""
+    return [_compile(index, rule, quantities, normal_form) for index, rule in enumerate(rules)]
+
+
+def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: NormalForm) -> Production:
+    made = Production(index, rule)
+    made.limits = tuple(limit for limit in rule.limits if limit.scope is LimitScope.SESSION)
+    try:
+        made.asserts = tuple(
+            (quantities.of_fact(action.fact).index, action.value)
+            for action in rule.actions
+            if isinstance(action, AssertAction)
+        )
+        made.conjuncts = normal_form.conjuncts(rule.when)
+    except Exception as problem:  # noqa: BLE001 - the other rules of the bundle must run; this one is reported by name
+        made.broken = f"{type(problem).__name__}: {problem}"
+        return made
+    made.asking = tuple(each for each in made.conjuncts if each.scores or (each.whole and each.whole.scores))
+    made.cheap = tuple(each for each in made.conjuncts if each not in made.asking)
+    literals: dict[object, Literal] = {}
+    for conjunct in made.conjuncts:
+        for literal in conjunct.literals if conjunct.whole is None else conjunct.whole.literals:
+            literals[literal.key] = literal
+    made.literals = tuple(literals.values())
+    made.reads = tuple(dict.fromkeys(index for literal in made.literals for index in literal.reads))
+    return made
+
+
+def _no_score(test: ScoreTest) -> None:
+    return None
+
+
+def _holds_cheaply(conjunct: Conjunct, values: Values, now: EpochMs) -> bool:
+    if conjunct.whole is not None:
+        return conjunct.whole.evaluate(values, now, _no_score) is True
+    return all(literal.holds(values, now) for literal in conjunct.literals)
+
+
+def _may_hold(conjunct: Conjunct, values: Values, now: EpochMs) -> bool:
+    """Whether what is cheap leaves it to the scores."""
+    if conjunct.whole is None:
+        return all(literal.holds(values, now) for literal in conjunct.literals)
+    # Without its scores it is neither true nor false: only then do they decide.
+    return conjunct.whole.evaluate(values, now, _no_score) is not False
+
+
+def _holds_by_scores(conjunct: Conjunct, values: Values, now: EpochMs, asking: Asking) -> bool:
+    if conjunct.whole is None:
+        return all(asking.truth(test) is wanted for test, wanted in conjunct.scores)
+    if conjunct.whole.evaluate(values, now, _no_score) is True:
+        return True
+    return conjunct.whole.evaluate(values, now, asking.truth) is True

@@ -1,0 +1,117 @@
+"""The events that a session keeps: packed, in order of time and then of arrival, and read only when something needs them.
+
+A quantity that a reload adds is filled from them, a late `since` event makes its aggregates anew from them, and a
+report finds in them when something was last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from engine.event import Event
+from engine.values import EpochMs, Value
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+Shape = tuple[str, ...]
+"""An event type followed by the attributes whose values are packed, in this order."""
+
+
+class Kept(NamedTuple):
+    """A kept event as the engine reads it."""
+
+    type: str
+    time: EpochMs
+    attributes: Mapping[str, Value]
+
+
+class Retained:
+    """The kept events of one session: at most `limit` of them, the latest.
+
+    An event is packed as one byte of length (or 255 and four bytes), and a MessagePack array of the number of its
+    shape, its distance from `origin` in ms, and its values: 9 to 15 bytes for a view or a cart line.
+
+    Attributes:
+        dropped: Time of the latest event that had to go; None while all are there.
+    """
+
+    __slots__ = ("count", "dropped", "latest", "origin", "packed", "shapes")
+
+    def __init__(self, origin: EpochMs) -> None:
+        self.origin = origin
+        self.packed = bytearray()
+        self.count = 0
+        self.latest: EpochMs = origin
+        self.dropped: EpochMs | None = None
+        self.shapes: list[Shape] = []
+
+    def add(self, event: Event, shape: Shape, limit: int) -> None:
+        """Keep an event; past the limit the oldest goes."""
+        shapes = self.shapes
+        if shape in shapes:
+            number = shapes.index(shape)
+        else:
+            number = len(shapes)
+            shapes.append(shape)
+        attributes = event.attributes
+        time = event.time
+        line = _encode((number, time - self.origin, *[attributes.get(name) for name in shape[1:]]))
+        size = len(line)
+        line = bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line
+        if time < self.latest and self.count:
+            self._insert(line, time)
+        else:
+            self.packed += line
+            self.latest = time
+        self.count += 1
+        if self.count > limit:
+            self._drop_oldest()
+
+    def read(self) -> list[Kept]:
+        """All kept events, oldest first."""
+        return [self._kept(begin, end) for begin, end in self._spans()]
+
+    def _kept(self, begin: int, end: int) -> Kept:
+        number, offset, *values = _decode(memoryview(self.packed)[begin:end])
+        shape = self.shapes[number]
+        attributes = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in zip(shape[1:], values, strict=True)
+            if value is not None
+        }
+        return Kept(shape[0], self.origin + offset, attributes)
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        packed, at, end = self.packed, 0, len(self.packed)
+        while at < end:
+            begin, size = self._line(packed, at)
+            at = begin + size
+            yield begin, at
+
+    @staticmethod
+    def _line(packed: bytearray, at: int) -> tuple[int, int]:
+        size = packed[at]
+        return (at + 1, size) if size < 255 else (at + 5, int.from_bytes(packed[at + 1 : at + 5], "big"))
+
+    def _time(self, begin: int, end: int) -> EpochMs:
+        return self.origin + int(_decode(memoryview(self.packed)[begin:end])[1])
+
+    def _insert(self, line: bytes, time: EpochMs) -> None:
+        """Put a late event before the first that is later than it: those of its own time arrived before it."""
+        at = 0
+        for begin, end in self._spans():
+            if self._time(begin, end) > time:
+                break
+            at = end
+        self.packed[at:at] = line
+
+    def _drop_oldest(self) -> None:
+        begin, size = self._line(self.packed, 0)
+        time = self._time(begin, begin + size)
+        self.dropped = time if self.dropped is None else max(time, self.dropped)
+        del self.packed[: begin + size]
+        self.count -= 1

@@ -1,0 +1,335 @@
+"""A session's memory as bytes, and back: into the network that wrote it, or into another revision's.
+
+What belongs to a quantity, a rule or a score test is named by a hash of its structure, so that a snapshot needs no
+table of the network that made it and can't be misread by one in which the same place means something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from heapq import heapify
+from typing import Any
+
+import msgspec
+
+from engine.language.tree import FactRef, ScoreTest
+from engine.rete.aggregates import Changed
+from engine.rete.compilation import Compiled
+from engine.rete.memory import Memory
+from engine.rete.quantity import Origin
+from engine.rete.reading import Reader
+from engine.rete.refill import refill, scanned_value
+from engine.rete.retained import Retained
+from engine.rete.settle import settle_computed
+from engine.values import EpochMs, Value
+
+MAGIC = b"SM"
+FORMAT = 1
+_ID = 6
+_HASH = 8
+_LONGEST_INT = 2**63
+
+
+class SnapshotError(ValueError):
+    """Bytes that are no snapshot, are damaged, or have a format that this version does not read; the message says which."""
+
+
+class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """A snapshot's parts. Times are distances before the clock, but for the clock itself."""
+
+    bundle: bytes
+    quantities: bytes
+    session_id: str
+    customer_id: str | None
+    clock: EpochMs | None
+    started: int
+    last_event: int | None
+    evaluated: int | None
+    ids: bytes = b""
+    values: list[Any] = []
+    state_ids: bytes = b""
+    states: list[Any] = []
+    kept: bytes = b""
+    kept_origin: EpochMs | None = None
+    kept_count: int = 0
+    kept_latest: int = 0
+    kept_dropped: int | None = None
+    kept_shapes: list[tuple[str, ...]] = []
+    resets: dict[str, int] = {}
+    rest: list[Any] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Packed)
+
+
+class Names:
+    """The structural names of a network's quantities, rules and score tests."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        quantities = compiled.quantities.all
+        self.ids = [each.id for each in quantities]
+        self.by_id = {each.id: each.index for each in quantities}
+        self.signature = hashlib.sha256(b"".join(sorted(self.ids))).digest()[:_HASH]
+        self.rules = [_hash(each.rule.digest) for each in compiled.productions]
+        self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
+        self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
+        self.test_by_name = {name: number for number, name in enumerate(self.tests)}
+        # Computed from the others, so not stored.
+        self.follows = frozenset(each.index for each in quantities if each.origin in {Origin.COMPUTED, Origin.SCANNED})
+
+
+def write_snapshot(compiled: Compiled, names: Names, bundle_hash: str, memory: Memory) -> bytes:
+    """The memory as bytes."""
+    clock = memory.clock
+    if clock is None:
+        packed = _Packed(
+            _hash(bundle_hash), names.signature, memory.session_id, memory.customer_id, None, 0, None, None
+        )
+        packed.ids, packed.values = _values(names, memory.values)
+        return _framed(packed)
+    assert memory.started is not None
+    last_event, evaluated = memory.last_event, memory.evaluated
+    packed = _Packed(
+        _hash(bundle_hash),
+        names.signature,
+        memory.session_id,
+        memory.customer_id,
+        clock,
+        clock - memory.started,
+        None if last_event is None else clock - last_event,
+        None if evaluated is None else clock - evaluated,
+    )
+    windows = compiled.windows
+    plain = {index: value for index, value in memory.values.items() if index not in windows}
+    packed.ids, packed.values = _values(names, plain)
+    states = memory.states
+    packed.state_ids = b"".join([names.ids[index] for index in states])
+    packed.states = [compiled.nodes[index].pack(state, clock) for index, state in states.items()]
+    if memory.resets:
+        packed.resets = {name: clock - time for name, time in memory.resets.items()}
+    retained = memory.retained
+    if retained is not None:
+        packed.kept = bytes(retained.packed)
+        packed.kept_origin = retained.origin
+        packed.kept_count = retained.count
+        packed.kept_latest = retained.latest - retained.origin
+        packed.kept_dropped = None if retained.dropped is None else retained.dropped - retained.origin
+        packed.kept_shapes = list(retained.shapes)
+    if (
+        memory.forgotten
+        or memory.latches
+        or memory.answers
+        or memory.held
+        or memory.acts
+        or memory.new
+        or memory.is_asking
+        or not memory.is_settled
+    ):
+        packed.rest = [
+            {names.ids[index]: clock - time for index, time in memory.forgotten.items()},
+            sorted(names.tests[number] for number in memory.latches),
+            {name: [value, clock - at] for name, (value, at) in memory.answers.items()},
+            sorted(names.rules[index] for index in memory.held),
+            {names.rules[index]: [clock - at for at in acts] for index, acts in memory.acts.items()},
+            sorted(names.rules[index] for index in memory.new),
+            memory.is_asking,
+            memory.is_settled,
+        ]
+    return _framed(packed)
+
+
+def read_snapshot(
+    compiled: Compiled, names: Names, bundle_hash: str, ancestry: Mapping[bytes, frozenset[str]], raw: bytes
+) -> Memory:
+    """The opposite of `write_snapshot`, into this network.
+
+    Raises:
+        SnapshotError: See there.
+    """
+    packed = _unframed(raw)
+    try:
+        return _read(compiled, names, bundle_hash, ancestry, packed)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
+        message = f"this session snapshot does not fit together: {type(problem).__name__}: {problem}"
+        raise SnapshotError(message) from problem
+
+
+def _read(
+    compiled: Compiled, names: Names, bundle_hash: str, ancestry: Mapping[bytes, frozenset[str]], packed: _Packed
+) -> Memory:
+    memory = Memory(packed.session_id, packed.customer_id)
+    clock = packed.clock
+    memory.clock = clock
+    values = memory.values
+    for at, value in enumerate(packed.values):
+        index = names.by_id.get(packed.ids[at * _ID : at * _ID + _ID])
+        if index is not None:
+            values[index] = _value(value)
+    if clock is None:
+        return memory
+    memory.started = clock - packed.started
+    memory.last_event = None if packed.last_event is None else clock - packed.last_event
+    memory.evaluated = None if packed.evaluated is None else clock - packed.evaluated
+    memory.resets = {name: clock - age for name, age in packed.resets.items()}
+    if packed.kept_origin is not None:
+        retained = memory.retained = Retained(packed.kept_origin)
+        retained.packed = bytearray(packed.kept)
+        retained.count = packed.kept_count
+        retained.latest = packed.kept_origin + packed.kept_latest
+        retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
+        retained.shapes = packed.kept_shapes
+    memory.is_settled = True
+    is_same_bundle = packed.bundle == _hash(bundle_hash)
+    if packed.rest:
+        _read_rest(names, memory, clock, packed.rest)
+    for at, state in enumerate(packed.states):
+        index = names.by_id.get(packed.state_ids[at * _ID : at * _ID + _ID])
+        if index is not None and index in compiled.nodes:
+            memory.states[index] = compiled.nodes[index].unpack(state, clock)
+    _mark_windows(compiled, memory, clock)
+    if packed.quantities != names.signature:
+        _fill(compiled, names, ancestry.get(packed.bundle), memory, packed)
+    if not is_same_bundle:
+        memory.is_settled = False
+        known = ancestry.get(packed.bundle)
+        if known is not None:
+            fresh = (each.index for each in compiled.productions if each.rule.digest not in known)
+            memory.new = memory.new.union(fresh)
+    _follow(compiled, memory, clock)
+    heapify(memory.timed)
+    heapify(memory.lazy)
+    return memory
+
+
+def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
+    forgotten, latches, answers, held, acts, new, memory.is_asking, memory.is_settled = rest
+    memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
+    memory.latches = {names.test_by_name[name] for name in latches if name in names.test_by_name}
+    memory.answers = {name: (value, clock - age) for name, (value, age) in answers.items()}
+    memory.held = {names.rule_by_name[name] for name in held if name in names.rule_by_name}
+    memory.acts = {
+        names.rule_by_name[name]: [clock - age for age in ages]
+        for name, ages in acts.items()
+        if name in names.rule_by_name
+    }
+    memory.new = frozenset(names.rule_by_name[name] for name in new if name in names.rule_by_name)
+
+
+def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
+    """Values of the windows from their entries, and a mark for the next entry of each to leave."""
+    for index in {*memory.states, *memory.forgotten}:
+        node = compiled.windows.get(index)
+        if node is None:
+            if index in memory.forgotten:
+                memory.values[index] = None
+            continue
+        memory.values[index] = node.value_at(memory, clock)
+        moment = node.next_moment(memory)
+        if moment is not None:
+            timed = node.is_timed or index in memory.forgotten
+            (memory.timed if timed else memory.lazy).append((moment, index))
+
+
+def _fill(
+    compiled: Compiled, names: Names, known_rules: frozenset[str] | None, memory: Memory, packed: _Packed
+) -> None:
+    """Fill the quantities that the network of the snapshot did not have, from the retained events.
+
+    Of a quantity of which the snapshot says nothing, that network may have known that there is nothing: it did where
+    a rule that looks at it is not new.
+    """
+    events = [] if memory.retained is None else memory.retained.read()
+    said = {packed.ids[at : at + _ID] for at in range(0, len(packed.ids), _ID)}
+    said |= {packed.state_ids[at : at + _ID] for at in range(0, len(packed.state_ids), _ID)}
+    dropped = memory.retained is not None and memory.retained.dropped is not None
+    kept: set[int] = set()
+    if dropped and known_rules is not None:
+        for production in compiled.productions:
+            if production.rule.digest in known_rules:
+                kept.update(production.reads)
+    changed: Changed = {}
+    for index, node in compiled.nodes.items():
+        if names.ids[index] not in said and index not in kept and index not in memory.forgotten:
+            refill(memory, compiled.quantities.all[index], node, events, changed)
+    for name in {
+        quantity.subject.span.since for quantity in compiled.quantities.all if not hasattr(quantity.subject, "fact")
+    }:
+        times = [event.time for event in events if event.type == name]
+        if name is not None and times:
+            memory.resets.setdefault(name, max(times))
+
+
+def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
+    """What is not stored because it follows from the rest."""
+    for quantity in compiled.scanned:
+        assert not isinstance(quantity.subject, FactRef)
+        value = scanned_value(memory, quantity.subject, clock, Reader(compiled, memory.values, is_score=False))
+        if value != quantity.default:
+            memory.values[quantity.index] = value
+        if quantity.window is not None and memory.retained is not None:
+            memory.timed.extend(
+                (moment, quantity.index)
+                for event in memory.retained.read()
+                if (moment := event.time + quantity.window) > clock
+            )
+    if compiled.computed:
+        settle_computed(compiled, memory.values, dict.fromkeys(memory.values), {})
+
+
+def _values(names: Names, values: Mapping[int, Value | None]) -> tuple[bytes, list[Any]]:
+    stored = [(index, value) for index, value in values.items() if index not in names.follows]
+    return b"".join([names.ids[index] for index, _ in stored]), [_storable(value) for _, value in stored]
+
+
+def _storable(value: Any) -> Any:
+    """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
+    if type(value) is int and not -_LONGEST_INT <= value < _LONGEST_INT:
+        return {"int": str(value)}
+    return value
+
+
+def _value(stored: Any) -> Any:
+    if isinstance(stored, list):
+        return tuple(stored)
+    return int(stored["int"]) if isinstance(stored, dict) else stored
+
+
+def _framed(packed: _Packed) -> bytes:
+    body = _encoder.encode(packed)
+    return MAGIC + bytes((FORMAT,)) + zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def _unframed(raw: bytes) -> _Packed:
+    if raw[:2] != MAGIC:
+        message = "these bytes are no session snapshot"
+        raise SnapshotError(message)
+    if raw[2:3] != bytes((FORMAT,)):
+        message = f"a session snapshot of format {raw[2] if len(raw) > 2 else '?'}; this version reads format {FORMAT}"
+        raise SnapshotError(message)
+    body = raw[7:]
+    if zlib.crc32(body).to_bytes(4, "big") != raw[3:7]:
+        message = "this session snapshot is damaged: its checksum does not fit"
+        raise SnapshotError(message)
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as problem:
+        message = f"this session snapshot can't be read: {problem}"
+        raise SnapshotError(message) from problem
+
+
+def short_hash(text: str) -> bytes:
+    """The name of a rule, a score test or a bundle in a snapshot."""
+    return _hash(text)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()[:_HASH]
+
+
+def _test_text(test: ScoreTest) -> str:
+    """What a score test means, its place left aside."""
+    parts = (test.score, test.operator.value, test.operand, test.if_unavailable.value, test.release, test.last_known)
+    return repr(parts)

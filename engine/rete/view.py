@@ -1,0 +1,256 @@
+"""A request's look at a session: what holds at its moment, with its context. It never changes the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from engine.activation import (
+    ConditionReport,
+    FactReader,
+    RuleFailure,
+    RuleReport,
+    ScoreAnswer,
+    ScoreFunction,
+    ScoreStatus,
+)
+from engine.language.tree import All, AnyOf, Condition, FactRef, Not, Rule, ScoreTest, Segment
+from engine.rete import explain
+from engine.rete.aggregates import Changed
+from engine.rete.compilation import Compiled
+from engine.rete.leaves import leaf_value_truth
+from engine.rete.memory import Memory
+from engine.rete.quantity import Subject
+from engine.rete.reading import Reader
+from engine.rete.refill import scanned_value
+from engine.rete.retained import Kept
+from engine.rete.scoring import Asking
+from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
+from engine.rete.truth import subject_of
+from engine.schedule import next_change
+from engine.values import EpochMs, Truth, Value
+
+MOST_MOMENTS = 64
+"""Moments that `valid_until` looks at before it settles for one that may be too early."""
+
+
+def _pending(name: str, reader: FactReader) -> ScoreAnswer:
+    return ScoreAnswer(ScoreStatus.PENDING)
+
+
+class View:
+    """What holds in a session at one moment of a request.
+
+    Attributes:
+        now: The later of the request's time and the session's clock.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        memory: Memory,
+        now: EpochMs,
+        context: Mapping[str, Value],
+        score: ScoreFunction,
+    ) -> None:
+        """Use `Network.view`."""
+        self.now = now if memory.clock is None else max(now, memory.clock)
+        self._compiled = compiled
+        self._memory = memory
+        self._context = context
+        self._failures: Failures = {}
+        self._values = _values_at(compiled, memory, self.now, context, self._failures)
+        reader = Reader(compiled, self._values, is_score=True)
+        self._asking = Asking(score, reader, memory, self.now, compiled.score_numbers, remembers=False)
+        self._reader = Reader(compiled, self._values, is_score=False)
+        _derive(compiled, self._values, self.now, self._asking, self._failures)
+        self._holding: frozenset[int] | None = None
+        self._found: dict[Subject, Value | None] = {}
+
+    # ------------------------------------------------------------------ answers
+
+    @property
+    def failures(self) -> tuple[RuleFailure, ...]:
+        """Rules whose evaluation raised, among those that were looked at so far."""
+        return as_failures(self._failures)
+
+    @property
+    def scores(self) -> tuple[tuple[str, ScoreAnswer], ...]:
+        """What was asked so far, PENDING included."""
+        return tuple(self._asking.answers.items())
+
+    def holding(self) -> tuple[Rule, ...]:
+        """The rules whose condition is true, in order of acting; schedule and switch are left to the caller."""
+        productions = self._compiled.productions
+        return tuple(productions[index].rule for index in sorted(self._holding_now()))
+
+    def fact(self, name: str) -> Value | None:
+        """A fact or feature by name; None where it is unknown."""
+        return self._reader(name)
+
+    def truth(self, condition: Condition) -> Truth:
+        """The truth of any condition over the vocabulary, also of one that no rule has."""
+        if isinstance(condition, Segment):
+            return self.truth(condition.condition)
+        if isinstance(condition, Not):
+            truth = self.truth(condition.part)
+            return None if truth is None else not truth
+        if isinstance(condition, All | AnyOf):
+            decides = isinstance(condition, AnyOf)
+            result: Truth = not decides
+            for part in condition.parts:
+                truth = self.truth(part)
+                if truth is decides:
+                    return decides
+                if truth is None:
+                    result = None
+            return result
+        if isinstance(condition, ScoreTest):
+            return self._asking.truth(condition)
+        return leaf_value_truth(condition, self.value(subject_of(condition)), self._reader, self.now)
+
+    def report(self, condition: Condition) -> ConditionReport:
+        """The condition with its truth and actual values, part by part; asks for every score in it."""
+        return explain.report(self, condition)
+
+    def explain(self, rule: Rule) -> RuleReport:
+        """Why a rule holds or not, and what keeps it from acting."""
+        return explain.explain(self, rule)
+
+    def valid_until(self) -> EpochMs | None:
+        """The earliest moment at which time alone changes which rules hold or may act; None if it never does.
+
+        It may be too early where a score decides, since its answer may change with any feature, and where more than
+        `MOST_MOMENTS` moments bring no change; it is never too late.
+        """
+        holding = self._holding_now()
+        eligible = self._eligible(self)
+        gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
+        gate = min((at for at in gates if at is not None), default=None)
+        for number, moment in enumerate(self._moments()):
+            if gate is not None and gate <= moment:
+                break
+            if number >= MOST_MOMENTS or self._asking.is_worth_it:
+                return moment
+            later = View(self._compiled, self._memory, moment, self._context, _pending)
+            if later._holding_now() != holding or self._eligible(later) != eligible or later._asking.is_worth_it:
+                return moment
+        return gate
+
+    # ------------------------------------------------------------------ for reports
+
+    @property
+    def asking(self) -> Asking:
+        """The scores of this view."""
+        return self._asking
+
+    @property
+    def compiled(self) -> Compiled:
+        """The network's parts."""
+        return self._compiled
+
+    def value(self, subject: Subject) -> Value | None:
+        """The value of any subject; one that no rule and no feature has is read from the retained events."""
+        quantity = self._compiled.quantities.find(subject)
+        if quantity is not None:
+            return self._values.get(quantity.index, quantity.default)
+        if isinstance(subject, FactRef):
+            return None
+        if subject not in self._found:
+            self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
+        return self._found[subject]
+
+    def kept_events(self) -> list[Kept]:
+        """The retained events, oldest first."""
+        return [] if self._memory.retained is None else self._memory.retained.read()
+
+    def _holding_now(self) -> frozenset[int]:
+        if self._holding is None:
+            holding = set()
+            for production in self._compiled.productions:
+                try:
+                    if production.holds(self._values, self.now, self._asking):
+                        holding.add(production.index)
+                except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
+                    self._failures.setdefault(production.rule.id, f"{type(problem).__name__}: {problem}")
+            self._holding = frozenset(holding)
+        return self._holding
+
+    @staticmethod
+    def _eligible(view: View) -> list[Truth]:
+        """Whether each offer with a condition of its own is eligible."""
+        conditions = (offer.eligible for offer in view.compiled.program.offers.values())
+        return [view.truth(condition) for condition in conditions if condition is not None]
+
+    def _moments(self) -> Iterator[EpochMs]:
+        """The moments after `now` at which time changes a value or a test, in order."""
+        compiled, memory = self._compiled, self._memory
+        moments: set[EpochMs] = set()
+        for index in {*memory.states, *memory.forgotten}:
+            node = compiled.windows.get(index)
+            if node is not None:
+                moments.update(node.moments(memory))
+        for quantity in compiled.scanned:
+            if quantity.window is not None:
+                moments.update(event.time + quantity.window for event in self.kept_events())
+        for clocked in compiled.clocked:
+            value = self._values.get(clocked.index, compiled.defaults[clocked.index])
+            if isinstance(value, int):
+                moments.add(value)
+                for age in clocked.ages:
+                    length = age if age >= 0 else self._values.get(-1 - age, compiled.defaults[-1 - age])
+                    if isinstance(length, int):
+                        moments.add(value + length)
+        if compiled.assert_gates:
+            change = compiled.assert_gates.next_change(self.now)
+            if change is not None:
+                moments.add(change)
+        for name, length in compiled.last_known:
+            answer = memory.answers.get(name)
+            if answer is not None:
+                moments.add(answer[1] + length)
+        for condition in self._own_clocked():
+            moments.add(condition)
+        yield from sorted(moment for moment in moments if moment > self.now)
+
+    def _own_clocked(self) -> Iterator[EpochMs]:
+        """Moments of the conditions of offers, which no rule needs to have."""
+        for offer in self._compiled.program.offers.values():
+            if offer.eligible is not None:
+                yield from explain.moments(self, offer.eligible)
+
+
+def _values_at(
+    compiled: Compiled, memory: Memory, now: EpochMs, context: Mapping[str, Value], failures: Failures
+) -> dict[int, Value | None]:
+    """The memory's values with what leaves its window by `now` gone, and the context put in."""
+    values = dict(memory.values)
+    changed: Changed = {}
+    for heap in (memory.timed, memory.lazy):
+        for moment, index in heap:
+            node = compiled.windows.get(index) if moment <= now else None
+            if node is not None:
+                changed[index] = values.get(index, compiled.defaults[index])
+                values[index] = node.value_at(memory, now)
+    for name, value in context.items():
+        found = compiled.request.get(name)
+        if found is not None:
+            changed[found] = None
+            values[found] = value
+    for quantity in compiled.scanned:
+        changed[quantity.index] = values.get(quantity.index, quantity.default)
+        assert not isinstance(quantity.subject, FactRef)
+        try:
+            values[quantity.index] = scanned_value(
+                memory, quantity.subject, now, Reader(compiled, values, is_score=False)
+            )
+        except Exception:  # noqa: BLE001 - it is unknown then
+            values[quantity.index] = None
+    settle_computed(compiled, values, changed, failures)
+    return values
+
+
+def _derive(
+    compiled: Compiled, values: dict[int, Value | None], now: EpochMs, asking: Asking, failures: Failures
+) -> None:
+    if compiled.strata:
+        settle_derived(compiled, values, {}, now, asking, failures, all_of_them=True)
