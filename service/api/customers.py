@@ -7,11 +7,11 @@ import msgspec
 from engine.vocabulary import LONGEST_ID
 from service.api.call import Answer, Call, Endpoint, Parameter
 from service.api.problems import ProblemError
-from service.api.schema import LARGEST_PROFILE, CustomerAnswer, Warned
+from service.api.schema import LARGEST_PROFILE, CustomerAnswer, CustomerRequest, Warned
 from service.api.services import Services
 from service.keys import Scope
 
-_facts = msgspec.json.Decoder(dict[str, object])
+_request = msgspec.json.Decoder(CustomerRequest)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -22,18 +22,18 @@ async def put_customer(services: Services, call: Call) -> Answer:
     if not 0 < len(customer_id) <= LONGEST_ID or not customer_id.isprintable():
         detail = f"A customer id has 1 to {LONGEST_ID} printable characters."
         raise ProblemError("invalid-field", detail, field="customer_id")
-    raw = call.read(_facts)
+    raw = call.read(_request).facts
     if len(raw) > LARGEST_PROFILE:
-        raise ProblemError("invalid-field", f"{len(raw)} facts, at most {LARGEST_PROFILE} are taken.", field="/")
+        raise ProblemError("invalid-field", f"{len(raw)} facts, at most {LARGEST_PROFILE} are taken.", field="/facts")
     known, refused = rules.profile.read(raw)
     wrong = [each for each in refused if each.code != "unknown-fact"]
     if wrong:
-        raise ProblemError("invalid-field", f"{wrong[0].message}.", field=f"/{wrong[0].field}")
+        raise ProblemError("invalid-field", f"{wrong[0].message}.", field=f"/facts/{wrong[0].field}")
     call.timing.mark("check")
     # As sent, facts that the vocabulary does not declare included: a later revision may declare them.
     await services.in_thread(services.profiles.put, {customer_id: _encode(raw)})
     call.timing.mark("store")
-    warnings = tuple(Warned(f"/{each.field}", each.code, f"{each.message}.") for each in refused)
+    warnings = tuple(Warned(f"/facts/{each.field}", each.code, f"{each.message}.") for each in refused)
     return Answer(CustomerAnswer(customer_id, len(known), warnings))
 
 
@@ -54,7 +54,7 @@ ENDPOINTS = (
         put_customer,
         {200: (CustomerAnswer, "Stored. A fact that no vocabulary declares yet is kept and named in `warnings`.")},
         scope=Scope.CUSTOMERS,
-        request=dict[str, object],
+        request=CustomerRequest,
         parameters=_CUSTOMER,
         problems=("no-ruleset", "store-unavailable"),
     ),

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from engine.activation import ConditionReport, RuleReport
-from engine.decision import Decision, Degradation, Outcome, PlacementDecision, Request
+from engine.activation import RuleReport
+from engine.decision import Decision, Degradation, Outcome, PlacementDecision, Request, Shown
 from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
@@ -25,8 +25,6 @@ from service.api.schema import (
     DecideRequest,
     EventOutcome,
     EventVerdict,
-    Explanation,
-    OfferAnswer,
     PlacementAnswer,
     PlacementError,
     RawDecideRequest,
@@ -105,7 +103,7 @@ def _placements(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], di
             names.append(name)
         else:
             detail = f"The live ruleset declares no placement {name[:100]!r}."
-            errors[name] = PlacementAnswer(error=PlacementError("unknown-placement", detail))
+            errors[name] = PlacementAnswer(name, (), error=PlacementError("unknown-placement", detail))
     return tuple(names), errors
 
 
@@ -179,7 +177,7 @@ def _without_rules(services: Services, asked: RawDecideRequest, decision_id: str
         revision=0,
         bundle="",
         models={},
-        placements={name: PlacementAnswer(Outcome.DEGRADED) for name in asked.placements},
+        placements=tuple(PlacementAnswer(name, (), Outcome.DEGRADED) for name in dict.fromkeys(asked.placements)),
         degraded=(Degradation("no_ruleset", f"No ruleset is live: {reason}."),),
         events=tuple(
             EventVerdict(None, EventOutcome.UNCONFIRMED, detail="No ruleset is live; send it again later.")
@@ -203,7 +201,10 @@ def _answer(
     reads: bool,
 ) -> DecideAnswer:
     decision = decided.decision
-    placements = {placed.placement: _placement(placed, reads=reads) for placed in decision.placements}
+    found = {
+        placed.placement: _placement(placed, reads=reads, explains=asked.explain) for placed in decision.placements
+    }
+    placements = tuple(errors.get(name) or found[name] for name in dict.fromkeys(asked.placements))
     moments = [placed.valid_until for placed in decision.placements if placed.valid_until is not None]
     return DecideAnswer(
         decision_id=decision.id,
@@ -212,37 +213,34 @@ def _answer(
         revision=decision.revision,
         bundle=decision.bundle,
         models=decision.models,
-        placements={**placements, **errors},
+        placements=placements,
         degraded=decision.degraded,
         valid_until=min(moments, default=None),
         events=tuple(verdicts),
         warnings=warnings,
-        explain=_explanation(rules, decided) if asked.explain else None,
+        rules=_reports(rules, decided) if asked.explain else (),
+        scores=decision.scores if asked.explain else (),
+        failures=decision.failures if asked.explain else (),
     )
 
 
-def _placement(placed: PlacementDecision, *, reads: bool) -> PlacementAnswer:
-    offers = tuple(
-        OfferAnswer(each.offer, each.content, each.rule, sentences(each.reasons) if reads else (), each.token)
-        for each in placed.offers
-    )
-    return PlacementAnswer(placed.outcome, offers, placed.valid_until)
+def _placement(placed: PlacementDecision, *, reads: bool, explains: bool) -> PlacementAnswer:
+    offers = placed.offers
+    if not reads:
+        # A page's key is public: what a shop knows of a shopper, and what its rules look at, is not.
+        offers = tuple(Shown(each.offer, each.content, each.rule, token=each.token) for each in offers)
+    lost = placed.lost if explains else ()
+    return PlacementAnswer(placed.placement, offers, placed.outcome, lost, placed.valid_until)
 
 
-def sentences(reasons: Sequence[ConditionReport]) -> tuple[str, ...]:
-    """Conditions as people read them, with the value found."""
-    return tuple(f"{each.text} ({each.actual})" if each.actual is not None else each.text for each in reasons)
-
-
-def _explanation(rules: Rules, decided: Decided) -> Explanation:
-    decision, view = decided.decision, decided.view
-    reports: dict[str, RuleReport] = {}
-    if view is not None:
-        for placed in decision.placements:
-            for rule in rules.nominating[placed.placement]:
-                if rule.id not in reports:
-                    reports[rule.id] = view.explain(rule)
-    return Explanation(decision.placements, tuple(reports.values()), decision.scores, decision.failures)
+def _reports(rules: Rules, decided: Decided) -> tuple[RuleReport, ...]:
+    """How each rule that nominates for the placements stands."""
+    if decided.view is None:
+        return ()
+    nominating = {
+        rule.id: rule for placed in decided.decision.placements for rule in rules.nominating[placed.placement]
+    }
+    return tuple(decided.view.explain(rule) for rule in nominating.values())
 
 
 ENDPOINTS = (

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 MEDIA_TYPE = b"application/problem+json"
-TYPE_PREFIX = "https://salience.dev/problems/"
-"""A name, not an address: it tells types apart and is never fetched."""
+TYPE_PREFIX = "urn:salience:problem:"
+"""A name, not an address: it tells types apart, and nobody is tempted to fetch it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from engine.activation import RuleFailure, RuleReport, ScoreAnswer
-from engine.decision import Decision, Degradation, Outcome, PlacementDecision
+from engine.decision import Decision, Degradation, Lost, Outcome, Shown
 from engine.event import RawEvent
 from engine.values import EpochMs, Millis
 
@@ -120,33 +120,21 @@ class PlacementError(msgspec.Struct, frozen=True):
     detail: str
 
 
-class OfferAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An offer to show.
-
-    Attributes:
-        content: As the offer declares it, holes filled.
-        rule: The rule that nominated it; absent for the fallback.
-        reasons: The rule's conditions as sentences with their actual values. Only for keys with the scope read.
-        token: Confirms the exposure; absent where nothing was taken from a limit.
-    """
-
-    offer: str
-    content: object
-    rule: str | None = None
-    reasons: tuple[str, ...] = ()
-    token: str | None = None
-
-
 class PlacementAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer for one placement: either `outcome` and `offers`, or `error`.
+    """The answer for one placement: either `outcome` with `offers`, or `error`.
 
     Attributes:
+        offers: Best first; with the fallback where nothing else is shown. `reasons` (the rule's conditions with their
+            actual values) and `rank` are for keys with the scope read.
+        lost: With `explain`: candidates that are not shown, and what each lost to.
         valid_until: The earliest moment (ms) at which the answer can change with no new event; absent: only an event,
             another context or a new revision changes it.
     """
 
+    placement: str
+    offers: tuple[Shown, ...]
     outcome: Outcome | None = None
-    offers: tuple[OfferAnswer, ...] = ()
+    lost: tuple[Lost, ...] = ()
     valid_until: EpochMs | None = None
     error: PlacementError | None = None
 
@@ -159,22 +147,6 @@ class Warned(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """Why, in full.
-
-    Attributes:
-        placements: With the candidates that lost and to what, and the reasons as trees.
-        rules: For each rule that nominates for the placements asked: whether it holds, and how far it is from holding.
-        scores: What models were asked and answered.
-        failures: Rules whose evaluation failed; the others were decided.
-    """
-
-    placements: tuple[PlacementDecision, ...]
-    rules: tuple[RuleReport, ...]
-    scores: tuple[tuple[str, ScoreAnswer], ...]
-    failures: tuple[RuleFailure, ...]
-
-
 class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a storefront is told; always with HTTP 200 when the fault is ours.
 
@@ -182,9 +154,13 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         decision_id: For the exposure, and to ask why.
         revision: Of the ruleset; 0 where none is live yet.
         models: Version of each model that a score came from, by score.
-        placements: By name, each that was asked.
+        placements: Each that was asked, once, in the order asked.
         degraded: What was not there for this decision: `state_unavailable`, `limits_unavailable`, `no_ruleset`, ...
+        valid_until: The earliest of the placements'.
         events: A verdict for each event that rode along, in their order.
+        rules: With `explain`: each rule that nominates for the placements asked, and how far it is from holding.
+        scores: With `explain`: what models were asked and answered.
+        failures: With `explain`: rules whose evaluation failed; the others were decided.
     """
 
     decision_id: str
@@ -193,12 +169,14 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: int
     bundle: str
     models: Mapping[str, str]
-    placements: Mapping[str, PlacementAnswer]
+    placements: tuple[PlacementAnswer, ...]
     degraded: tuple[Degradation, ...]
     valid_until: EpochMs | None = None
     events: tuple[EventVerdict, ...] = ()
     warnings: tuple[Warned, ...] = ()
-    explain: Explanation | None = None
+    rules: tuple[RuleReport, ...] = ()
+    scores: tuple[tuple[str, ScoreAnswer], ...] = ()
+    failures: tuple[RuleFailure, ...] = ()
 
 
 # ------------------------------------------------------------------ exposures, customers, why
@@ -232,6 +210,12 @@ class Exposure(msgspec.Struct, frozen=True, tag_field="kind", tag="exposure"):
     session_id: str
     time: EpochMs
     placements: Mapping[str, list[str]]
+
+
+class CustomerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All facts of a customer, flat (`{"customer.tier": "gold"}`) or nested; they replace those known before."""
+
+    facts: dict[str, object]
 
 
 class CustomerAnswer(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ class PortTakenError(OSError):
     """The address can't be listened on; the message says which and what to do."""
 
 
-class ServerLog(Logger):  # type: ignore[misc]  # gunicorn ships without types
+class ServerLog(Logger):
     """gunicorn's messages in our log; there is no access log, the metrics count."""
 
     def setup(self, cfg: Any) -> None:
@@ -53,7 +53,7 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn ships without types
             log.setLevel(logging.WARNING)
 
 
-class ApiWorker(ASGIWorker):  # type: ignore[misc]  # as above
+class ApiWorker(ASGIWorker):
     """Ends in order on every signal: Ctrl-C too must not lose a decision that is still to be logged."""
 
     def handle_quit_signal(self) -> None:
@@ -61,7 +61,7 @@ class ApiWorker(ASGIWorker):  # type: ignore[misc]  # as above
         self.handle_exit_signal()
 
 
-class ApiServer(BaseApplication):  # type: ignore[misc]  # as above
+class ApiServer(BaseApplication):
     """gunicorn with our settings in place of its own."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:

@@ -41,12 +41,17 @@ def application(settings: Settings) -> Application:
     return Application(opening)
 
 
-async def open_services(settings: Settings) -> tuple[Services, Callable[[], Awaitable[None]]]:
-    """Open everything; returns the services, and what closes them in order."""
+async def open_services(settings: Settings, role: str = "api") -> tuple[Services, Callable[[], Awaitable[None]]]:
+    """Open everything; returns the services, and what closes them in order.
+
+    Args:
+        settings: Of this process.
+        role: As it reports itself; a publication waits for every `api`.
+    """
     wiring = Wiring(settings)
     holder = RulesetHolder(
         wiring.tables(),
-        role="api",
+        role=role,
         registry=settings.models.registry,
         data_dir=settings.data_dir,
         poll_ms=settings.bundle.poll_ms,

@@ -18,11 +18,11 @@ def command(invocation: Invocation, host: str | None, port: int | None, workers:
 
     SIGTERM and Ctrl-C end it in order. A new ruleset needs no restart: it is taken up while requests go on.
     """
-    from service import log_output  # noqa: PLC0415 - commands import what they run, when they run it
-    from service.api.server import PortTakenError, listen, serve  # noqa: PLC0415
+    from service.api.server import PortTakenError, listen, serve  # noqa: PLC0415 - `--help` answers without it
+    from service.logs import set_up_logging  # noqa: PLC0415
 
     settings = invocation.having(api__host=host, api__port=port, api__workers=workers).settings
-    log_output.begin(settings.log)
+    set_up_logging(settings.log)
     try:
         listener = listen(settings.api.host, settings.api.port)
     except PortTakenError as error:
