@@ -62,9 +62,10 @@ def run_test(program: Program, network: Network, test: RuleTest) -> TestResult:
     return TestResult(test.name, test.ruleset, place.file, place.line, tuple(checks), problem)
 
 
-def _moments(test: RuleTest) -> Iterator[TestEvent | Expectation]:
+def _moments(test: RuleTest) -> list[TestEvent | Expectation]:
     """Events and expectations in order of time, events first within one moment, else as written."""
-    yield from sorted((*test.events, *test.expect), key=lambda moment: (moment.at, isinstance(moment, Expectation)))
+    moments: list[TestEvent | Expectation] = [*test.events, *test.expect]
+    return sorted(moments, key=lambda moment: (moment.at, isinstance(moment, Expectation)))
 
 
 class _Run:
@@ -89,9 +90,8 @@ class _Run:
         self._profile: Mapping[str, Value | None] = {
             name: test.facts[name] for name, source in sources.items() if source is FactSource.PROFILE
         }
-        self._begins = min((moment.at for moment in (*test.events, *test.expect)), default=0)
         self._sessions = 0
-        self._open(self._begins)
+        self._open(min((moment.at for moment in _moments(test)), default=0))
 
     def _open(self, now: EpochMs) -> None:
         self._sessions += 1
@@ -142,7 +142,7 @@ class _Run:
         """A moment as it is written in a test: the time of day, with the date where the test runs over several."""
         at = _utc(moment)
         text = at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if at.microsecond else "")
-        days = {_utc(each.at).date() for each in (*self._test.events, *self._test.expect)}
+        days = {_utc(each.at).date() for each in _moments(self._test)}
         return text if len(days) == 1 else f"{at:%Y-%m-%d} {text}"
 
     def _reach(self, now: EpochMs) -> None:

@@ -1,19 +1,24 @@
 """Weak tests: those that pass whatever the rules beside them say.
 
-A test is worth what it notices. Each rule of its ruleset is switched off, and each condition of each rule left out, one
-at a time; a test that passes under all of these changes does not test any of them.
+A test is worth what it notices. Each rule of its ruleset is switched off, freed of its schedule and of its limits, put
+above all others, and each of its conditions left out, one at a time; a test that passes under all of these changes does
+not test any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from engine.language.tree import All, AnyOf, Condition, Not, Program, Rule, RuleTest
 from engine.rete import Network
 from engine.testing.run import run_test
+
+_TOP = 1_000_000_000
+"""A priority above all that people write."""
 
 
 class WeakTest(msgspec.Struct, frozen=True):
@@ -42,7 +47,8 @@ def weak_tests(program: Program) -> tuple[WeakTest, ...]:
             looking = [test for test in unproven if test.ruleset == rule.ruleset]
             if not looking:
                 break
-            mutant = replace(program, rules=(*program.rules[:number], changed, *program.rules[number + 1 :]))
+            rules = (*program.rules[:number], changed, *program.rules[number + 1 :])
+            mutant = replace(program, rules=tuple(sorted(rules, key=lambda each: each.order)))
             built = Network.build(mutant)
             noticed = {id(test) for test in looking if not run_test(mutant, built, test).passed}
             unproven = [test for test in unproven if id(test) not in noticed]
@@ -58,23 +64,33 @@ def _weak(test: RuleTest) -> WeakTest:
 
 
 def _changes(rule: Rule) -> Iterator[Rule]:
-    """The rule switched off, then without each of its conditions in turn."""
-    yield replace(rule, enabled=False, digest=f"{rule.digest}-off")
-    for number, condition in enumerate(_without_one(rule.when)):
-        if condition is not None:
-            yield replace(rule, when=condition, digest=f"{rule.digest}-{number}")
+    """The rule switched off; without its schedule; without its limits; above all others; without each condition."""
+    changes: list[Mapping[str, Any]] = [{"enabled": False}]
+    changes += ({"when": condition} for condition in _without_one(rule.when))
+    if rule.schedule is not None:
+        changes.append({"schedule": None})
+    if rule.limits or rule.budget is not None:
+        changes.append({"limits": (), "budget": None})
+    changes.append({"priority": _TOP, "order": (-_TOP, *rule.order[1:])})
+    for number, change in enumerate(changes):
+        yield replace(rule, **change, digest=f"{rule.digest}-{number}")
 
 
-def _without_one(condition: Condition) -> Iterator[Condition | None]:
-    """The condition with one leaf left out, for each leaf; None where nothing remains."""
+def _without_one(condition: Condition) -> Iterator[Condition]:
+    """The condition with one leaf left out, for each leaf; a rule that has but one holds always."""
+    for rest in _remainders(condition):
+        yield All(()) if rest is None else rest
+
+
+def _remainders(condition: Condition) -> Iterator[Condition | None]:
     match condition:
         case All(parts=parts) | AnyOf(parts=parts):
             for index, part in enumerate(parts):
-                for rest in _without_one(part):
+                for rest in _remainders(part):
                     kept = (*parts[:index], *(() if rest is None else (rest,)), *parts[index + 1 :])
                     yield replace(condition, parts=kept) if kept else None
         case Not(part=part):
-            for rest in _without_one(part):
+            for rest in _remainders(part):
                 yield None if rest is None else replace(condition, part=rest)
         case _:
             yield None

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.language import check
-from engine.language.diagnostics import render
+from engine.language import check, render
 from engine.language.tree import AssertAction, FactSource, OfferAction, Program, TriggerAction
 from engine.rete import Network
 from engine.testing import run_test, run_tests, weak_tests
