@@ -30,7 +30,7 @@ class _UnreadableError(Failure):
     exit_code = 2
 
 
-class _Speed(click.ParamType):
+class _Speed(click.ParamType[float | None]):
     name = "N|max"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | None:

@@ -147,7 +147,7 @@ def _read(root: MappingNode, report: Report) -> RecordingMapping | None:
         for key, node in named(top.node("attributes"), "attributes", report)
         if (column := _column(node, f"attributes.{key.text}", report)) is not None
     }
-    skip = tuple(found for node in top.items("skip") if (found := _skip(node, report)) is not None)
+    skip = tuple(rule for node in top.items("skip") if (rule := _skip(node, report)) is not None)
     if time is None or kind is None or session is None:
         return None
     return RecordingMapping(time, time_format, kind, session, customer, ids, types, attributes, skip)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import gzip
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TextIO
 
 import msgspec
 
@@ -63,9 +62,10 @@ def open_recording(path: Path) -> Recording:
     raise RecordingError(f"{path.name}: recordings end in .csv, .tsv, .jsonl, .ndjson, .parquet, and .gz of text files")
 
 
-def _open(path: Path) -> io.TextIOWrapper:
-    raw: Any = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    return io.TextIOWrapper(raw, "utf-8-sig", newline="")
+def _open(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _count_lines(path: Path) -> int | None:
@@ -151,13 +151,13 @@ class _Parquet:
     """A Parquet file, read a batch of rows at a time."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow  # noqa: PLC0415 - half a second of import that only Parquet needs
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow as pa  # noqa: PLC0415 - half a second of import that only Parquet needs
+        from pyarrow import parquet  # noqa: PLC0415
 
         self._path = path
-        self._failures: tuple[type[Exception], ...] = (pyarrow.ArrowException, OSError, ValueError)
+        self._failures: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError)
         try:
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = parquet.ParquetFile(path)
         except self._failures as error:
             raise RecordingError(f"{path} can't be read as Parquet: {error}") from error
 

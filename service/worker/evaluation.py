@@ -24,6 +24,20 @@ from service.worker.messages import act_id, rejected_output, trigger_outputs
 from service.worker.sessions import Profile, Session
 
 
+class PoisonError(Exception):
+    """Something that the engine can't get past: a fault of ours, which must not stop the partition.
+
+    Attributes:
+        index: The record, by its place in the batch; None where a timer of a stored session failed.
+        session_id: The session.
+    """
+
+    def __init__(self, index: int | None, session_id: str, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.index = index
+        self.session_id = session_id
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A batch with all that its evaluation needs.
@@ -95,6 +109,9 @@ def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
         work: The batch.
         sessions: All stored sessions that it can touch, by id. They are changed in place; where the batch can't be
             written, they must be thrown away and loaded again.
+
+    Raises:
+        PoisonError: One record or session fails; evaluate the batch again without it, from what is stored.
     """
     return _Evaluation(work, sessions).run()
 
@@ -164,10 +181,13 @@ class _Evaluation:
             counts.lost += 1
             outcome.touched[session_id] = None
         self._pass_timers(work.offset - 1)
-        for record, reading in zip(work.records, work.readings, strict=True):
+        for index, (record, reading) in enumerate(zip(work.records, work.readings, strict=True)):
             counts.read += 1
             if isinstance(reading, Event):
-                time = self._event(record, reading)
+                try:
+                    time = self._event(record, reading)
+                except Exception as error:
+                    raise PoisonError(index, reading.session_id, error) from error
             elif isinstance(reading, Refused):
                 counts.dead += 1
                 output = rejected_output(OutputKind.DEAD, record, reading.code, reading.reason, reading.field)
@@ -256,7 +276,10 @@ class _Evaluation:
             moment, session_id = heapq.heappop(due)
             session = self._sessions.get(session_id)
             if session is not None and session.due == moment:
-                self._time_out(session_id, session, offset)
+                try:
+                    self._time_out(session_id, session, offset)
+                except Exception as error:
+                    raise PoisonError(None, session_id, error) from error
 
     def _time_out(self, session_id: str, session: Session, offset: int) -> None:
         self._move(session_id, session)
@@ -329,5 +352,5 @@ class _Evaluation:
         outputs = trigger_outputs(
             act, offset, memory.session_id, memory.customer_id, activation, revision.number, revision.bundle
         )
-        claim = claim_of_activation(rule, activation, person, act)
+        claim = claim_of_activation(rule, person, act, activation.time)
         self._outcome.acts.append(Act(outputs, claim, activation.time))

@@ -14,8 +14,8 @@ from engine.values import EpochMs, Millis
 from service.loading import Loaded
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.evaluation import Act, Work, evaluate, to_write, watermark_after
-from service.worker.intake import Intake, Reading
+from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
+from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
 
 logger = logging.getLogger("salience.service.worker.partition")
@@ -131,7 +131,7 @@ class Partition:
         until = watermark_after(work)
         due = self._stores.state.due(self.number, until, DUE_AT_ONCE) if until > self.watermark else ()
         if len(due) < DUE_AT_ONCE:
-            self._write(*self._with_sessions(work, due, equipment), counts)
+            self._write(work, due, equipment, counts)
             return
         half = len(records) // 2
         if half:
@@ -140,7 +140,7 @@ class Partition:
                     self._records(part, equipment, counts)
             return
         # One record that moves the time past very many timers: itself first, then they in steps, under its offset.
-        self._write(*self._with_sessions(work, (), equipment), counts)
+        self._write(work, (), equipment, counts)
         self._has_leftover = True
         self._leftover(equipment, counts)
 
@@ -149,7 +149,7 @@ class Partition:
         while self.standing is Standing.OWNED:
             due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
             if due:
-                self._write(*self._with_sessions(self._work((), (), equipment), due, equipment), counts)
+                self._write(self._work((), (), equipment), due, equipment, counts)
             if len(due) < DUE_AT_ONCE:
                 self._has_leftover = False
                 return
@@ -184,12 +184,12 @@ class Partition:
                 missing.append(session_id)
             else:
                 sessions[session_id] = session
-        lost: list[str] = []
+        lost: set[str] = set(work.lost)
         if missing:
             for session_id, state in self._stores.state.load(self.number, missing).items():
-                session = restored(session_id, state, equipment.loaded)
+                session = None if session_id in work.lost else restored(session_id, state, equipment.loaded)
                 if session is None:
-                    lost.append(session_id)
+                    lost.add(session_id)
                 else:
                     sessions[session_id] = session
         customers = {event.customer_id for event in events}
@@ -203,13 +203,22 @@ class Partition:
             seen=seen,
             due=[(moment, each) for moment, each in moments if moment is not None],
             profiles=profiles,
-            lost=lost,
+            lost=sorted(lost),
         )
         return complete, sessions
 
-    def _write(self, work: Work, sessions: dict[str, Session], counts: Counts) -> None:
+    def _write(self, work: Work, due: Sequence[str], equipment: Equipment, counts: Counts) -> None:
         """Evaluate, take limits, write all in one; then hand the outputs to the sender."""
-        outcome = evaluate(work, sessions)
+        work, sessions = self._with_sessions(work, due, equipment)
+        while True:
+            try:
+                outcome = evaluate(work, sessions)
+                break
+            except PoisonError as poison:
+                # What the failed attempt changed in memory goes; the rest of the batch is evaluated from what is stored.
+                logger.exception("session %s fails in the engine; the partition goes on", poison.session_id)
+                self.cache.clear()
+                work, sessions = self._with_sessions(_without(work, poison), due, equipment)
         granted = self._granted(outcome.acts)
         batch, sizes = to_write(work, outcome, self.generation, granted)
         applied = self._stores.state.apply(batch)
@@ -242,3 +251,12 @@ class Partition:
             verdicts = self._stores.limits.take(claims, len(claims), time, None)
             granted.update(verdict.token for verdict in verdicts if verdict.granted)
         return granted
+
+
+def _without(work: Work, poison: PoisonError) -> Work:
+    """The batch with a poisonous record as a dead letter, or without a session whose timer fails."""
+    if poison.index is None:
+        return replace(work, lost=[*work.lost, poison.session_id])
+    readings = list(work.readings)
+    readings[poison.index] = Refused("evaluation-failed", f"the engine failed on this event: {poison}")
+    return replace(work, readings=readings)
