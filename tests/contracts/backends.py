@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.embedded import Embedded
+from connectors.kafka_ports import KafkaPorts
+from connectors.redis_ports import RedisPorts
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -38,8 +40,6 @@ PARTITIONS = 4
 def open_stores(backend: str, address: str) -> Stores:
     """The stores of a backend: `address` is a folder or a URL."""
     if backend == "redis":
-        from connectors.redis_ports import RedisPorts
-
         return RedisPorts(address, partitions=PARTITIONS, timeout_ms=10_000)  # two busy cores, so a generous limit
     return Embedded(Path(address), partitions=PARTITIONS)
 
@@ -52,11 +52,23 @@ class Streams(Protocol):
     def outputs(self) -> OutputLog: ...
 
 
+class _InOneCluster:
+    """Ports on a Kafka that other tests use, too: its groups have names of their own."""
+
+    def __init__(self, ports: KafkaPorts, prefix: str) -> None:
+        self._prefix = prefix
+        self.ensure_topics = ports.ensure_topics
+        self.event_log = ports.event_log
+        self.outputs = ports.outputs
+        self._ports = ports
+
+    def event_source(self, group: str = "worker") -> EventSource:
+        return self._ports.event_source(self._prefix + group)
+
+
 def open_streams(backend: str, address: str) -> Streams:
     """The streams of a backend: `address` is a folder, or the addresses of brokers and a prefix of topics."""
     if backend == "kafka":
-        from connectors.kafka_ports import KafkaPorts
-
         bootstrap, prefix = address.split("/")
-        return KafkaPorts(bootstrap.split(","), prefix=prefix, partitions=PARTITIONS)
+        return _InOneCluster(KafkaPorts(bootstrap.split(","), prefix=prefix, partitions=PARTITIONS), prefix)
     return Embedded(Path(address), partitions=PARTITIONS)

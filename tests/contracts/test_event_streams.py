@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from engine.ports import EventLog, EventSource, NewRecord, Output, OutputKind, PortError, Record, partition_of
@@ -265,7 +266,7 @@ def output(number: int, kind: OutputKind = OutputKind.TRIGGER) -> Output:
 
 def test_outputs_are_read_newest_first_by_kind(opened_stream):
     outputs = opened_stream("outputs")
-    triggers = [output(n) for n in range(20)]
+    triggers = [msgspec.structs.replace(output(n), key="s") for n in range(20)]
     outputs.send(triggers[:12])
     outputs.send([output(100, OutputKind.DEAD), *triggers[12:], output(101, OutputKind.LATE)])
     outputs.send([])
@@ -274,6 +275,15 @@ def test_outputs_are_read_newest_first_by_kind(opened_stream):
     assert list(again.read(OutputKind.TRIGGER, 3)) == triggers[:-4:-1]
     assert list(again.read(OutputKind.DEAD, 5)) == [output(100, OutputKind.DEAD)]
     assert list(again.read(OutputKind.LATE, 5)) == [output(101, OutputKind.LATE)]
+
+
+def test_outputs_of_each_key_keep_their_order(opened_stream):
+    outputs = opened_stream("outputs")
+    triggers = [output(n) for n in range(30)]
+    outputs.send(triggers)
+    found = outputs.read(OutputKind.TRIGGER, 100)
+    for key in ("s0", "s1", "s2"):
+        assert [each for each in found if each.key == key] == [each for each in triggers[::-1] if each.key == key]
 
 
 def test_no_outputs_read_as_none(opened_stream):

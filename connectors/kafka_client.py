@@ -1,0 +1,160 @@
+"""How Kafka is reached: settings with a limit on every wait, one repaired client class, errors that name the brokers.
+
+kafka-python is pinned. What it does wrong when brokers die, and is repaired here and where it is used:
+
+1. A request of the sender is dropped for good when its broker is down, since `await_ready` raises where the sender expects
+   False: `RepairedClient`.
+2. A flush that returns does not mean that the records were taken: every future is looked at (`kafka_events`, `kafka_outputs`).
+3. After a failed send the producer's state is not to be trusted: it is made anew.
+4. A consumer that met its coordinator during start-up may never join: it is made anew (`kafka_source`).
+5. Callbacks of a rebalance run on the client's thread: they only note and seek.
+6. All codecs are installed, or one foreign batch would stop the consumer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.net.compat import KafkaNetClient
+
+from engine.ports import OutputKind, PortError
+from engine.values import Millis
+
+COMMON: Mapping[str, Any] = {
+    "bootstrap_timeout_ms": 5_000,
+    "request_timeout_ms": 5_000,
+    # With the default of 100 each retry of a fresh connection costs that much.
+    "retry_backoff_ms": 10,
+    "reconnect_backoff_ms": 50,
+    "reconnect_backoff_max_ms": 1_000,
+}
+
+ADMIN_TIMEOUT_MS: Millis = 10_000
+
+OUTPUT_TOPICS = {OutputKind.TRIGGER: "triggers", OutputKind.DEAD: "dead", OutputKind.LATE: "late"}
+
+
+class RepairedClient(KafkaNetClient):  # type: ignore[misc]  # the library ships no types
+    """Answers False for a broker that can't be reached, as the sender expects, so that its request is tried again."""
+
+    def await_ready(self, node_id: int, timeout_ms: Millis = 30_000) -> bool:
+        """Wait until the broker can take a request."""
+        try:
+            return bool(super().await_ready(node_id, timeout_ms=timeout_ms))
+        except KafkaError:
+            time.sleep(0.02)  # else the sender asks again without end and without pause
+            return False
+
+
+@dataclass(frozen=True)
+class KafkaAddress:
+    """Where a Kafka is.
+
+    Attributes:
+        bootstrap: `host:port` of some brokers.
+        prefix: Begins the name of every topic, so that installations can share a cluster.
+        options: More settings for every client, such as `security_protocol` and `sasl_plain_password`.
+    """
+
+    bootstrap: Sequence[str]
+    prefix: str = "salience."
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The brokers, for messages."""
+        return ",".join(self.bootstrap)
+
+    @property
+    def events(self) -> str:
+        """The topic of events."""
+        return f"{self.prefix}events"
+
+    def topic(self, kind: OutputKind) -> str:
+        """The topic of a kind of output."""
+        return self.prefix + OUTPUT_TOPICS[kind]
+
+    def settings(self) -> dict[str, Any]:
+        """Those of every client."""
+        return {"bootstrap_servers": list(self.bootstrap), **COMMON, **self.options}
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turn every failure of the client inside into a `PortError` that names the brokers."""
+        try:
+            yield
+        except (KafkaError, OSError, ValueError, AssertionError, RuntimeError) as error:
+            raise self.failure(doing, error) from error
+
+    def failure(self, doing: str, error: BaseException) -> PortError:
+        """What a failure of the client means."""
+        return PortError(f"Kafka at {self.shown}: {doing} failed: {str(error) or type(error).__name__}")
+
+    def ensure_topics(self, partitions: int, replication: int, retention_ms: Millis | None = None) -> None:
+        """Make the topics that are missing; wait until each partition has a leader.
+
+        Raises `PortError` where the topic of events exists with another number of partitions: sessions would move.
+        """
+        names = [self.events, *map(self.topic, OutputKind)]
+        configs = {} if retention_ms is None else {"retention.ms": str(retention_ms)}
+        with self.explained("making the topics"), closing(self.admin()) as admin:
+            existing = {each["name"]: each for each in admin.describe_topics(names)}
+            for name in names:
+                found = existing.get(name, {}).get("partitions") or ()
+                if not found:
+                    try:
+                        admin.create_topics(
+                            {
+                                name: {
+                                    "num_partitions": partitions,
+                                    "replication_factor": replication,
+                                    "configs": configs if name == self.events else {},
+                                }
+                            },
+                            timeout_ms=ADMIN_TIMEOUT_MS,
+                        )
+                    except TopicAlreadyExistsError:
+                        continue  # another process was faster
+                elif name == self.events and len(found) != partitions:
+                    raise PortError(
+                        f"Kafka at {self.shown}: topic {name} has {len(found)} partitions, {partitions} are set; "
+                        "the number can't be changed without moving sessions"
+                    )
+            admin.wait_for_topics(names, timeout_ms=ADMIN_TIMEOUT_MS)
+
+    def members(self, group: str) -> int:
+        """How many members a group has."""
+        with self.explained(f"asking for group {group}"), closing(self.admin()) as admin:
+            return len(admin.describe_groups([group])[group].get("members") or ())
+
+    def admin(self) -> Any:
+        """A client for topics and groups."""
+        return KafkaAdminClient(**self.settings())
+
+
+class Countdown:
+    """Calls back once, when a number of records are answered or one has failed. Safe from any thread."""
+
+    __slots__ = ("_done", "_left", "_lock")
+
+    def __init__(self, count: int, done: Any) -> None:
+        self._left = count
+        self._done = done
+        self._lock = threading.Lock()
+
+    def answer(self, error: PortError | None) -> None:
+        """One record is durable, or has failed."""
+        with self._lock:
+            if self._left <= 0:
+                return
+            self._left = 0 if error else self._left - 1
+            if self._left:
+                return
+        self._done(error)

@@ -1,0 +1,52 @@
+"""Every port that Kafka implements. Each port's module says how records look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from connectors.kafka_client import KafkaAddress
+from connectors.kafka_events import KafkaEventLog
+from connectors.kafka_outputs import KafkaOutputs
+from connectors.kafka_source import KafkaEventSource
+from engine.values import Millis
+
+
+class KafkaPorts:
+    """Opens ports on one cluster; each call opens anew, and its caller closes it.
+
+    Opening does not connect: a Kafka that is down is noticed, as a `PortError`, by the first call.
+
+    Args:
+        bootstrap: `host:port` of some brokers.
+        partitions: How many the topic of events has.
+        prefix: Begins the name of every topic.
+        options: More settings for every client, such as `security_protocol` and `sasl_plain_password`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: Sequence[str],
+        *,
+        partitions: int,
+        prefix: str = "salience.",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._address = KafkaAddress(tuple(bootstrap), prefix, dict(options or {}))
+        self._partitions = partitions
+
+    def ensure_topics(self, replication: int, retention_ms: Millis | None = None) -> None:
+        """Make the topics that are missing, with `retention_ms` for events; see `KafkaAddress.ensure_topics`."""
+        self._address.ensure_topics(self._partitions, replication, retention_ms)
+
+    def event_log(self) -> KafkaEventLog:
+        """The writing end of the log."""
+        return KafkaEventLog(self._address, self._partitions)
+
+    def event_source(self, group: str = "salience-worker") -> KafkaEventSource:
+        """The reading end of the log, as a member of a group."""
+        return KafkaEventSource(self._address, self._partitions, group)
+
+    def outputs(self) -> KafkaOutputs:
+        """Triggers, dead letters, late events."""
+        return KafkaOutputs(self._address, self._partitions)
