@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.ports import Tables
 from engine.values import EpochMs
-from service.keys import KeyKind, create, listed
+from service.keys import KeyKind, Scope, create, listed
 
 PAGE_KEY = "shop-page.key"
 SHOPPERS_KEY = "shop-shoppers.key"
@@ -22,20 +22,22 @@ def read_key(data_dir: Path, name: str) -> str:
 def prepare_keys(tables: Tables, data_dir: Path, origins: Sequence[str], now: EpochMs) -> None:
     """Make the page's storefront key, for the origins of its page, and the simulated shoppers' server key.
 
-    A key that is there and valid is kept; the page's is made anew when its origins changed.
+    A key that is there and valid is kept; the page's is made anew when its origins or scopes changed.
     """
     valid = {key.id: key for key in listed(tables) if key.revoked is None}
+    # The page's panel shows reasons, which a real shop keeps to itself: hence the scope `read` on a key that all can see.
+    page = frozenset({Scope.EVENTS, Scope.DECIDE, Scope.READ})
     wanted = (
-        (PAGE_KEY, "example shop page", KeyKind.STOREFRONT, tuple(origins)),
-        (SHOPPERS_KEY, "simulated shoppers", KeyKind.SERVER, ()),
+        (PAGE_KEY, "example shop page", KeyKind.STOREFRONT, page, tuple(origins)),
+        (SHOPPERS_KEY, "simulated shoppers", KeyKind.SERVER, frozenset(Scope), ()),
     )
-    for file, name, kind, allowed in wanted:
+    for file, name, kind, scopes, allowed in wanted:
         try:
             key = valid.get(read_key(data_dir, file).split("_")[2])
         except (FileNotFoundError, IndexError):
             key = None
-        if key is None or set(key.origins) != set(allowed):
-            _, text = create(tables, name, kind, now, origins=allowed)
+        if key is None or set(key.origins) != set(allowed) or key.scopes != scopes:
+            _, text = create(tables, name, kind, now, scopes=scopes, origins=allowed)
             _keep(data_dir / "secrets" / file, text)
 
 

@@ -20,7 +20,7 @@ export function picture(product) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const light = parseInt(product.colour.slice(1, 3), 16) > 150;
   const line = shade(product.colour, light ? -70 : 70);
-  svg.setAttribute("viewBox", "0 0 170 170");
+  svg.setAttribute("viewBox", "18 22 134 134");
   svg.setAttribute("aria-hidden", "true");
   svg.innerHTML = `<rect width="170" height="170" fill="${shade(product.colour, light ? -14 : 118)}" opacity=".38"/>
     <g fill="${product.colour}" stroke="none" stroke-linejoin="round">${SHAPES[product.category]}</g>`;
