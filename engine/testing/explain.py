@@ -14,12 +14,16 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*", re.IGNORECASE)
 
 
 def sentence_of(report: ConditionReport) -> str:
-    """A failing condition: what is needed, what is there and how far that is away."""
-    if report.missing is not None:
-        return f"{report.text}: unknown, {report.missing} has no value"
-    found = f"it is {report.actual}" if report.actual is not None else "that is not so"
-    away = f" ({report.distance})" if report.distance is not None else ""
-    return f"{report.text}: {found}{away}"
+    """A condition that keeps a rule from holding: what is needed, what was found and how far that is away."""
+    # A leaf that is true keeps a rule from holding where it stands below a `not`.
+    needed = f"not: {report.text}" if report.truth is True else report.text
+    if report.truth is None and report.actual is None:
+        return f"needed: {needed}; found: {report.missing or 'something in it'} has no value"
+    found = report.actual or ("true" if report.truth else "false")
+    away = report.distance
+    if away is not None:
+        found = away if report.actual is not None and report.actual in away else f"{found} ({away})"
+    return f"needed: {needed}; found: {found}"
 
 
 def nominating(program: Program, placement: str, offer: str | None = None) -> tuple[Rule, ...]:
@@ -37,7 +41,7 @@ def nominating(program: Program, placement: str, offer: str | None = None) -> tu
 def why_not(view: View, rules: Sequence[Rule]) -> tuple[str, ...]:
     """For each rule that does not hold, or may not act, a sentence; the one nearest to holding first."""
     reports = nearest(view, rules)
-    return tuple(f"{report.rule} does not hold: {sentence_of(report.failing[0])}" for report in reports) + tuple(
+    return tuple(f"{report.rule} does not hold, {sentence_of(report.failing[0])}" for report in reports) + tuple(
         f"{report.rule} holds, but is held back: {report.held_back}"
         for report in map(view.explain, rules)
         if report.truth is True and report.held_back is not None

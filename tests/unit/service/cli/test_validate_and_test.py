@@ -146,7 +146,7 @@ def test_a_failing_test_says_what_came_and_why(folder: Path) -> None:
     assert lines[2].strip() == "cart.yaml:10: at 10:00:00"
     assert lines[3].strip() == "expected free_shipping in banner"
     assert lines[4].strip() == "came     standard, the fallback"
-    assert lines[5].strip().startswith("cart.nudge does not hold: ")
+    assert lines[5].strip().startswith("cart.nudge does not hold, needed: ")
     assert "62.00 EUR" in lines[5]
     assert result.stderr == "0 passed, 1 failed\n"
 
