@@ -109,7 +109,7 @@ class Application:
                 query = _query(scope["query_string"])
                 key = access.key_of(endpoint, headers, query)
                 body = b""
-                if endpoint.request is not None:
+                if endpoint.request:
                     _check_media_type(headers)
                     body = await _body(receive, headers, services.settings.max_body_bytes)
                 timing.mark("read")

@@ -108,7 +108,7 @@ class Endpoint:
     Attributes:
         path: With `{parameters}`.
         scope: What the key needs; None: no key.
-        request: Type of the JSON body, None without one.
+        request: Types of which the JSON body is one; none without a body.
         responses: Type (None: no JSON) and sentence by status, problems aside.
         problems: Slugs that this endpoint answers with, beside those that every endpoint of its kind does.
     """
@@ -120,7 +120,7 @@ class Endpoint:
     handler: Handler
     responses: Mapping[int, tuple[Any, str]]
     scope: Scope | None = None
-    request: Any = None
+    request: tuple[Any, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     content_type: str = "application/json"

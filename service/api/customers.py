@@ -54,7 +54,7 @@ ENDPOINTS = (
         put_customer,
         {200: (CustomerAnswer, "Stored. A fact that no vocabulary declares yet is kept and named in `warnings`.")},
         scope=Scope.CUSTOMERS,
-        request=CustomerRequest,
+        request=(CustomerRequest,),
         parameters=_CUSTOMER,
         problems=("no-ruleset", "store-unavailable"),
     ),

@@ -252,7 +252,7 @@ ENDPOINTS = (
         post_decide,
         {200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone.")},
         scope=Scope.DECIDE,
-        request=DecideRequest,
+        request=(DecideRequest,),
         problems=("too-many-events",),
     ),
 )

@@ -63,7 +63,7 @@ ENDPOINTS = (
         post_exposures,
         {200: (ExposureAnswer, "Kept; each token says whether its limits are now taken for good.")},
         scope=Scope.DECIDE,
-        request=ExposureRequest,
+        request=(ExposureRequest,),
         problems=("store-unavailable",),
     ),
 )

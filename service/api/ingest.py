@@ -185,7 +185,7 @@ ENDPOINTS = (
         post_events,
         {202: (EventsAnswer, "Each event has a verdict; the accepted ones are durable.")},
         scope=Scope.EVENTS,
-        request=RawEvent | EventBatch,
+        request=(RawEvent, EventBatch),
         problems=("too-many-events", "log-full", "log-unavailable", "no-ruleset"),
     ),
 )

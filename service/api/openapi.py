@@ -32,7 +32,7 @@ def described() -> Object:
     from service.api.routes import ENDPOINTS  # noqa: PLC0415  the endpoint of this document is part of the table
 
     types = [Problem, *dict.fromkeys(kind for endpoint in ENDPOINTS for kind in _types(endpoint))]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schemas, components = msgspec.json.schema_components(types, schema_hook=_any_json, ref_template=_REFERENCE)
     schema_of = dict(zip(map(repr, types), schemas, strict=True))
     paths: dict[str, Object] = {}
     for endpoint in ENDPOINTS:
@@ -67,9 +67,15 @@ def described() -> Object:
     }
 
 
+def _any_json(kind: type) -> Object:
+    """Content and raw attributes are any JSON."""
+    if kind is object:
+        return {"description": "Any JSON."}  # an empty schema says the same, but msgspec takes it for none
+    raise NotImplementedError
+
+
 def _types(endpoint: Endpoint) -> Iterator[Any]:
-    if endpoint.request is not None:
-        yield endpoint.request
+    yield from endpoint.request
     yield from (kind for kind, _ in endpoint.responses.values() if kind is not None)
 
 
@@ -97,13 +103,14 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
         operation["description"] = f"Needs a key with the scope `{endpoint.scope}`."
     else:
         operation["security"] = []
-    if endpoint.request is not None:
-        body = {"schema": schema_of[repr(endpoint.request)]}
+    if endpoint.request:
+        schemas = [schema_of[repr(kind)] for kind in endpoint.request]
+        body = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
         operation["requestBody"] = {"required": True, "content": {"application/json": body, "text/plain": body}}
     slugs = [
         *endpoint.problems,
         *(_WITH_KEY if endpoint.scope is not None else ()),
-        *(_WITH_BODY if endpoint.request is not None else ()),
+        *(_WITH_BODY if endpoint.request else ()),
         *_ANY,
     ]
     by_status: dict[int, list[str]] = {}
