@@ -13,6 +13,7 @@ README = Path(__file__).with_name("README.md")
 
 PACKAGES = [
     "admin_ui",
+    "admin_ui.screens",
     "config",
     "connectors",
     "engine",

@@ -1,0 +1,140 @@
+"""What the counters by minute say about the shop and about each rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from admin_ui.sparkline import series, sparkline
+from admin_ui.wording import length, plural
+from engine.language.tree import OfferAction, Program, Rule
+from engine.ports import Activity
+from engine.schedule import is_open
+from engine.values import EpochMs
+
+DAY = 24 * 60
+HOUR = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTraffic:
+    """What one rule did lately.
+
+    Attributes:
+        spark: Its last hour as a picture.
+        now: Acts in the last whole minute.
+        hour: Acts in the last hour.
+        day: Acts in the last 24 hours.
+        errors: Failed evaluations in the last hour.
+    """
+
+    spark: Markup
+    now: int
+    hour: int
+    day: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The counters of the last day, read once."""
+
+    counts: Mapping[str, Mapping[int, int]]
+    minute: int
+
+    @classmethod
+    def read(cls, activity: Activity, now: EpochMs) -> Traffic:
+        """The last 24 hours."""
+        minute = now // 60_000
+        return cls(activity.read(minute - DAY), minute)
+
+    @property
+    def observed(self) -> int:
+        """For how many of these minutes anything was counted at all."""
+        first = min((minute for by_minute in self.counts.values() for minute in by_minute), default=self.minute)
+        return min(DAY, self.minute - first)
+
+    def rate(self, key: str) -> int:
+        """A counter in the last whole minute."""
+        return self.counts.get(key, {}).get(self.minute - 1, 0)
+
+    def total(self, key: str, minutes: int) -> int:
+        """A counter over the last minutes, the one that runs included."""
+        return sum(count for minute, count in self.counts.get(key, {}).items() if minute > self.minute - minutes)
+
+    def picture(self, key: str, noun: str, *, width: int = 220) -> Markup:
+        """The last hour of a counter."""
+        values = series(self.counts.get(key, {}), self.minute, HOUR)
+        return sparkline(values, f"{plural(sum(values), noun)} in the last hour", width=width)
+
+    def rule(self, rule: Rule) -> RuleTraffic:
+        """What a rule did: it fires in the stream, and it is shown at requests; either is an act."""
+        fired = self.counts.get(f"fired/{rule.id}", {})
+        shown = self.counts.get(f"shown/{rule.id}", {})
+        nominates = any(isinstance(action, OfferAction) for action in rule.actions)
+        acts = {
+            minute: max(fired.get(minute, 0), shown.get(minute, 0) if nominates else 0) for minute in {*fired, *shown}
+        }
+        values = series(acts, self.minute, HOUR)
+        label = f"{plural(sum(values), 'act')} in the last hour"
+        day = sum(count for minute, count in acts.items() if minute > self.minute - DAY)
+        return RuleTraffic(
+            sparkline(values, label),
+            acts.get(self.minute - 1, 0),
+            sum(values),
+            day,
+            self.total(f"error/{rule.id}", HOUR),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Something about a rule that people should know."""
+
+    rule: Rule
+    kind: str
+    label: str
+    text: str
+
+
+def concerns_of(rule: Rule, traffic: RuleTraffic, now: EpochMs, watched: int) -> list[Concern]:
+    """What keeps a rule from doing its work, the gravest first.
+
+    Args:
+        rule: The live rule.
+        traffic: What it did.
+        now: The time.
+        watched: For how many minutes it could have acted and would have been counted; a rule that is new has not failed
+            to fire.
+    """
+    found = []
+    if traffic.errors:
+        text = (
+            f"{plural(traffic.errors, 'evaluation')} failed in the last hour; the other rules were decided without it."
+        )
+        found.append(Concern(rule, "danger", "Erring", text))
+    if not rule.enabled:
+        found.append(Concern(rule, "warn", "Off", "It is switched off."))
+    elif not is_open(rule.schedule, now):
+        found.append(Concern(rule, "info", "Not now", "Its schedule keeps it from acting at this time."))
+    elif not traffic.day and watched >= HOUR:
+        text = f"It has not acted in the last {length(min(watched, DAY) * 60_000)}."
+        found.append(Concern(rule, "quiet", "Never fires", text))
+    return found
+
+
+def concerns(program: Program, traffic: Traffic, now: EpochMs, live_for: int) -> Sequence[Concern]:
+    """The concerns about all rules, grave ones first, then in order of acting.
+
+    Args:
+        program: What is live.
+        traffic: The counters.
+        now: The time.
+        live_for: How many minutes the live revision has been serving.
+    """
+    order = {"danger": 0, "warn": 1, "quiet": 2, "info": 3}
+    watched = min(live_for, traffic.observed)
+    found = [concern for rule in program.rules for concern in concerns_of(rule, traffic.rule(rule), now, watched)]
+    return sorted(found, key=lambda concern: order[concern.kind])

@@ -1,0 +1,308 @@
+"""The admin UI wired to the rest: its backend over the ports and the publisher, and gunicorn to serve it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from admin_ui.application import create_app
+from admin_ui.backend import Live, Process, Progress, PublishState, Revision, SessionSummary, StoredSession
+from admin_ui.options import Options
+from config.schema import Settings
+from engine.activation import ScoreAnswer, ScoreFunction, ScoreStatus
+from engine.language import Checked, check
+from engine.language.tree import Program
+from engine.ports import Activity, DecisionLog, PortError, Tables, partition_of
+from engine.rete import Network
+from engine.testing import TestResult, run_tests
+from engine.values import EpochMs, Millis
+from service import control
+from service.clock import Clock, wall_ms
+from service.publisher import PublishBusyError, Published, Publisher, PublishRefusedError, Watcher
+from service.ruleset_holder import RulesetHolder
+from service.secret_files import generated_secret
+from service.wiring import Wiring
+
+log = logging.getLogger("salience.admin")
+
+THREADS = 8
+"""Requests at once: people's clicks, and a poll every 3 s of each open home screen."""
+GRACE_S = 3
+KEPT_TICKETS = 50
+SEEN_WITHIN_MS: Millis = 3_000
+"""So long a publication that is live waits for this process to see it, so that the next screen shows it."""
+
+
+class ServiceBackend:
+    """`admin_ui.Backend` over the ports of this process. Safe to use from several threads, as the ports are."""
+
+    def __init__(self, wiring: Wiring, holder: RulesetHolder, clock: Clock = wall_ms) -> None:
+        self._wiring = wiring
+        self._holder = holder
+        self._clock = clock
+        self._publisher: Publisher = wiring.publisher()
+        self._lock = threading.Lock()
+        self._progress: OrderedDict[str, Progress] = OrderedDict()
+        self._partitions: int | None = None
+
+    def now(self) -> EpochMs:
+        """The wall clock."""
+        return self._clock()
+
+    @property
+    def tables(self) -> Tables:
+        """Control tables."""
+        return self._wiring.tables()
+
+    @property
+    def activity(self) -> Activity:
+        """Counters by minute."""
+        return self._wiring.activity()
+
+    @property
+    def decisions(self) -> DecisionLog:
+        """The decision log."""
+        return self._wiring.decisions()
+
+    # -------------------------------------------------------------- revisions
+
+    def live(self) -> Live | None:
+        """What this process has loaded: it may be 200 ms behind."""
+        loaded = self._holder.current
+        if loaded is None:
+            return None
+        return Live(_revision(loaded.revision), loaded.bundle.sources, loaded.program, loaded.network)
+
+    def history(self) -> Sequence[Revision]:
+        """Newest first."""
+        return [_revision(each) for each in self._publisher.history()]
+
+    def sources(self, revision: int) -> Mapping[str, str]:
+        """The files of a revision."""
+        found = self._publisher.control.revision(revision)
+        if found is None:
+            raise KeyError(revision)
+        return self._publisher.bundle(found.bundle).sources
+
+    def processes(self) -> Sequence[Process]:
+        """Heartbeats of the last hour."""
+        reports = self._publisher.control.processes(self._clock())
+        return [Process(each.name, each.role, each.seen, each.revision, each.problem) for each in reports]
+
+    def check(self, sources: Mapping[str, str]) -> Checked:
+        """The checker, as a publication runs it."""
+        return check(sources)
+
+    def test(self, program: Program, network: Network) -> Sequence[TestResult]:
+        """The tests beside the rules, as a publication runs them."""
+        return run_tests(program, network)
+
+    # -------------------------------------------------------------- publishing
+
+    def publish(self, sources: Mapping[str, str], author: str, note: str) -> str:
+        """Publish in a thread of its own."""
+        return self._start(
+            "Publishing", lambda watcher: self._publisher.publish(sources, author, note, watcher=watcher)
+        )
+
+    def rollback(self, to: int, author: str, reason: str) -> str:
+        """Go back in a thread of its own."""
+        return self._start(
+            f"Going back to revision {to}",
+            lambda watcher: self._publisher.rollback(reason, author, to, watcher=watcher),
+        )
+
+    def progress(self, ticket: str) -> Progress | None:
+        """How far it is."""
+        with self._lock:
+            return self._progress.get(ticket)
+
+    def _start(self, title: str, act: Callable[[Watcher], Published]) -> str:
+        ticket = secrets.token_urlsafe(12)
+        self._note(ticket, Progress(PublishState.CHECKING, title))
+        thread = threading.Thread(target=self._carry_out, args=(ticket, title, act), name=title, daemon=True)
+        thread.start()
+        return ticket
+
+    def _carry_out(self, ticket: str, title: str, act: Callable[[Watcher], Published]) -> None:
+        def watch(loaded: tuple[str, ...], waiting: tuple[str, ...]) -> None:
+            self._note(ticket, Progress(PublishState.WAITING, title, loaded, waiting))
+
+        try:
+            published = act(watch)
+        except PublishRefusedError as refused:
+            self._refuse(ticket, refused.reasons)
+        except (PublishBusyError, PortError) as error:
+            self._refuse(ticket, (str(error),))
+        except Exception as error:
+            # Whatever it is, the person who waits for it must hear of it.
+            log.exception("a publication failed")
+            self._refuse(ticket, (f"{type(error).__name__}: {error}",))
+        else:
+            self._await_own(published.revision.number)
+            number = published.revision.number
+            done = Progress(PublishState.LIVE, title, published.acknowledged, published.missing, revision=number)
+            self._note(ticket, done)
+
+    def _await_own(self, number: int) -> None:
+        until = time.monotonic() + SEEN_WITHIN_MS / 1000
+        while time.monotonic() < until:
+            current = self._holder.current
+            if current is not None and current.revision.number >= number:
+                return
+            time.sleep(0.02)
+
+    def _refuse(self, ticket: str, reasons: tuple[str, ...]) -> None:
+        with self._lock:
+            before = self._progress[ticket]
+        self._note(ticket, msgspec.structs.replace(before, state=PublishState.REFUSED, reasons=reasons))
+
+    def _note(self, ticket: str, progress: Progress) -> None:
+        with self._lock:
+            self._progress[ticket] = progress
+            while len(self._progress) > KEPT_TICKETS:
+                self._progress.popitem(last=False)
+
+    # -------------------------------------------------------------- sessions
+
+    def recent_sessions(self, limit: int) -> Sequence[SessionSummary]:
+        """Latest clock first."""
+        recent = self._wiring.state().recent(limit)
+        return [SessionSummary(session_id, state.customer_id, state.time) for session_id, state in recent]
+
+    def session(self, session_id: str) -> StoredSession | None:
+        """The session as stored, with its customer's profile."""
+        found = self._wiring.state().load(partition_of(session_id, self._partition_count()), [session_id])
+        state = found.get(session_id)
+        if state is None or state.snapshot is None:
+            return None
+        customer = state.customer_id
+        profile = None if customer is None else self._wiring.profiles().get([customer]).get(customer)
+        return StoredSession(session_id, customer, state.time, state.snapshot, profile)
+
+    def scores(self) -> ScoreFunction:
+        """The live models, in process."""
+        loaded = self._holder.current
+        if loaded is None:
+            return lambda _name, _reader: ScoreAnswer(ScoreStatus.MISSING)
+        return loaded.scorer.answer
+
+    def _partition_count(self) -> int:
+        if self._partitions is None:
+            self._partitions = self._wiring.event_log().partitions
+        return self._partitions
+
+
+def _revision(each: control.Revision) -> Revision:
+    return Revision(each.number, each.bundle, each.author, each.time, each.note, each.restores)
+
+
+# ------------------------------------------------------------------ serving
+
+
+def options(settings: Settings) -> Options:
+    """The options of the application; raises `SecretFileError` where the generated secret can't be kept."""
+    secret = settings.admin.secret_key
+    if not secret.reveal():
+        secret = generated_secret(settings.data_dir, "admin_session")
+    host = "localhost" if settings.shop.host in {"0.0.0.0", "::"} else settings.shop.host  # noqa: S104 - compared
+    return Options(
+        secret_key=secret.reveal(),
+        is_https=settings.admin.secure_cookies,
+        session=settings.admin.session_hours * 60 * 60 * 1000,
+        shop_url=f"http://{host}:{settings.shop.port}/",
+    )
+
+
+class AdminServer(BaseApplication):
+    """gunicorn with one process of some threads: what a publication is waiting for is kept in its memory."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._closing: list[Callable[[], None]] = []
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults."""
+        chosen: dict[str, Any] = {
+            "bind": [f"fd://{self._listener.fileno()}"],
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "logger_class": ServerLog,
+            "loglevel": self._settings.log.level,
+            "proc_name": "salience-admin",
+            "default_proc_name": "salience-admin",
+            "graceful_timeout": GRACE_S,
+            "keepalive": 15,
+            "control_socket_disable": True,
+            "worker_exit": lambda _server, _worker: self.close(),
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application; called in the process that serves, after the fork, so that ports belong to it."""
+        wiring = Wiring(self._settings)
+        holder = RulesetHolder(
+            wiring.tables(),
+            role="admin",
+            registry=self._settings.models.registry,
+            data_dir=self._settings.data_dir,
+            poll_ms=self._settings.bundle.poll_ms,
+        )
+        holder.start()
+        self._closing = [holder.stop, wiring.close]
+        return create_app(ServiceBackend(wiring, holder), options(self._settings))
+
+    def close(self) -> None:
+        """End the holder, then the ports."""
+        while self._closing:
+            self._closing.pop(0)()
+
+
+class ServerLog(Logger):
+    """gunicorn's messages in our log; there is no access log."""
+
+    def setup(self, cfg: Any) -> None:
+        """Use our logger."""
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log = log
+
+
+class PortTakenError(OSError):
+    """The address can't be listened on; the message says which and what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; raises `PortTakenError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "another program listens there; end it, or choose another with --port or the setting admin.port"
+        elif error.errno == errno.EACCES:
+            reason = "ports below 1024 need special rights; choose another with --port or the setting admin.port"
+        else:
+            reason = f"{error.strerror or error}; see the setting admin.host"
+        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal ends it; leaves the process with `SystemExit`."""
+    AdminServer(settings, listener).run()
