@@ -10,7 +10,6 @@ from engine.language.check_values import Values, is_zone
 from engine.language.diagnostics import Report, closest
 from engine.language.nodes import Scalar
 from engine.language.shape import Here
-from engine.language.source import Extent
 from engine.language.syntax import (
     AggregateSyntax,
     FactDeclaration,
@@ -286,6 +285,5 @@ def _inside(text: Scalar, offset: int, length: int) -> Here:
     extent = text.extent
     if not text.is_plain or extent.end - extent.start != len(text.text):
         return Here(extent)
-    start = extent.start + min(offset, max(0, len(text.text) - 1))
-    end = min(start + length, extent.end)
-    return Here(Extent(extent.file, start, end, extent.line, extent.column + start - extent.start))
+    offset = min(offset, max(0, len(text.text) - 1))
+    return Here(extent.part(offset, offset + length))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.language.analysis import analyse
 from engine.language.check_conditions import Conditions
 from engine.language.check_rules import Rules, check_offers
 from engine.language.check_tests import check_tests
@@ -69,6 +70,8 @@ def check(sources: Mapping[str, str]) -> Checked:
     rules = Rules(conditions, offers, declared.keys()).check(rulesets)
     tests = check_tests(rulesets, conditions, declared.keys(), rules)
     program = Program(vocabulary, offers, segments, rules, tests)
+    if not report.has_errors:  # proofs about a part of the rules would be proofs of nothing
+        analyse(program, report)
     return Checked(None if report.has_errors else program, report.diagnostics())
 
 

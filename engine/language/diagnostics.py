@@ -10,12 +10,12 @@ from typing import Protocol
 
 from engine.language.codes import CODES
 from engine.language.source import FORBIDDEN, Extent, Source
-from engine.language.tree import Place
+from engine.language.tree import NOWHERE, Place
 
 __all__ = ["CODES", "Diagnostic", "Report", "Severity", "closest", "render"]
 
-MOST = 500
-"""Diagnostics kept of one check: a file that is wrong throughout must not answer with a million of them."""
+MOST = 300
+"""Errors, and warnings, kept of one check: a file that is wrong throughout must not answer with a million of them."""
 _WIDTH = 160
 
 
@@ -57,8 +57,15 @@ class Report:
     """Collects the diagnostics of one check."""
 
     def __init__(self) -> None:
-        self._found: dict[Diagnostic, None] = {}
-        self.has_errors = False
+        self._errors: dict[Diagnostic, None] = {}
+        self._warnings: dict[Diagnostic, None] = {}
+        self._left_out = 0
+        self._last = NOWHERE
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found keeps the ruleset from being published."""
+        return bool(self._errors)
 
     def error(self, code: str, where: Located, message: str, proposal: str | None = None) -> None:
         """Add an error."""
@@ -81,17 +88,20 @@ class Report:
 
     def _put(self, diagnostic: Diagnostic) -> None:
         assert diagnostic.code in CODES, diagnostic.code
-        if diagnostic.severity is Severity.ERROR:
-            self.has_errors = True
-        if len(self._found) < MOST:
-            self._found[diagnostic] = None
-        elif len(self._found) == MOST:
-            message = f"more than {MOST} things found; the rest is not shown"
-            self._found[Diagnostic("too-many-diagnostics", Severity.WARNING, diagnostic.place, message)] = None
+        kept = self._errors if diagnostic.severity is Severity.ERROR else self._warnings
+        if len(kept) < MOST:
+            kept[diagnostic] = None
+        elif diagnostic not in kept:
+            self._left_out += 1
+            self._last = diagnostic.place
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All of them, by file, line and column."""
-        return tuple(sorted(self._found, key=lambda found: (found.place.file, found.place.line, found.place.column)))
+        found = [*self._errors, *self._warnings]
+        if self._left_out:
+            message = f"{self._left_out:,} more were found; the first {MOST} errors and {MOST} warnings are shown"
+            found.append(Diagnostic("too-many-diagnostics", Severity.WARNING, self._last, message))
+        return tuple(sorted(found, key=lambda each: (each.place.file, each.place.line, each.place.column)))
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

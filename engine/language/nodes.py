@@ -45,7 +45,7 @@ _PROBLEMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scalar:
     """A piece of text. `is_plain` means that it was written without quotes."""
 
@@ -78,7 +78,7 @@ class Scalar:
         return float("nan") if text in {".nan", ".NaN", ".NAN"} else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A key and its value."""
 
@@ -86,7 +86,7 @@ class Entry:
     value: Node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Mapping:
     """Keys with values, in the order in which they are written, each key once."""
 
@@ -99,7 +99,7 @@ class Mapping:
         return next((entry.value for entry in self.entries if entry.key.text == key), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """Items in order."""
 
@@ -108,13 +108,14 @@ class Sequence:
     is_flow: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Broken:
     """Stands where something was refused that has been reported already; later stages pass over it silently."""
 
     extent: Extent
 
 
+# Not frozen: a frozen dataclass takes three times as long to make, and a large file has 100,000 nodes.
 Node: TypeAlias = Scalar | Mapping | Sequence | Broken
 
 

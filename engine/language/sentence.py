@@ -236,7 +236,9 @@ class _Writer:
 
     def subject(self, subject: Subject) -> str:
         if isinstance(subject, FactRef):
-            return self.fact_name(subject.fact)
+            # "the shopper hesitates is true" reads badly; a name does not.
+            is_boolean = self.vocabulary.facts[subject.fact].type.kind is Kind.BOOLEAN
+            return subject.fact if is_boolean else self.fact_name(subject.fact)
         return self._aggregate(subject)
 
     def _aggregate(self, aggregate: Aggregate) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import re
-from dataclasses import dataclass
 
 from engine.language.tree import Place
 
@@ -16,20 +15,39 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
 class Extent:
-    """A stretch of a source: characters from `start` to before `end`, and the place at which it starts."""
+    """A stretch of a source: characters from `start` to before `end`. Line and column are worked out when asked for."""
 
-    file: str
-    start: int
-    end: int
-    line: int
-    column: int
+    __slots__ = ("_source", "end", "start")
+
+    def __init__(self, source: Source, start: int, end: int) -> None:
+        self._source = source
+        self.start = start
+        self.end = end
+
+    @property
+    def file(self) -> str:
+        """The file's path in the folder."""
+        return self._source.file
+
+    @property
+    def line(self) -> int:
+        """The line of its first character, from 1."""
+        return self._source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        """The column of its first character, from 1."""
+        return self._source.position(self.start)[1]
 
     @property
     def place(self) -> Place:
         """Where it starts."""
-        return Place(self.file, self.line, self.column)
+        return Place(self._source.file, *self._source.position(self.start))
+
+    def part(self, start: int, end: int) -> Extent:
+        """A stretch inside this one, by offsets from its start."""
+        return self._source.extent(min(self.start + start, self.end), min(self.start + end, self.end))
 
 
 class Source:
@@ -45,8 +63,12 @@ class Source:
     def extent(self, start: int, end: int) -> Extent:
         """The stretch between two offsets; both are brought inside the text."""
         start = min(max(start, 0), len(self.text))
-        line = bisect.bisect_right(self._starts, start)
-        return Extent(self.file, start, max(start, min(end, len(self.text))), line, start - self._starts[line - 1] + 1)
+        return Extent(self, start, max(start, min(end, len(self.text))))
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset inside the text."""
+        line = bisect.bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
 
     def line_text(self, line: int) -> str:
         """A line without its end; empty where there is no such line."""
@@ -54,7 +76,3 @@ class Source:
             return ""
         end = self._starts[line] if line < len(self._starts) else len(self.text)
         return self.text[self._starts[line - 1] : end].rstrip("\r\n")
-
-    def line_start(self, offset: int) -> int:
-        """The offset at which the line of `offset` starts."""
-        return self._starts[bisect.bisect_right(self._starts, offset) - 1]
