@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus, Step
 from engine.decision import PlacementDecision, Request
@@ -139,11 +140,15 @@ class _Run:
         )
 
     def clock(self, moment: EpochMs) -> str:
-        """A moment as it is written in a test: the time of day, with the date where the test runs over several."""
-        at = _utc(moment)
+        """A moment as it is written in a test: the shop's time of day, with the date where a test has several days."""
+        at = self._local(moment)
         text = at.strftime("%H:%M:%S") + (f".{at.microsecond // 1000:03d}" if at.microsecond else "")
-        days = {_utc(each.at).date() for each in _moments(self._test)}
+        days = {self._local(each.at).date() for each in _moments(self._test)}
         return text if len(days) == 1 else f"{at:%Y-%m-%d} {text}"
+
+    def _local(self, moment: EpochMs) -> dt.datetime:
+        utc = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=moment)
+        return utc.astimezone(ZoneInfo(self._program.vocabulary.timezone))
 
     def _reach(self, now: EpochMs) -> None:
         """End the session where its time-out lies before this moment, and begin another."""
@@ -312,7 +317,3 @@ def _asserting(program: Program, fact: str) -> tuple[Rule, ...]:
         for rule in program.rules
         if any(isinstance(action, AssertAction) and action.fact == fact for action in rule.actions)
     )
-
-
-def _utc(moment: EpochMs) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=moment)

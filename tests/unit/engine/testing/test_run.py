@@ -367,3 +367,17 @@ def test_a_test_that_passes_whatever_the_rules_say_is_weak() -> None:
     (weak,) = weak_tests(checked.program)
     assert weak.test == "nothing happens, nothing is expected"
     assert weak.message.startswith("'nothing happens, nothing is expected' passes whatever the rules of cart say")
+
+
+def test_times_are_told_on_the_clock_on_which_they_are_written() -> None:
+    vocabulary = VOCABULARY.replace("currency: EUR", "currency: EUR\ntimezone: America/New_York")
+    test = """
+  - test: noon in New York
+    events: [{at: 12:00:00, checkout_viewed: {}}]
+    expect: [{at: 12:00:01, facts: {cart.value: 1}}, {at: 2026-06-15T16:10:00Z, trigger: mail}]
+"""
+    checked = check({"vocabulary.yaml": vocabulary, "offers.yaml": OFFERS, "cart.yaml": RULES + test})
+    assert checked.program is not None, checked.diagnostics
+    (result,) = run_tests(checked.program, Network.build(checked.program))
+    assert [check_.at for check_ in result.checks] == ["12:00:01", "12:10:00"]
+    assert [check_.came for check_ in result.checks] == ["0.00 EUR", "mail sent at 12:10:00"]
