@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar, cast
 
 from config.schema import Settings
-from connectors.embedded import Embedded, EmbeddedDecisionState
-from connectors.sqlite_grants import SqliteGrants
+from connectors.embedded import Embedded
+from connectors.kafka_ports import KafkaPorts
+from connectors.redis_ports import RedisPorts
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -42,6 +43,44 @@ class Closable(Protocol):
         """Let go."""
 
 
+class Streams(Protocol):
+    """Opens what is on Kafka where there is one."""
+
+    def event_log(self) -> EventLog:
+        """The writing end of the log."""
+
+    def event_source(self, group: str) -> EventSource:
+        """The reading end, as a member of a group."""
+
+    def outputs(self) -> OutputLog:
+        """Where outputs go."""
+
+
+class Stores(Protocol):
+    """Opens what is in Redis where there is one."""
+
+    def state(self) -> StateStore:
+        """Sessions, offsets, seen ids, outbox."""
+
+    def limits(self) -> LimitStore:
+        """Caps and budgets."""
+
+    def profiles(self) -> ProfileStore:
+        """Facts of customers."""
+
+    def decisions(self) -> DecisionLog:
+        """Decisions and exposures."""
+
+    def activity(self) -> Activity:
+        """Counters by minute."""
+
+    def tables(self) -> Tables:
+        """Control tables."""
+
+    def decision_state(self) -> DecisionState:
+        """What the decision API reads and takes."""
+
+
 Port = TypeVar("Port", bound=Closable)
 
 
@@ -50,7 +89,25 @@ class Wiring:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._embedded = Embedded(settings.data_dir, settings.kafka.partitions)
+        partitions = settings.kafka.partitions
+        embedded = Embedded(settings.data_dir, partitions)
+        self._kafka = (
+            KafkaPorts(settings.kafka.bootstrap, partitions=partitions, prefix=settings.kafka.topic_prefix)
+            if settings.kafka.bootstrap
+            else None
+        )
+        self._redis = (
+            RedisPorts(
+                settings.redis.url,
+                partitions=partitions,
+                password=settings.redis.password.reveal() or None,
+                timeout_ms=settings.redis.timeout_ms,
+            )
+            if settings.redis.url
+            else None
+        )
+        self._streams: Streams = self._kafka or embedded
+        self._stores: Stores = self._redis or embedded
         self._made: dict[str, object] = {}
         self._closing = ExitStack()
         self._lock = threading.RLock()
@@ -66,59 +123,63 @@ class Wiring:
     @property
     def has_kafka(self) -> bool:
         """Whether events and outputs are on Kafka."""
-        return bool(self.settings.kafka.bootstrap)
+        return self._kafka is not None
 
     @property
     def has_redis(self) -> bool:
         """Whether state, limits, profiles and tables are in Redis."""
-        return bool(self.settings.redis.url)
+        return self._redis is not None
 
     # -------------------------------------------------------------- events and outputs
 
     def event_log(self) -> EventLog:
         """The writing end of the event log."""
-        return self._once("event_log", self._embedded.event_log)
+        return self._once("event_log", self._streams.event_log)
 
     def event_source(self, group: str | None = None) -> EventSource:
         """A new member of the group of workers."""
-        return self._own(self._embedded.event_source(group or self.settings.kafka.group))
+        return self._own(self._streams.event_source(group or self.settings.kafka.group))
 
     def outputs(self) -> OutputLog:
         """Where triggers, dead letters and late events go."""
-        return self._once("outputs", self._embedded.outputs)
+        return self._once("outputs", self._streams.outputs)
 
     # -------------------------------------------------------------- state
 
     def state(self) -> StateStore:
         """Sessions, offsets, seen ids, outbox."""
-        return self._once("state", self._embedded.state)
+        return self._once("state", self._stores.state)
 
     def limits(self) -> LimitStore:
         """Caps and budgets."""
-        return self._once("limits", self._embedded.limits)
+        return self._once("limits", self._stores.limits)
 
     def profiles(self) -> ProfileStore:
         """Facts of customers."""
-        return self._once("profiles", self._embedded.profiles)
+        return self._once("profiles", self._stores.profiles)
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
-        return self._once("decisions", self._embedded.decisions)
+        return self._once("decisions", self._stores.decisions)
 
     def activity(self) -> Activity:
         """Counters by minute."""
-        return self._once("activity", self._embedded.activity)
+        return self._once("activity", self._stores.activity)
 
     def tables(self) -> Tables:
         """Control tables."""
-        return self._once("tables", self._embedded.tables)
+        return self._once("tables", self._stores.tables)
 
     def decision_state(self) -> DecisionState:
         """What the decision API reads and takes. Asynchronous: its user awaits its `close`."""
-        embedded = self._embedded
-        grants = SqliteGrants(embedded.folder / "grants.db")
-        partitions = self.settings.kafka.partitions
-        return EmbeddedDecisionState(embedded.state(), embedded.profiles(), embedded.limits(), grants, partitions)
+        return self._stores.decision_state()
+
+    # -------------------------------------------------------------- what has to be there
+
+    def ensure_topics(self) -> None:
+        """Make the topics that are missing; embedded, nothing. Raises `PortError` where Kafka does not answer."""
+        if self._kafka is not None:
+            self._kafka.ensure_topics(self.settings.kafka.replicas)
 
     def check_partitions(self) -> None:
         """Raise `PortError` where the log has another number of partitions than the settings say.

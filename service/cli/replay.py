@@ -85,6 +85,7 @@ def command(
     before = signal.signal(signal.SIGINT, end)
     try:
         with Wiring(invocation.settings) as wiring, progress("replay", _least(total, limit)) as bar:
+            wiring.ensure_topics()
             feed = Feed(
                 wiring.event_log(), RowReader(mapping, columns, shift), speed=speed, on_rows=bar.advance, stop=stop
             )

@@ -30,6 +30,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings, *, watch: bool) -> None:
         self._wiring = wiring = Wiring(settings)
         try:
+            wiring.ensure_topics()
             wiring.check_partitions()
             ports = Ports(
                 source=wiring.event_source(),
