@@ -46,9 +46,10 @@ def conclude(
             in the scores.
     """
     placements = []
+    rules_until = considered.view.valid_until()  # the same for all placements, and not cheap
     for placed, standing in zip(considered.fields, arbitrate(considered, verdicts), strict=True):
         assert standing.is_settled, f"the limits of {standing.placement} have not been asked"
-        placements.append(_decided(considered, placed, standing))
+        placements.append(_decided(considered, placed, standing, rules_until))
     request = considered.request
     return Decision(
         id=considered.decision_id,
@@ -93,9 +94,11 @@ def fall_back(
     )
 
 
-def _decided(considered: Considered, placed: Field, standing: Standing) -> PlacementDecision:
+def _decided(
+    considered: Considered, placed: Field, standing: Standing, rules_until: EpochMs | None
+) -> PlacementDecision:
     name = placed.placement.name
-    valid_until = _valid_until(considered, placed, standing)
+    valid_until = _valid_until(considered, placed, standing, rules_until)
     lost = tuple(standing.lost)
     if standing.shown:
         offers = tuple(_shown(considered, candidate) for candidate in standing.shown)
@@ -142,10 +145,12 @@ def _nothing(_fact: str) -> None:
     return None
 
 
-def _valid_until(considered: Considered, placed: Field, standing: Standing) -> EpochMs | None:
+def _valid_until(
+    considered: Considered, placed: Field, standing: Standing, rules_until: EpochMs | None
+) -> EpochMs | None:
     """The earliest moment at which the answer for this placement can change with no new event."""
     now = considered.view.now
-    moments = [considered.view.valid_until()]
+    moments = [rules_until]
     for candidate in standing.refused:
         moments.extend(named.cap.expires for named in candidate.caps if named.limit and named.limit.calendar)
         if not all(named.is_own for named in candidate.caps):
