@@ -19,11 +19,11 @@ def command(invocation: Invocation, host: str | None, port: int | None) -> None:
     """
     # Commands import what they run, when they run it.
     from service.admin import PortTakenError, listen, options, serve  # noqa: PLC0415 - see above
-    from service.log_output import begin  # noqa: PLC0415 - see above
+    from service.logs import set_up_logging  # noqa: PLC0415 - see above
     from service.secret_files import SecretFileError  # noqa: PLC0415
 
     settings = invocation.having(admin__host=host, admin__port=port).settings
-    begin(settings.log)
+    set_up_logging(settings.log)
     try:
         options(settings)  # a secret that can't be kept is told here, in one sentence, not by a process that dies
         listener = listen(settings.admin.host, settings.admin.port)
