@@ -154,7 +154,7 @@ def _money_reader(currency: str, minor_units: int) -> Reader:
 
     def too_many(raw: object) -> ValueRefusedError:
         return ValueRefusedError(
-            "too-many-decimals", f"{currency} has {minor_units} decimals, the amount is {shown(raw)}"
+            "too-many-decimals", f"is {shown(raw)}, and {currency} has {minor_units or 'no'} decimals"
         )
 
     def read(raw: object) -> int:

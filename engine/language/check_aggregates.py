@@ -91,7 +91,7 @@ class Tests:
         if operator in EQUALITY:
             fits, proposal = kind is not Kind.LIST, "use contains"
         elif operator in MEMBERSHIP:
-            fits, proposal = kind not in {Kind.LIST, Kind.BOOLEAN}, "use is: or contains:"
+            fits, proposal = kind not in {Kind.LIST, Kind.BOOLEAN}, "use contains:" if kind is Kind.LIST else "use is:"
         elif operator in ORDER:
             fits = subject.is_ordered and kind is not Kind.TIMESTAMP
             if kind is Kind.TIMESTAMP:
@@ -250,7 +250,9 @@ class Aggregates:
                 return None
         elif not dot:
             attributes = self.events[event].attributes if event in self.events else {}
-            example = next(iter(attributes), "price")
+            numeric = [name for name, attribute in attributes.items() if attribute.type.kind in NUMERIC]
+            is_any = syntax.function in {Aggregation.DISTINCT, Aggregation.FIRST, Aggregation.LAST}
+            example = next(iter(attributes if is_any else numeric), "price")
             message = f"{syntax.function.value} needs an attribute of an event"
             self.report.error("wrong-shape", target, message, f"write {event}.{example}")
             return None

@@ -99,7 +99,7 @@ class Conditions:
         if isinstance(syntax, GroupSyntax):
             parts = [self._check(part) for part in syntax.parts]
             whole = tuple(part for part in parts if part is not None)
-            if len(whole) < len(parts):
+            if len(whole) < len(parts) or not syntax.is_whole:
                 return None
             place = syntax.extent.place
             return All(whole, place) if syntax.is_all else AnyOf(whole, place)

@@ -203,7 +203,7 @@ class Values:
             self.report.error("bad-percentage", node, message, "write for example 10%")
         elif share >= 1:
             message = f"{what} must be below 100%, or nobody is left"
-            self.report.error("bad-percentage", node, message, "to switch it off, write enabled: false")
+            self.report.error("bad-percentage", node, message)
             return None
         return share
 
@@ -344,6 +344,8 @@ def _duration_proposal(node: Node) -> str:
     match = re.fullmatch(r"([0-9]{1,9}) *([a-zA-Z]*)", node.text) if isinstance(node, Scalar) else None
     if match is None:
         return "write a whole number and a unit, for example 5 minutes"
+    if not match[2]:
+        return f"write a unit behind it, for example {match[1]} seconds"
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     unit = match[2].lower()
     if unit in {"ms", "millisecond", "milliseconds", "msec"}:

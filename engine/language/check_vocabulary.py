@@ -79,6 +79,7 @@ class _Checker:
         self.facts: dict[str, Fact] = {}
         self.features: dict[str, FeatureDeclaration] = {}
         self.open: list[str] = []
+        self.failed: set[str] = set()
 
     def check(self, offers: Mapping[str, object]) -> Vocabulary:
         syntax, values = self.syntax, self.values
@@ -213,6 +214,8 @@ class _Checker:
         """Check a feature, those that it is computed from first; None, reported, where it can't be."""
         if name in self.facts:
             return self.facts[name]
+        if name in self.failed:
+            return None
         declared = self.features[name]
         if name in self.open:
             cycle = " -> ".join([*self.open[self.open.index(name) :], name])
@@ -236,6 +239,8 @@ class _Checker:
                     self.facts[name] = Fact(name, expression.type, FactSource.FEATURE, computed=expression)
         finally:
             self.open.pop()
+        if name not in self.facts:
+            self.failed.add(name)
         return self.facts.get(name)
 
     def _fact_type(self, name: str) -> ValueType | None:

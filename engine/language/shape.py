@@ -23,7 +23,7 @@ class Here:
 class Fields:
     """The entries of a mapping whose keys are fixed by the language."""
 
-    __slots__ = ("_entries", "_mapping", "_report", "_what")
+    __slots__ = ("_entries", "_mapping", "_report", "_what", "has_strange_keys")
 
     def __init__(
         self, mapping: Mapping, what: str, known: Collection[str], report: Report, later: Collection[str] = ()
@@ -32,11 +32,14 @@ class Fields:
         self._what = what
         self._report = report
         self._entries: dict[str, Entry] = {}
+        self.has_strange_keys = False
         for entry in mapping.entries:
             key = entry.key.text
             if key in known:
                 self._entries[key] = entry
-            elif key in later:
+                continue
+            self.has_strange_keys = True
+            if key in later:
                 not_yet(key, entry.key, report)
             else:
                 proposal = closest(key, known) or f"known here: {one_of(known)}"

@@ -56,11 +56,12 @@ class AggregateSyntax:
 
 @dataclass(frozen=True, slots=True)
 class GroupSyntax:
-    """`all` or `any`."""
+    """`all` or `any`. `is_whole` is False where a part could not be read: the others are still checked."""
 
     extent: Extent
     is_all: bool
     parts: tuple[ConditionSyntax, ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

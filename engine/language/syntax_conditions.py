@@ -104,14 +104,14 @@ def _group(node: Mapping, kind: str, report: Report) -> ConditionSyntax | None:
         return None
     parts = [read_condition(each, report) for each in nodes]
     read = tuple(part for part in parts if part is not None)
-    return GroupSyntax(node.extent, kind == "all", read) if len(read) == len(parts) else None
+    return GroupSyntax(node.extent, kind == "all", read, is_whole=len(read) == len(parts))
 
 
 def _fact(node: Mapping, report: Report) -> FactSyntax | None:
     fields = Fields(node, "a fact condition", ("fact", *OPERATORS), report, later=("of", *_BINDING))
     name = fields.word("fact")
     tests = _tests(node)
-    if name is None or ("of" in (entry.key.text for entry in node.entries)):
+    if name is None or fields.has_strange_keys:  # without them, a test may seem to be missing
         return None
     return FactSyntax(node.extent, name, tests)
 
@@ -128,12 +128,13 @@ def _score(node: Mapping, report: Report) -> ScoreSyntax | None:
     keys = ("score", *OPERATORS, "if_unavailable", "release_below", "release_above")
     fields = Fields(node, "a score condition", keys, report)
     score = fields.word("score")
-    if score is None:
+    tests = _tests(node)
+    if score is None or (fields.has_strange_keys and not tests):
         return None
     return ScoreSyntax(
         node.extent,
         score,
-        _tests(node),
+        tests,
         fields.word("if_unavailable"),
         fields.node("release_below"),
         fields.node("release_above"),
@@ -146,7 +147,10 @@ def _aggregate_test(node: Mapping, kind: str, report: Report) -> AggregateTestSy
         proposal = "declare a feature with minus in vocabulary.yaml and test it with fact:"
         report.error("operator-not-here", fields.key("minus"), "minus is for features only", proposal)
     aggregate = _aggregate(node, kind, fields, report)
-    return AggregateTestSyntax(node.extent, aggregate, _tests(node)) if aggregate is not None else None
+    tests = _tests(node)
+    if aggregate is None or (fields.has_strange_keys and not tests):
+        return None
+    return AggregateTestSyntax(node.extent, aggregate, tests)
 
 
 def _aggregate(node: Mapping, kind: str, fields: Fields, report: Report) -> AggregateSyntax | None:
