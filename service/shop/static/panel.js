@@ -10,10 +10,17 @@ function node(tag, className, ...children) {
   return made;
 }
 
-function condition(report) {
+// `not` of one thing says already what that thing is; only what was found is added.
+function plain(report) {
+  const [part] = report.parts ?? [];
+  return report.kind === "not" && part && !part.parts?.length ? { ...report, actual: part.actual, distance: part.distance, missing: part.missing, parts: [] } : report;
+}
+
+function condition(given) {
+  const report = plain(given);
   const truth = report.truth === true ? "true" : report.truth === false ? "false" : "unknown";
   const item = node("li", truth, report.text);
-  const facts = [report.actual != null && `is ${report.actual}`, report.distance, report.missing && `${report.missing} is not known`].filter(Boolean);
+  const facts = [report.actual, report.distance, report.missing && `${report.missing} is not known`].filter(Boolean);
   if (facts.length && !report.parts?.length) item.append(" ", node("em", "", `(${facts.join("; ")})`));
   if (report.parts?.length) item.append(node("ul", "why", ...report.parts.map(condition)));
   return item;
@@ -45,18 +52,24 @@ function nearMisses(rules) {
     node("ul", "why", ...near.map((each) => node("li", "false", node("b", "", each.rule), node("ul", "why", ...each.failing.map(condition))))));
 }
 
-// Put a decision on top of the list, unless it says the same as the one before.
+// What tells two decisions apart for a reader: who won, who did not, and under which revision.
+const gist = (decision) => JSON.stringify([decision.revision, decision.degraded, decision.placements.map((each) => [each.placement, each.outcome,
+  each.offers.map(({ offer, rule, content }) => [offer, rule, content]), (each.lost ?? []).map(({ offer, because }) => [offer, because])])]);
+
+// Put a decision on top of the list; one that says the same as the one on top takes its place.
 export function showDecision(decision, took) {
-  const shape = JSON.stringify([decision.revision, decision.degraded, decision.placements.map(({ valid_until, offers, ...rest }) => [rest, offers.map(({ token, ...each }) => each)])]);
-  if (shape === last) return;
-  last = shape;
   const degraded = (decision.degraded ?? []).map((each) => node("div", "", node("span", "tag bad", each.code.replaceAll("_", " ")), " ", each.detail));
   const item = node("li", "",
     node("div", "stamp", node("span", "", new Date().toLocaleTimeString()), node("span", "", `${decision.revision != null ? `revision ${decision.revision}, ` : ""}${took.toFixed(0)} ms`)),
     ...degraded, ...decision.placements.map(spot), nearMisses(decision.rules ?? []));
   item.dataset.decision = decision.decision_id ?? "";
   const list = document.querySelector("#decisions");
-  list.prepend(item);
+  const before = list.firstElementChild;
+  if (before && gist(decision) === last) {
+    item.querySelectorAll("details").forEach((each, n) => { each.open = before.querySelectorAll("details")[n]?.open ?? false; });
+    before.replaceWith(item);
+  } else list.prepend(item);
+  last = gist(decision);
   while (list.children.length > KEEP) list.lastElementChild.remove();
 }
 

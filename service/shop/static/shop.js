@@ -81,7 +81,9 @@ function changeCart(product, quantity) {
 const lines = () => Object.entries(cart).map(([id, quantity]) => [products.get(id), quantity]).filter(([product]) => product);
 const total = () => lines().reduce((sum, [product, quantity]) => sum + product.price * quantity, 0);
 function cartCount() {
-  $("#cart-count").textContent = lines().reduce((sum, [, quantity]) => sum + quantity, 0);
+  const count = lines().reduce((sum, [, quantity]) => sum + quantity, 0);
+  $("#cart-count").textContent = count;
+  $(".cart").setAttribute("aria-label", `Cart, ${count} things`);
 }
 
 // Ask for what is in sight and put it where it belongs. What stays the same is left alone, so nothing flickers.
