@@ -97,12 +97,12 @@ class RulesetHolder:
         return self._current
 
     def start(self) -> None:
-        """Load what is live, or the last good bundle where the tables can't be reached; then go on in the background.
+        """Load what is live, where that can't be had the last good bundle; then go on in the background.
 
         Never raises for want of tables or bundles: `current` is then None and `problem` says why.
         """
         self.poll()
-        if self._current is None and self._unreachable:
+        if self._current is None and self.problem:
             self._start_from_disk()
         self._thread = threading.Thread(target=self._run, name=f"ruleset {self.role}", daemon=True)
         self._thread.start()
@@ -212,9 +212,9 @@ class RulesetHolder:
             if kept is not None:
                 revision, bundle, ancestry = kept
                 self._serve(load(revision, bundle, ancestry, self._registry))
-                logger.warning("started from %s without the control tables", self._last_good.path)
+                logger.warning("started from %s: %s", self._last_good.path, self.problem)
         except (BundleError, BundleRefusedError) as error:
-            self._refused = f"the last good bundle can't be used: {error}"
+            self._refused = f"{self._refused}; the last good bundle can't be used: {error}".removeprefix("; ")
             logger.error("%s", self._refused)  # noqa: TRY400 - as above
 
     def _beat(self, *, force: bool) -> None:

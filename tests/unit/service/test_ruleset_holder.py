@@ -1,0 +1,191 @@
+"""What a process serves: loaded aside, swapped at once, kept on its own disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.ports import PortError, Row
+from service.ruleset_holder import NothingLiveError, RulesetHolder
+from tests.unit.service.small_shop import Installation, sources, with_threshold
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Installation]:
+    installation = Installation(tmp_path)
+    yield installation
+    installation.close()
+
+
+class GoneTables:
+    """Control tables that can't be reached."""
+
+    def get(self, *_: object) -> Row | None:
+        raise PortError("tables.example does not answer")
+
+    rows = version = put = get  # type: ignore[assignment]
+
+    def close(self) -> None:
+        pass
+
+
+def test_before_anything_is_published_nothing_serves(shop: Installation) -> None:
+    holder = shop.holder()
+    holder.poll()
+    assert holder.current is None
+    with pytest.raises(NothingLiveError, match="salience publish"):
+        holder.require()
+
+
+def test_what_is_live_serves(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    loaded = holder.require()
+    assert loaded.revision.number == 1
+    assert loaded.network.program.rules
+    assert loaded.pins == {"intent": "v1"}
+    assert shop.control.processes(shop.clock())[0].revision == 1
+
+
+def test_a_flip_serves_what_was_loaded_aside(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    before = holder.current
+    shop.on_sleep = holder.poll
+    shop.publisher.publish(with_threshold(5), "anna", "")
+    assert holder.current is before, "not before it looks again"
+    holder.poll()
+    assert holder.current is not None
+    assert holder.current.revision.number == 2
+
+
+def test_a_staged_revision_that_is_refused_elsewhere_never_serves(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    shop.beat("other")
+
+    def poll() -> None:
+        holder.poll()
+        shop.beat("other")
+
+    shop.on_sleep = poll
+    with pytest.raises(Exception, match="other gave no answer"):
+        shop.publisher.publish(with_threshold(5), "anna", "")
+    holder.poll()
+    assert holder.current is not None
+    assert holder.current.revision.number == 1
+
+
+def test_the_rules_of_former_bundles_are_known_to_the_network(shop: Installation) -> None:
+    """So that a session of an earlier revision is not told that all its rules are new."""
+    first = shop.publisher.publish(sources(), "anna", "").revision
+    shop.publisher.publish(with_threshold(5), "anna", "")
+    assert set(shop.control.ancestry()) == {first.bundle, shop.publisher.history()[0].bundle}
+    assert len(shop.control.ancestry()[first.bundle]) == 3
+
+
+def test_a_live_bundle_that_can_not_be_loaded_leaves_the_one_before(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    second = shop.publisher.publish(with_threshold(5), "anna", "").revision
+    shop.tables.put("bundles", second.bundle, b"{}")
+    holder.poll()
+    assert holder.current is not None
+    assert holder.current.revision.number == 1
+    assert "revision 2 is live but can't be loaded here" in holder.problem
+    assert "can't be loaded" in shop.control.processes(shop.clock())[0].problem
+
+
+def test_without_the_tables_it_goes_on_and_says_so(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    holder._control.tables = GoneTables()
+    holder.poll()
+    assert holder.current is not None
+    assert "tables.example does not answer" in holder.problem
+    holder._control.tables = shop.tables
+    holder.poll()
+    assert holder.problem == ""
+
+
+def test_a_start_without_the_tables_serves_the_last_good_bundle(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    shop.holder().poll()
+    holder = RulesetHolder(GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder)
+    holder.start()
+    try:
+        assert holder.require().revision.number == 1
+        assert "does not answer" in holder.problem
+    finally:
+        holder.stop()
+
+
+def test_a_start_with_a_live_bundle_that_can_not_be_loaded_serves_the_last_good_one(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    shop.holder().poll()
+    second = shop.publisher.publish(with_threshold(5), "anna", "").revision
+    shop.tables.put("bundles", second.bundle, b"{}")
+    holder = shop.holder()
+    holder.start()
+    try:
+        assert holder.require().revision.number == 1
+        assert "revision 2 is live but can't be loaded here" in holder.problem
+    finally:
+        holder.stop()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200, -1])
+def test_a_damaged_last_good_bundle_is_not_served(shop: Installation, cut: int) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    shop.holder().poll()
+    file = shop.folder / "last_good" / "worker.bundle"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:cut] if cut >= 0 else whole.replace(b"greeting", b"Greeting"))
+    holder = RulesetHolder(GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder)
+    holder.start()
+    try:
+        assert holder.current is None
+        assert "last good bundle can't be used" in holder._refused
+    finally:
+        holder.stop()
+
+
+def test_a_process_that_ends_in_order_is_no_longer_waited_for(shop: Installation) -> None:
+    holder = shop.holder()
+    holder.start()
+    assert shop.control.serving(shop.clock()) == ["worker"]
+    holder.stop()
+    assert shop.control.serving(shop.clock()) == []
+
+
+def test_a_publication_is_served_by_real_threads_within_two_seconds(tmp_path: Path) -> None:
+    """Not a timing test but a bound of the promise: five times what it takes."""
+    shop = Installation(tmp_path)
+    holders = [
+        RulesetHolder(shop.tables, role=role, registry=tmp_path, data_dir=tmp_path, poll_ms=50, name=role)
+        for role in ("api", "worker")
+    ]
+    changed = threading.Event()
+    try:
+        for holder in holders:
+            holder.start()
+        shop.publisher._clock = lambda: time.time_ns() // 1_000_000
+        shop.publisher._sleep = time.sleep
+        holders[0]._on_change = lambda _: changed.set()
+        published = shop.publisher.publish(sources(), "anna", "")
+        assert set(published.acknowledged) == {"api", "worker"}
+        assert changed.wait(30)
+        assert all(holder.require(30_000).revision.number == 1 for holder in holders)
+    finally:
+        for holder in holders:
+            holder.stop()
+        shop.close()
