@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.ports import Tables
 from engine.values import EpochMs
-from service.keys import KeyKind, Scope, create, listed
+from service.keys import KeyKind, Scope, create, listed, revoke
 
 PAGE_KEY = "shop-page.key"
 SHOPPERS_KEY = "shop-shoppers.key"
@@ -37,6 +37,8 @@ def prepare_keys(tables: Tables, data_dir: Path, origins: Sequence[str], now: Ep
         except (FileNotFoundError, IndexError):
             key = None
         if key is None or set(key.origins) != set(allowed) or key.scopes != scopes:
+            if key is not None:
+                revoke(tables, key.id, now)
             _, text = create(tables, name, kind, now, scopes=scopes, origins=allowed)
             _keep(data_dir / "secrets" / file, text)
 
