@@ -2,6 +2,6 @@
 
 from engine.testing.results import Check, TestResult
 from engine.testing.run import run_test, run_tests
-from engine.testing.weak import WeakTest, weak_tests
+from engine.testing.weak import UntestedRule, WeakTest, untested_rules, weak_tests
 
-__all__ = ["Check", "TestResult", "WeakTest", "run_test", "run_tests", "weak_tests"]
+__all__ = ["Check", "TestResult", "UntestedRule", "WeakTest", "run_test", "run_tests", "untested_rules", "weak_tests"]

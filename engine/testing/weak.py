@@ -1,4 +1,4 @@
-"""Weak tests: those that pass whatever the rules beside them say.
+"""Weak tests: those that pass whatever the rules beside them say; and rules that no test beside them misses.
 
 A test is worth what it notices. Each rule of its ruleset is switched off, freed of its schedule and of its limits, put
 above all others, and each of its conditions left out, one at a time; a test that passes under all of these changes does
@@ -29,6 +29,29 @@ class WeakTest(msgspec.Struct, frozen=True):
     file: str
     line: int
     message: str
+
+
+class UntestedRule(msgspec.Struct, frozen=True):
+    """A rule that no test of its ruleset misses when it is switched off."""
+
+    rule: str
+    file: str
+    line: int
+    message: str
+
+
+def untested_rules(program: Program) -> tuple[UntestedRule, ...]:
+    """Find the rules without which all tests of their ruleset still pass, in order of acting."""
+    found = []
+    for number, rule in enumerate(program.rules):
+        off = replace(rule, enabled=False, digest=f"{rule.digest}-off")
+        without = replace(program, rules=(*program.rules[:number], off, *program.rules[number + 1 :]))
+        network = Network.build(without)
+        tests = (test for test in program.tests if test.ruleset == rule.ruleset)
+        if all(run_test(without, network, test).passed for test in tests):
+            message = f"no test of {rule.ruleset} notices when {rule.name} is switched off; expect what it brings about"
+            found.append(UntestedRule(rule.id, rule.place.file, rule.place.line, message))
+    return tuple(found)
 
 
 def weak_tests(program: Program) -> tuple[WeakTest, ...]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from engine.language import check
 from engine.rete import Network
-from engine.testing import TestResult, WeakTest, run_test, weak_tests
+from engine.testing import TestResult, UntestedRule, WeakTest, run_test, untested_rules, weak_tests
 from service.cli.console import print_json, progress, stderr, stdout
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation
 from service.cli.validate import folder_sources, path_argument, print_diagnostics, summary
@@ -25,7 +25,11 @@ class FolderBrokenFailure(Failure):
 @click.command("test")
 @path_argument
 @click.option("-k", "--name", metavar="WORDS", help="Only tests whose ruleset or name contains these words.")
-@click.option("--weak", is_flag=True, help="Also look for tests that pass whatever the rules say; takes longer.")
+@click.option(
+    "--weak",
+    is_flag=True,
+    help="Also look for tests that pass whatever the rules say, and for rules that no test misses.",
+)
 @json_option
 @pass_invocation
 def command(invocation: Invocation, path: Path | None, name: str | None, weak: bool, as_json: bool) -> int:
@@ -51,6 +55,7 @@ def command(invocation: Invocation, path: Path | None, name: str | None, weak: b
             results.append(run_test(program, network, test))
             bar.advance()
     found = tuple(each for each in weak_tests(program) if _is_among(each, results)) if weak else ()
+    untested = untested_rules(program) if weak and name is None else ()
     failed = sum(not result.passed for result in results)
     if as_json:
         print_json(
@@ -59,11 +64,12 @@ def command(invocation: Invocation, path: Path | None, name: str | None, weak: b
                 "failed": failed,
                 "tests": [{"passed": result.passed, **msgspec.structs.asdict(result)} for result in results],
                 "weak": found,
+                "untested": untested,
             }
         )
     else:
         _print(stdout(), results)
-        _print_weak(stderr(), found)
+        _print_weak(stderr(), (*found, *untested))
         stderr().print(f"{len(results) - failed} passed, {failed} failed", style="bold red" if failed else "green")
     return 1 if failed else 0
 
@@ -93,6 +99,6 @@ def _print(console: Console, results: Sequence[TestResult]) -> None:
                 console.print(Text(f"        {sentence}", style="dim"))
 
 
-def _print_weak(console: Console, weak: Sequence[WeakTest]) -> None:
-    for test in weak:
-        console.print(Text(f"{test.file}:{test.line}: warning: {test.message}", style="yellow"))
+def _print_weak(console: Console, weak: Sequence[WeakTest | UntestedRule]) -> None:
+    for each in weak:
+        console.print(Text(f"{each.file}:{each.line}: warning: {each.message}", style="yellow"))

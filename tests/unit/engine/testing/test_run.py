@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.language import check
 from engine.language.tree import Program, TestEvent
 from engine.rete import Network
-from engine.testing import Check, TestResult, run_tests, weak_tests
+from engine.testing import Check, TestResult, run_tests, untested_rules, weak_tests
 
 VOCABULARY = """
 currency: EUR
@@ -256,7 +256,9 @@ def test_a_trigger_that_does_not_come_is_explained() -> None:
     )
     assert failed.expected == "trigger mail"
     assert failed.came == "none sent"
-    assert failed.why[0].startswith("cart.mail does not hold, needed: not: checkout_viewed happened in the last 10 minutes; found: ")
+    assert failed.why[0].startswith(
+        "cart.mail does not hold, needed: not: checkout_viewed happened in the last 10 minutes; found: "
+    )
 
 
 def test_a_trigger_held_back_by_its_limit_says_so() -> None:
@@ -367,6 +369,23 @@ def test_a_test_that_passes_whatever_the_rules_say_is_weak() -> None:
     (weak,) = weak_tests(checked.program)
     assert weak.test == "nothing happens, nothing is expected"
     assert weak.message.startswith("'nothing happens, nothing is expected' passes whatever the rules of cart say")
+
+
+def test_a_rule_that_no_test_misses_is_named() -> None:
+    checked = check(
+        {
+            "vocabulary.yaml": VOCABULARY,
+            "offers.yaml": OFFERS,
+            "cart.yaml": RULES
+            + FULL_TEST.replace("expect:", "scores: {intent: 0.1}\n    expect:").replace("standard", "free_shipping"),
+        }
+    )
+    assert checked.program is not None
+    untested = untested_rules(checked.program)
+    assert {each.rule for each in untested} == {"cart.hesitates", "cart.points", "cart.mail"}
+    assert "no test of cart notices when mail is switched off; expect what it brings about" in {
+        each.message for each in untested
+    }
 
 
 def test_times_are_told_on_the_clock_on_which_they_are_written() -> None:

@@ -184,3 +184,4 @@ def test_tests_that_notice_nothing_are_named_when_asked_for(folder: Path) -> Non
     result = salience("test", "--weak", folder)
     assert code(result) == 0
     assert "cart.yaml:8: warning: 'a full cart travels free' passes whatever the rules of cart say" in result.stderr
+    assert "cart.yaml:4: warning: no test of cart notices when nudge is switched off" in result.stderr
