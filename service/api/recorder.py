@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopped = asyncio.Event()
         self._failing = False
 
     def start(self) -> None:
@@ -47,7 +48,7 @@ class Recorder:
 
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Write what waits, for `timeout_s` at most, and end."""
-        self._stopping = True
+        self._stopped.set()
         self._wake.set()
         try:
             async with asyncio.timeout(timeout_s):
@@ -79,11 +80,11 @@ class Recorder:
     async def _write_all(self) -> None:
         while True:
             if not self._entries and not self._writing:
-                if self._stopping:
+                if self._stopped.is_set():
                     return
                 self._wake.clear()
                 await self._wake.wait()
-                if not self._stopping:
+                if not self._stopped.is_set():
                     await asyncio.sleep(EVERY_S)
                 continue
             if not self._writing:
@@ -107,9 +108,10 @@ class Recorder:
                 except PortError as error:
                     self._complain(error)
                     self.count(minute, added)
-            if self._stopping:
+            if self._stopped.is_set():
                 return
-            await asyncio.sleep(COUNT_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), COUNT_EVERY_S)
 
     async def _in_thread(self, call: object, *args: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)  # type: ignore[arg-type]

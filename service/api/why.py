@@ -61,10 +61,11 @@ async def get_why(services: Services, call: Call) -> Answer:
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         view = evaluation.view()
+        view.holding()  # asks the models that are worth asking; an explanation alone does not
+        reports = tuple(view.explain(rule) for rule in wanted)
         if evaluation.is_last or not evaluation.scores.wanted:
             break
         await ask_models(services, rules, evaluation.scores, deadline)
-    reports = tuple(view.explain(rule) for rule in wanted)
     call.timing.mark("rules")
     raws = await services.in_thread(services.decisions.of_session, session_id, DECISIONS)
     call.timing.mark("log")

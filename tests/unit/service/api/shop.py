@@ -1,0 +1,424 @@
+"""A small shop whose every store the test holds in its hand: slow, full, gone or well, as the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+
+from config.schema import ApiSettings
+from engine.activation import ScoreAnswer, ScoreStatus
+from engine.bundle import Bundle
+from engine.event import Event
+from engine.language import check, render
+from engine.offers import MemoryLimits
+from engine.ports import (
+    LogFullError,
+    NewRecord,
+    PortError,
+    Row,
+    SessionState,
+    SessionView,
+    Verdict,
+)
+from engine.rete import Network
+from service.api.app import Application
+from service.api.batcher import Batcher
+from service.api.breaker import Breaker
+from service.api.metrics import Metrics
+from service.api.recorder import Recorder
+from service.api.rules import LiveRules
+from service.api.services import Services
+from service.control import Revision
+from service.keys import KeyKind, KeyRing, Scope, create
+from service.loading import Loaded
+
+NOW = 1_795_000_000_000
+ORIGIN = "https://shop.example"
+
+VOCABULARY = """
+currency: EUR
+session: {timeout: 30 minutes}
+events:
+  cart_added: {product_id: text, price: money}
+  checkout_viewed: {}
+  purchase: {}
+facts:
+  customer.tier: {choice: [silver, gold], from: profile}
+  customer.age: {type: integer, from: profile}
+  context.page: {type: text, from: request}
+features:
+  cart.value: {sum: cart_added.price, since: purchase}
+scores:
+  intent: {model: intent, within: 50 ms}
+placements:
+  banner: {slots: 1, fallback: standard}
+  hero: {slots: 1, fallback: standard}
+  teaser: {slots: 1, fallback: standard}
+"""
+OFFERS = """
+offers:
+  standard: {content: {title: As always}}
+  shipping: {content: {title: "Your cart of {cart.value} travels free"}}
+  golden: {content: {title: Gold}}
+  hurry: {content: {title: Now}}
+"""
+RULES = """
+ruleset: shop
+owner: growth
+rules:
+  - rule: free_shipping
+    when: {all: [{fact: cart.value, at_least: 200}, {event: checkout_viewed, within: 5 minutes}]}
+    then: [{offer: shipping, placement: banner}]
+    limits: {per_session: 1}
+  - rule: golden
+    when: {fact: customer.tier, is: gold}
+    then: [{offer: golden, placement: hero}]
+  - rule: hurry
+    when: {all: [{fact: context.page, is: cart}, {score: intent, below: 0.4, if_unavailable: skip}]}
+    then: [{offer: hurry, placement: teaser}]
+"""
+FOLDER = {"vocabulary.yaml": VOCABULARY, "offers.yaml": OFFERS, "shop.yaml": RULES}
+
+
+def loaded(number: int = 1, scorer: Any = None, sources: Mapping[str, str] = FOLDER) -> Loaded:
+    """The shop as a process serves it."""
+    checked = check(sources)
+    assert checked.program is not None, render(checked.diagnostics, sources)
+    bundle = Bundle(sources)
+    network = Network.build(checked.program, bundle.hash)
+    revision = Revision(number, bundle.hash, "test", NOW, "")
+    return Loaded(revision, bundle, checked.program, network, scorer or FakeScorer())
+
+
+class FakeScorer:
+    """A model whose answer the test sets."""
+
+    def __init__(self) -> None:
+        self.value: float | None = 0.2
+        self.delay_s = 0.0
+        self.batches: list[int] = []
+
+    def read(self, score: str, reader: Callable[[str], Any]) -> Any:
+        return np.asarray([reader("cart.value") or 0], dtype=np.float32)
+
+    def ask(self, score: str, vectors: Sequence[Any]) -> list[ScoreAnswer]:
+        self.batches.append(len(vectors))
+        time.sleep(self.delay_s)
+        if self.value is None:
+            return [ScoreAnswer(ScoreStatus.ERROR)] * len(vectors)
+        return [ScoreAnswer(ScoreStatus.OK, self.value, "v1")] * len(vectors)
+
+
+class Holder:
+    """What is live."""
+
+    def __init__(self, current: Loaded | None) -> None:
+        self.current = current
+        self.problem = ""
+
+
+class FakeLog:
+    """An event log in a list."""
+
+    partitions = 1
+
+    def __init__(self) -> None:
+        self.records: list[NewRecord] = []
+        self.full = False
+        self.fails = False
+        self.silent = False
+
+    def append(self, records: Sequence[NewRecord], done: Callable[[PortError | None], None]) -> None:
+        if self.full:
+            raise LogFullError("50000 records wait")
+        if self.silent:
+            return
+        if self.fails:
+            done(PortError("the disk is full"))
+            return
+        self.records.extend(records)
+        done(None)
+
+    def flush(self, timeout_ms: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FakeState:
+    """`DecisionState` in dicts; `gone` and `delay_s` make it fail."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, SessionState] = {}
+        self.profiles: dict[str, bytes] = {}
+        self.grants: dict[str, Mapping[str, bytes]] = {}
+        self.limits = MemoryLimits()
+        self.gone = False
+        self.limits_gone = False
+        self.delay_s = 0.0
+        self.reads = 0
+        self.puts = 0
+
+    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
+        self.reads += 1
+        await asyncio.sleep(self.delay_s)
+        if self.gone:
+            raise PortError("connection refused")
+        state = self.sessions.get(session_id)
+        customer = customer_id or (state.customer_id if state else None)
+        return SessionView(state, self.profiles.get(customer or ""), self.grants.get(session_id, {}))
+
+    async def take(self, claims: Any, slots: int, now: int, hold: int | None) -> Sequence[Verdict]:
+        if self.gone or self.limits_gone:
+            raise PortError("connection refused")
+        return self.limits.take(claims, slots, now, hold)
+
+    async def confirm(self, token: str, now: int) -> bool:
+        if self.gone or self.limits_gone:
+            raise PortError("connection refused")
+        return self.limits.confirm(token, now)
+
+    async def put_grants(self, session_id: str, grants: Mapping[str, bytes], keep: int) -> None:
+        self.puts += 1
+        self.grants[session_id] = dict(grants)
+
+    async def close(self) -> None:
+        pass
+
+
+class FakeStores:
+    """Decision log, activity, profiles and tables in dicts."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+        self.entries: dict[str, tuple[str, int, bytes]] = {}
+        self.counts: dict[str, int] = {}
+        self.tables: dict[str, dict[str, Row]] = {}
+        self.gone = False
+
+    def _check(self) -> None:
+        if self.gone:
+            raise PortError("no answer")
+
+    # decision log
+    def append(self, entries: Any) -> None:
+        self._check()
+        self.entries.update({each: (session, at, raw) for each, session, at, raw in entries})
+
+    def of_session(self, session_id: str, limit: int) -> list[bytes]:
+        self._check()
+        return [raw for session, _, raw in reversed(self.entries.values()) if session == session_id][:limit]
+
+    # activity
+    def add(self, minute: int, counts: Mapping[str, int]) -> None:
+        self._check()
+        for key, count in counts.items():
+            self.counts[key] = self.counts.get(key, 0) + count
+
+
+class Decisions(FakeStores):
+    """The decision log and the counters."""
+
+    def get(self, decision_id: str) -> bytes | None:
+        self._check()
+        found = self.entries.get(decision_id)
+        return None if found is None else found[2]
+
+
+class Profiles:
+    """Profiles, where `FakeState` reads them."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    def put(self, profiles: Mapping[str, bytes | None]) -> None:
+        if self.state.gone:
+            raise PortError("connection refused")
+        for customer, raw in profiles.items():
+            if raw is None:
+                self.state.profiles.pop(customer, None)
+            else:
+                self.state.profiles[customer] = raw
+
+
+class MemoryTables:
+    """Control tables in a dict."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, dict[str, Row]] = {}
+
+    def get(self, table: str, key: str) -> Row | None:
+        return self.written.get(table, {}).get(key)
+
+    def put(self, table: str, key: str, value: bytes | None, expected: int | None = None) -> int:
+        row = self.get(table, key)
+        version = (row.version if row else 0) + 1
+        self.written.setdefault(table, {})[key] = Row(value or b"", version)
+        return version
+
+    def rows(self, table: str) -> Mapping[str, Row]:
+        return dict(sorted(self.written.get(table, {}).items()))
+
+    def version(self, table: str) -> int:
+        return sum(row.version for row in self.written.get(table, {}).values())
+
+    def close(self) -> None:
+        pass
+
+
+SETTINGS = ApiSettings(
+    host="127.0.0.1",
+    port=0,
+    workers=1,
+    deadline_ms=200,
+    cors_origins=(),
+    max_body_bytes=100_000,
+    max_batch_events=20,
+)
+
+
+class Shop:
+    """The API over stores in memory, and clients with each kind of key."""
+
+    def __init__(self, settings: ApiSettings = SETTINGS, current: Loaded | None = None, *, ruled: bool = True) -> None:
+        self.settings = settings
+        self.scorer = FakeScorer()
+        self.holder = Holder((current or loaded(scorer=self.scorer)) if ruled else None)
+        self.log = FakeLog()
+        self.state = FakeState()
+        self.decisions = Decisions(self.state)
+        self.tables = MemoryTables()
+        self.ring = KeyRing(self.tables)
+        _, self.server_key = create(self.tables, "server", KeyKind.SERVER, NOW)
+        _, self.page_key = create(self.tables, "page", KeyKind.STOREFRONT, NOW, origins=[ORIGIN])
+        _, self.events_key = create(self.tables, "events", KeyKind.SERVER, NOW, scopes=[Scope.EVENTS])
+        self.ring.refresh()
+        self.now = NOW
+        self.services: Services | None = None
+
+    @property
+    def rules(self) -> Loaded:
+        assert self.holder.current is not None
+        return self.holder.current
+
+    def remember(self, session_id: str, *events: tuple[str, int, dict[str, Any]], customer: str | None = None) -> None:
+        """Let the stream have seen events: (type, time, attributes)."""
+        network = self.rules.network
+        memory = network.open(session_id, customer)
+        for number, (kind, at, attributes) in enumerate(events):
+            network.insert(
+                memory, Event(f"{session_id}-{number}", kind, session_id, at, customer, attributes), no_score
+            )
+        assert memory.clock is not None
+        self.state.sessions[session_id] = SessionState(network.snapshot(memory), memory.clock, None, customer)
+
+    def full_cart(self, session_id: str = "s1", customer: str | None = None) -> None:
+        """A session for which free shipping holds for four minutes from `NOW`."""
+        self.full_cart_at(NOW, session_id, customer)
+
+    def full_cart_at(self, now: int, session_id: str = "s1", customer: str | None = None) -> None:
+        """The same from another moment."""
+        self.remember(
+            session_id,
+            ("cart_added", now - 120_000, {"product_id": "p1", "price": 24_800}),
+            ("checkout_viewed", now - 60_000, {}),
+            customer=customer,
+        )
+
+    async def open(self) -> tuple[Services, Callable[[], Any]]:
+        metrics = Metrics()
+        recorder = Recorder(self.decisions, self.decisions, metrics)  # type: ignore[arg-type]
+        recorder.start()
+        slow = ThreadPoolExecutor(2)
+        clock = time.monotonic
+        batcher = Batcher(Breaker("the models", clock))
+        self.services = Services(
+            settings=self.settings,
+            clock=lambda: self.now,
+            rules=LiveRules(self.holder),
+            events=self.log,
+            state=self.state,
+            decisions=self.decisions,  # type: ignore[arg-type]
+            profiles=Profiles(self.state),  # type: ignore[arg-type]
+            keys=self.ring,
+            recorder=recorder,
+            batcher=batcher,
+            state_breaker=Breaker("the state store", clock),
+            limits_breaker=Breaker("the limit store", clock),
+            metrics=metrics,
+            slow=slow,
+            salt="salt",
+            score_ms=50,
+        )
+
+        async def close() -> None:
+            await recorder.stop()
+            await batcher.close()
+            slow.shutdown()
+
+        return self.services, close
+
+    @asynccontextmanager
+    async def client(self, key: str | None = "server") -> AsyncIterator[httpx.AsyncClient]:
+        """A client of the running application; `key` is server, page, events, the text of a key or None."""
+        application = Application(self.open)
+        await application.start()
+        named = {"server": self.server_key, "page": self.page_key, "events": self.events_key}
+        headers = {} if key is None else {"Authorization": f"Bearer {named.get(key, key)}"}
+        try:
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(application, raise_app_exceptions=True),
+                base_url="http://api.test",
+                headers=headers,
+            ) as client:
+                yield client
+        finally:
+            await application.stop()
+
+    def run(self, *calls: Callable[[httpx.AsyncClient], Any], key: str | None = "server") -> Any:
+        """Make the calls one after the other; the last one's answer."""
+
+        async def all_of_them() -> Any:
+            answer = None
+            async with self.client(key) as client:
+                for call in calls:
+                    answer = await call(client)
+            return answer
+
+        return asyncio.run(all_of_them())
+
+    def post(self, path: str, body: object, key: str | None = "server", **more: Any) -> httpx.Response:
+        """One POST of a JSON body (bytes as they are)."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"} | more.pop("headers", {})
+        return self.run(lambda client: client.post(path, content=content, headers=headers, **more), key=key)
+
+    def get(self, path: str, key: str | None = "server", **more: Any) -> httpx.Response:
+        """One GET."""
+        return self.run(lambda client: client.get(path, **more), key=key)
+
+    def decide(self, *placements: str, key: str | None = "server", session: str = "s1", **more: Any) -> dict[str, Any]:
+        """A decision that must be answered with 200."""
+        answer = self.post("/v1/decide", {"session_id": session, "placements": placements, **more}, key)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+def no_score(name: str, reader: Any) -> ScoreAnswer:
+    """No model in the stream of these tests."""
+    return ScoreAnswer(ScoreStatus.MISSING)
+
+
+def spot(answer: Mapping[str, Any], placement: str) -> dict[str, Any]:
+    """The item of one placement."""
+    (found,) = (each for each in answer["placements"] if each["placement"] == placement)
+    return dict(found)
