@@ -95,7 +95,8 @@ def loaded(number: int = 1, scorer: Any = None, sources: Mapping[str, str] = FOL
     bundle = Bundle(sources)
     network = Network.build(checked.program, bundle.hash)
     revision = Revision(number, bundle.hash, "test", NOW, "")
-    return Loaded(revision, bundle, checked.program, network, scorer or FakeScorer())
+    served: Any = scorer or FakeScorer()
+    return Loaded(revision, bundle, checked.program, network, served)
 
 
 class FakeScorer:
@@ -400,11 +401,15 @@ class Shop:
         """One POST of a JSON body (bytes as they are)."""
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"} | more.pop("headers", {})
-        return self.run(lambda client: client.post(path, content=content, headers=headers, **more), key=key)
+        answer = self.run(lambda client: client.post(path, content=content, headers=headers, **more), key=key)
+        assert isinstance(answer, httpx.Response)
+        return answer
 
     def get(self, path: str, key: str | None = "server", **more: Any) -> httpx.Response:
         """One GET."""
-        return self.run(lambda client: client.get(path, **more), key=key)
+        answer = self.run(lambda client: client.get(path, **more), key=key)
+        assert isinstance(answer, httpx.Response)
+        return answer
 
     def decide(self, *placements: str, key: str | None = "server", session: str = "s1", **more: Any) -> dict[str, Any]:
         """A decision that must be answered with 200."""

@@ -19,8 +19,12 @@ def clock():
 
 
 @pytest.fixture
-def breaker(clock):
+def breaker(clock: Clock) -> Breaker:
     return Breaker("the store", clock, failures=3, rest_s=0.25, longest_rest_s=2.0)
+
+
+def state(breaker: Breaker) -> int:
+    return breaker.circuit
 
 
 def fail(breaker, times):
@@ -31,9 +35,9 @@ def fail(breaker, times):
 
 def test_it_opens_after_three_failures_in_a_row(breaker):
     fail(breaker, 2)
-    assert breaker.circuit is Circuit.CLOSED
+    assert state(breaker) == Circuit.CLOSED
     fail(breaker, 1)
-    assert breaker.circuit is Circuit.OPEN
+    assert state(breaker) == Circuit.OPEN
     assert not breaker.allows()
     assert breaker.opened == 1
 
@@ -43,17 +47,17 @@ def test_a_success_between_failures_keeps_it_closed(breaker):
         fail(breaker, 2)
         assert breaker.allows()
         breaker.succeeded()
-    assert breaker.circuit is Circuit.CLOSED
+    assert state(breaker) == Circuit.CLOSED
 
 
 def test_after_its_rest_one_probe_goes_through_and_closes_it(breaker, clock):
     fail(breaker, 3)
     clock.now += 0.25
-    assert breaker.circuit is Circuit.HALF_OPEN
+    assert state(breaker) == Circuit.HALF_OPEN
     assert breaker.allows()
     assert not breaker.allows(), "one probe at a time"
     breaker.succeeded()
-    assert breaker.circuit is Circuit.CLOSED
+    assert state(breaker) == Circuit.CLOSED
     assert breaker.allows()
 
 
