@@ -227,9 +227,9 @@ def _examine(
     except UnknownHoleError as unknown:
         return None, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
     if is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
-        return None, (Suppression.HOLDOUT, f"among the {rule.holdout:.3g} held out from rule {rule.id}")
+        return None, (Suppression.HOLDOUT, f"among the {100 * rule.holdout:.3g} % held out from rule {rule.id}")
     if is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
-        return None, (Suppression.HOLDOUT, f"among the {offer.holdout:.3g} held out from offer {offer.id}")
+        return None, (Suppression.HOLDOUT, f"among the {100 * offer.holdout:.3g} % held out from offer {offer.id}")
     return content, None
 
 

@@ -79,7 +79,7 @@ def test_an_anonymous_session_draws_for_itself() -> None:
     bundle = program((rule("nudge", ("a", "banner")),), (offer("a", holdout=0.2),))
     decision = Shop(bundle).decide(session=held_person("offer/a", 0.2, held=True), salt="salt")
     assert lost(decision) == {"shop.nudge/a": "holdout"}
-    assert decision.placements[0].lost[0].detail == "among the 0.2 held out from offer a"
+    assert decision.placements[0].lost[0].detail == "among the 20 % held out from offer a"
 
 
 def test_whoever_is_held_out_of_one_rule_may_see_the_next() -> None:
