@@ -94,7 +94,7 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
             for each in endpoint.parameters
         ],
         "responses": {
-            str(status): _response(endpoint, kind, sentence, schema_of)
+            str(status): _response(endpoint, status, kind, sentence, schema_of)
             for status, (kind, sentence) in endpoint.responses.items()
         },
     }
@@ -121,11 +121,11 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
     return operation
 
 
-def _response(endpoint: Endpoint, kind: Any, sentence: str, schema_of: Object) -> Object:
+def _response(endpoint: Endpoint, status: int, kind: Any, sentence: str, schema_of: Object) -> Object:
     response: Object = {"description": sentence}
     if kind is not None:
         response["content"] = {endpoint.content_type: {"schema": schema_of[repr(kind)]}}
-    elif endpoint.content_type != "application/json":
+    elif status == 200:
         response["content"] = {endpoint.content_type: {"schema": {"type": "string"}}}
     return response
 
