@@ -21,14 +21,15 @@ PACKAGES = [
     "engine.offers",
     "engine.rete",
     "engine.testing",
-    "engine.testing",
     "models",
     "rulesets",
     "service",
     "service.api",
     "service.cli",
+    "service.replay",
     "service.run",
     "service.shop",
+    "service.worker",
 ]
 
 # Files that are read at run time beside the code. The example shop is a package of files, so that
@@ -37,8 +38,8 @@ PACKAGE_DATA = {
     "admin_ui": ["static/**/*", "templates/**/*"],
     "config": ["*.yaml"],
     "engine": ["py.typed"],
-    "rulesets": ["**/*.yaml", "**/*.json"],
-    "service": ["shop/*.json", "shop/*.yaml", "shop/static/**/*"],
+    "rulesets": ["**/*.yaml", "**/*.json", "**/*.md"],
+    "service": ["static/**/*", "shop/*.json", "shop/static/**/*"],
 }
 
 REQUIRES = [
