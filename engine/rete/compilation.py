@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from engine.expression import evaluate
 from engine.language.tree import Aggregate, Aggregation, FactRef, FactSource, IfUnavailable, Program, ScoreTest, Span
 from engine.rete.aggregates import AggregateNode, WindowNode, node_of
 from engine.rete.alpha import AlphaType, build
@@ -44,6 +43,7 @@ class Compiled:
         clocked: What is tested against the clock.
         scored: Productions with scores.
         score_numbers: A number for each score test.
+        visible: What a model can see: all named facts and features that no rule concludes.
         last_known: Scores with the lengths for which their last answer may be used.
         gates: The schedules of all rules.
         assert_gates: Those of rules that assert.
@@ -64,6 +64,7 @@ class Compiled:
     productions: tuple[Production, ...]
     scored: tuple[Production, ...]
     score_numbers: dict[ScoreTest, int]
+    visible: frozenset[int]
     last_known: tuple[tuple[str, Millis], ...]
     strata: tuple[Stratum, ...]
     gates: Gates
@@ -78,7 +79,6 @@ def compile_program(program: Program) -> Compiled:
     productions = compile_rules(program.rules, quantities, NormalForm(quantities))
     every = quantities.all
     computed = tuple(sorted((each for each in every if each.origin is Origin.COMPUTED), key=attrgetter("index")))
-    _default_computed(computed, quantities)
     for production in productions:
         _time(production, every)
     nodes = {each.index: node_of(each, vocabulary.keep_events) for each in every if each.origin is Origin.EVENTS}
@@ -110,6 +110,7 @@ def compile_program(program: Program) -> Compiled:
         productions=tuple(productions),
         scored=scored,
         score_numbers={test: number for number, test in enumerate(tests)},
+        visible=frozenset(each.index for each in every if each.names and not each.is_concluded),
         last_known=tuple(
             dict.fromkeys(
                 (test.score, test.last_known or 0) for test in tests if test.if_unavailable is IfUnavailable.LAST_KNOWN
@@ -120,16 +121,6 @@ def compile_program(program: Program) -> Compiled:
         assert_gates=Gates([each for each in productions if each.asserts]),
         index=ConflictIndex(productions),
     )
-
-
-def _default_computed(computed: Iterable[Quantity], quantities: Quantities) -> None:
-    """A feature over nothing: computed from the defaults of what it reads."""
-    for quantity in computed:
-        assert quantity.expression is not None
-        try:
-            quantity.default = evaluate(quantity.expression, lambda name: quantities.by_name[name].default)
-        except Exception:  # noqa: BLE001 - reported when a session evaluates it
-            quantity.default = None
 
 
 def _time(production: Production, quantities: Sequence[Quantity]) -> None:

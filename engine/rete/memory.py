@@ -26,12 +26,13 @@ class Memory:
         timed: Heap of (moment, quantity) at which something leaves a window and a rule may come about by it.
         lazy: Heap of the other moments: looked at when the session is evaluated for another reason.
         latches: Score tests with hysteresis that are true.
-        answers: The last good answer of each score that a `last known` needs: (value, moment).
+        answers: The last good answer of each score: (value, moment, model version).
+        fresh: Scores whose last answer still stands: nothing that a model can see has changed since.
         held: Rules with scores that held after the last evaluation.
         is_asking: Whether a score was worth asking at the last evaluation, so that any expiry is.
         acts: Moments at which rules with a limit per session acted.
         new: Rules that came with a reload and are still to be looked at as new.
-        is_settled: Whether the derived facts are those of this network's rules.
+        quiet: Rules with scores of which nobody knows whether they held before a reload: the next call does not fire them.
         evaluated: The clock at the end of the last call: gates that opened since are new at the next.
         retained: The kept events.
     """
@@ -43,13 +44,14 @@ class Memory:
         "customer_id",
         "evaluated",
         "forgotten",
+        "fresh",
         "held",
         "is_asking",
-        "is_settled",
         "last_event",
         "latches",
         "lazy",
         "new",
+        "quiet",
         "resets",
         "retained",
         "session_id",
@@ -72,12 +74,13 @@ class Memory:
         self.timed: list[tuple[EpochMs, int]] = []
         self.lazy: list[tuple[EpochMs, int]] = []
         self.latches: set[int] = set()
-        self.answers: dict[str, tuple[float, EpochMs]] = {}
+        self.answers: dict[str, tuple[float, EpochMs, str | None]] = {}
+        self.fresh: set[str] = set()
         self.held: set[int] = set()
         self.is_asking = False
         self.acts: dict[int, list[EpochMs]] = {}
         self.new: frozenset[int] = frozenset()
-        self.is_settled = False
+        self.quiet: frozenset[int] = frozenset()
         self.evaluated: EpochMs | None = None
         self.retained: Retained | None = None
 

@@ -128,7 +128,7 @@ class Network:
         if memory.clock is not None:
             now = max(memory.clock, now)
             self._pass_time(memory, now, call, include=True)
-            if now > memory.clock or memory.new or not memory.is_settled:
+            if now > memory.clock or memory.new:
                 self._step(memory, now, call, None, None)
             self._finish(memory, now, call)
         return call.step()
@@ -200,6 +200,7 @@ class Network:
             silent: Changed = {}
             self._expire(memory, before, silent)
             settle_computed(compiled, values, silent, failures)
+            self._age_answers(memory, silent)
         if clock is None:
             memory.started = now
         memory.clock = now
@@ -212,6 +213,7 @@ class Network:
         for quantity in compiled.scanned:
             self._scan(memory, quantity.index, now, changed, failures)
         settle_computed(compiled, values, changed, failures)
+        self._age_answers(memory, changed)
         for clocked in compiled.clocked:
             if clocked.index not in changed and clocked.index in values:
                 changed[clocked.index] = values[clocked.index]
@@ -220,9 +222,14 @@ class Network:
         )
         if compiled.strata:
             settle_derived(
-                compiled, values, changed, now, asking, failures, all_of_them=is_first or not memory.is_settled
+                compiled,
+                values,
+                changed,
+                now,
+                lambda rule: rule.holds(values, now, asking),
+                failures,
+                all_of_them=is_first,
             )
-        memory.is_settled = True
         risen = self._risen(memory, now, before, changed, asking, failures, is_first=is_first)
         memory.is_asking = asking.is_worth_it
         call.scores.extend(asking.answers.items())
@@ -270,7 +277,7 @@ class Network:
             if self._holds(production, memory, now, asking, failures):
                 held.add(production.index)
         if compiled.scored:
-            risen |= held - memory.held
+            risen |= held - memory.held - memory.new - memory.quiet
             memory.held = held
         return risen
 
@@ -288,7 +295,7 @@ class Network:
         if memory.evaluated is not None and compiled.gates:
             late.update(each.index for each in compiled.gates.opened(memory.evaluated, now) if each.rule.enabled)
         memory.evaluated = now
-        memory.new = frozenset()
+        memory.new = memory.quiet = frozenset()
         if not late:
             return
         acted = {activation.rule for activation in call.activations if activation.acts}
@@ -308,6 +315,13 @@ class Network:
                 made = activate(production, memory, now, read, self.program.vocabulary, call.failures)
                 if made.acts or made.rule not in told:
                     call.activations.append(made)
+
+    def _age_answers(self, memory: Memory, changed: Changed) -> None:
+        """Scores must be asked again when something that a model can see has another value."""
+        if memory.fresh:
+            visible, values, defaults = self._compiled.visible, memory.values, self._compiled.defaults
+            if any(index in visible and values.get(index, defaults[index]) != old for index, old in changed.items()):
+                memory.fresh.clear()
 
     # ------------------------------------------------------------------ changes
 
@@ -411,7 +425,7 @@ class Network:
         """Time the moments at which the event leaves the windows that are read from the retained events."""
         for quantity in self._compiled.scanned:
             window = quantity.window
-            if window is not None:
+            if window is not None and event.time + window > (memory.clock or 0):
                 heappush(memory.timed, (event.time + window, quantity.index))
 
     def _scan(self, memory: Memory, index: int, now: EpochMs, changed: Changed, failures: Failures) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from engine.expression import evaluate
 from engine.language.tree import (
     Aggregate,
     Aggregation,
@@ -58,6 +59,7 @@ class Quantity:
         id: 6 bytes of the hash of its structure; two of a network with 10,000 are equal once in 5 million networks.
         default: Its value in a session of which nothing is known.
         reads: The quantities that its own value is made from.
+        is_concluded: Whether rules decide its value: derived facts, and what is computed from them.
         is_timed: Whether the passing of time alone can bring a rule about through it, so that it needs a timer.
     """
 
@@ -69,6 +71,7 @@ class Quantity:
     default: Value | None = None
     reads: tuple[int, ...] = ()
     expression: Expression | None = None
+    is_concluded: bool = False
     is_timed: bool = False
     names: list[str] = field(default_factory=list)
 
@@ -117,6 +120,7 @@ class Quantities:
             kind = ValueType(Kind.BOOLEAN) if isinstance(subject, Presence) else subject.type
             found = self._add(subject, origin, kind)
             found.reads = reads
+            found.is_concluded = any(self.all[index].is_concluded for index in reads)
             found.default = nothing(subject)
         return found
 
@@ -132,11 +136,17 @@ class Quantities:
         )
         found = self._add(FactRef(name), Origin.COMPUTED, expression.type)
         found.reads = reads
+        found.is_concluded = any(self.all[index].is_concluded for index in reads)
         found.expression = expression
+        try:
+            found.default = evaluate(expression, lambda item: self.by_name[item].default)
+        except Exception:  # noqa: BLE001 - reported when a session evaluates it
+            found.default = None
         return found
 
     def _add(self, subject: Subject, origin: Origin, kind: ValueType) -> Quantity:
         made = Quantity(len(self.all), structural_id(subject, origin, kind), subject, origin, kind)
+        made.is_concluded = origin is Origin.DERIVED
         self.all.append(made)
         if not isinstance(subject, FactRef):
             self._by_subject[subject] = made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.rete.compilation import Compiled
-from engine.rete.quantity import Origin
 from engine.rete.truth import Values
 from engine.values import Value
 
@@ -14,7 +13,7 @@ class Reader:
     __slots__ = ("_by_name", "_is_score", "_values")
 
     def __init__(self, compiled: Compiled, values: Values, *, is_score: bool) -> None:
-        """For a score, derived facts are unknown: rules with scores may assert them."""
+        """For a score, what rules conclude is unknown: rules with scores may assert it."""
         self._by_name = compiled.quantities.by_name
         self._values = values
         self._is_score = is_score
@@ -22,6 +21,6 @@ class Reader:
     def __call__(self, name: str) -> Value | None:
         """The value of a fact or feature."""
         quantity = self._by_name.get(name)
-        if quantity is None or (self._is_score and quantity.origin is Origin.DERIVED):
+        if quantity is None or (self._is_score and quantity.is_concluded):
             return None
         return self._values.get(quantity.index, quantity.default)

@@ -14,7 +14,7 @@ from engine.values import EpochMs, Truth
 class Asking:
     """The scores of one evaluation of one session.
 
-    A score can't look at derived facts: they are unknown to it, since rules with scores may assert them.
+    A score can't look at what rules conclude: it is unknown to it, since rules with scores may assert it.
 
     Attributes:
         answers: What was asked, in order, with the answers.
@@ -51,8 +51,11 @@ class Asking:
         return self._truths[test]
 
     def answer(self, name: str) -> ScoreAnswer:
-        """The answer of a score; asked when it was not yet."""
+        """The answer of a score; asked when it was not yet, unless the last answer still stands."""
         found = self.answers.get(name)
+        if found is None and self._remembers and name in self._memory.fresh:
+            value, _, version = self._memory.answers[name]
+            return ScoreAnswer(ScoreStatus.OK, value, version)
         if found is None:
             try:
                 found = self._score(name, self._reader)
@@ -62,7 +65,8 @@ class Asking:
                 found = ScoreAnswer(ScoreStatus.ERROR, None, found.model_version)
             self.answers[name] = found
             if self._remembers and found.status is ScoreStatus.OK and found.value is not None:
-                self._memory.answers[name] = (found.value, self._now)
+                self._memory.answers[name] = (found.value, self._now, found.model_version)
+                self._memory.fresh.add(name)
         return found
 
     def _decide(self, test: ScoreTest) -> Truth:

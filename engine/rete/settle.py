@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from engine.activation import RuleFailure
 from engine.expression import evaluate
 from engine.rete.aggregates import Changed
 from engine.rete.compilation import Compiled
 from engine.rete.derived import Stratum
 from engine.rete.production import Production
-from engine.rete.scoring import Asking
 from engine.schedule import is_open
 from engine.values import EpochMs, Value
 
-Failures = dict[str, str]
+Holds: TypeAlias = Callable[[Production], bool]
+"""Whether a rule is true of the values that are being settled; raises what its tests raise."""
+
+Failures: TypeAlias = dict[str, str]
 """The first error of each rule, by rule id."""
 
 
@@ -46,7 +51,7 @@ def settle_derived(
     values: dict[int, Value | None],
     changed: Changed,
     now: EpochMs,
-    asking: Asking,
+    holds: Holds,
     failures: Failures,
     *,
     all_of_them: bool,
@@ -54,7 +59,7 @@ def settle_derived(
     """Assert and withdraw derived facts, layer by layer, each until nothing changes."""
     for stratum in compiled.strata:
         if all_of_them or stratum.is_volatile or not stratum.reads.isdisjoint(changed):
-            _settle(compiled, stratum, values, changed, now, asking, failures)
+            _settle(compiled, stratum, values, changed, now, holds, failures)
 
 
 def _settle(
@@ -63,7 +68,7 @@ def _settle(
     values: dict[int, Value | None],
     changed: Changed,
     now: EpochMs,
-    asking: Asking,
+    holds: Holds,
     failures: Failures,
 ) -> None:
     defaults = compiled.defaults
@@ -78,7 +83,7 @@ def _settle(
     rounds = stratum.budget if stratum.is_recursive else 1
     unstable: Production | None = None
     for _ in range(rounds):
-        asserted, by = _asserted(stratum, values, now, asking, failures)
+        asserted, by = _asserted(stratum, now, holds, failures)
         moved: Changed = {}
         for fact in stratum.facts:
             before, after = values.get(fact, defaults[fact]), asserted.get(fact, defaults[fact])
@@ -105,7 +110,7 @@ def _settle(
 
 
 def _asserted(
-    stratum: Stratum, values: dict[int, Value | None], now: EpochMs, asking: Asking, failures: Failures
+    stratum: Stratum, now: EpochMs, holds: Holds, failures: Failures
 ) -> tuple[dict[int, Value], dict[int, Production]]:
     """What the rules of a layer assert for these values, the first in order of acting wins, and by which rule."""
     asserted: dict[int, Value] = {}
@@ -117,7 +122,7 @@ def _asserted(
         if all(fact in asserted for fact, _ in production.asserts):
             continue
         try:
-            if not production.holds(values, now, asking):
+            if not holds(production):
                 continue
         except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
             failures.setdefault(rule.id, f"{type(problem).__name__}: {problem}")

@@ -14,15 +14,18 @@ from typing import Any
 
 import msgspec
 
+from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import FactRef, ScoreTest
 from engine.rete.aggregates import Changed
 from engine.rete.compilation import Compiled
 from engine.rete.memory import Memory
+from engine.rete.production import Production
 from engine.rete.quantity import Origin
 from engine.rete.reading import Reader
 from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
-from engine.rete.settle import settle_computed
+from engine.rete.scoring import Asking
+from engine.rete.settle import settle_computed, settle_derived
 from engine.values import EpochMs, Value
 
 MAGIC = b"SM"
@@ -125,18 +128,19 @@ def write_snapshot(compiled: Compiled, names: Names, bundle_hash: str, memory: M
         or memory.held
         or memory.acts
         or memory.new
+        or memory.quiet
         or memory.is_asking
-        or not memory.is_settled
     ):
         packed.rest = [
             {names.ids[index]: clock - time for index, time in memory.forgotten.items()},
             sorted(names.tests[number] for number in memory.latches),
-            {name: [value, clock - at] for name, (value, at) in memory.answers.items()},
+            {name: [value, clock - at, version] for name, (value, at, version) in memory.answers.items()},
+            sorted(memory.fresh),
             sorted(names.rules[index] for index in memory.held),
             {names.rules[index]: [clock - at for at in acts] for index, acts in memory.acts.items()},
             sorted(names.rules[index] for index in memory.new),
+            sorted(names.rules[index] for index in memory.quiet),
             memory.is_asking,
-            memory.is_settled,
         ]
     return _framed(packed)
 
@@ -181,7 +185,6 @@ def _read(
         retained.latest = packed.kept_origin + packed.kept_latest
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
         retained.shapes = packed.kept_shapes
-    memory.is_settled = True
     is_same_bundle = packed.bundle == _hash(bundle_hash)
     if packed.rest:
         _read_rest(names, memory, clock, packed.rest)
@@ -192,23 +195,26 @@ def _read(
     _mark_windows(compiled, memory, clock)
     if packed.quantities != names.signature:
         _fill(compiled, names, ancestry.get(packed.bundle), memory, packed)
+    _follow(compiled, memory, clock)
     if not is_same_bundle:
-        memory.is_settled = False
+        _change_bundle(compiled, memory, clock)
         known = ancestry.get(packed.bundle)
         if known is not None:
             fresh = (each.index for each in compiled.productions if each.rule.digest not in known)
             memory.new = memory.new.union(fresh)
-    _follow(compiled, memory, clock)
+        else:
+            memory.quiet = frozenset(each.index for each in compiled.scored) - memory.held
     heapify(memory.timed)
     heapify(memory.lazy)
     return memory
 
 
 def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
-    forgotten, latches, answers, held, acts, new, memory.is_asking, memory.is_settled = rest
+    forgotten, latches, answers, fresh, held, acts, new, quiet, memory.is_asking = rest
     memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
     memory.latches = {names.test_by_name[name] for name in latches if name in names.test_by_name}
-    memory.answers = {name: (value, clock - age) for name, (value, age) in answers.items()}
+    memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
+    memory.fresh = set(fresh)
     memory.held = {names.rule_by_name[name] for name in held if name in names.rule_by_name}
     memory.acts = {
         names.rule_by_name[name]: [clock - age for age in ages]
@@ -216,6 +222,7 @@ def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) ->
         if name in names.rule_by_name
     }
     memory.new = frozenset(names.rule_by_name[name] for name in new if name in names.rule_by_name)
+    memory.quiet = frozenset(names.rule_by_name[name] for name in quiet if name in names.rule_by_name)
 
 
 def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
@@ -260,6 +267,36 @@ def _fill(
         times = [event.time for event in events if event.type == name]
         if name is not None and times:
             memory.resets.setdefault(name, max(times))
+
+
+def _change_bundle(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
+    """Derived facts as the rules of this network have them, so that their change is no edge of another rule.
+
+    A rule with scores holds if it held; a model is not asked here.
+    """
+    memory.fresh.clear()
+    # A rule with scores that is new may already be worth asking for.
+    memory.is_asking = bool(compiled.scored)
+    asserted = {fact for stratum in compiled.strata for fact in stratum.facts}
+    for quantity in compiled.quantities.all:
+        if quantity.origin is Origin.DERIVED and quantity.index not in asserted:
+            memory.values.pop(quantity.index, None)
+    nobody = Asking(_no_answer, _no_fact, memory, clock, compiled.score_numbers, remembers=False)
+
+    def holds(production: Production) -> bool:
+        if production.asking:
+            return production.index in memory.held
+        return production.holds(memory.values, clock, nobody)
+
+    settle_derived(compiled, memory.values, {}, clock, holds, {}, all_of_them=True)
+
+
+def _no_answer(name: str, reader: FactReader) -> ScoreAnswer:
+    return ScoreAnswer(ScoreStatus.MISSING)
+
+
+def _no_fact(name: str) -> None:
+    return None
 
 
 def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:

@@ -253,4 +253,6 @@ def _derive(
     compiled: Compiled, values: dict[int, Value | None], now: EpochMs, asking: Asking, failures: Failures
 ) -> None:
     if compiled.strata:
-        settle_derived(compiled, values, {}, now, asking, failures, all_of_them=True)
+        settle_derived(
+            compiled, values, {}, now, lambda rule: rule.holds(values, now, asking), failures, all_of_them=True
+        )

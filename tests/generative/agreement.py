@@ -1,0 +1,166 @@
+"""One generated case: the same history through the network and through the naive evaluator."""
+
+from __future__ import annotations
+
+from random import Random
+
+from engine.activation import Activation
+from engine.language.tree import Program, Test
+from engine.rete import Memory, Network
+from engine.rete.truth import subject_of
+from engine.values import EpochMs
+from tests.generative.worlds import START, World, scores
+from tests.naive.evaluator import Act, Naive, leaves
+
+
+def run_case(random: Random, *, wild: bool = False, steps: int = 14) -> None:
+    """Draw a world and a history; raises AssertionError where the two evaluators differ."""
+    Case(random, wild=wild).run(steps)
+
+
+class Case:
+    """A session in both evaluators."""
+
+    def __init__(self, random: Random, *, wild: bool) -> None:
+        self.world = World(random, wild)
+        self.random = random
+        self.program = self.world.program()
+        self.bundle = 0
+        self.ancestry: dict[str, frozenset[str]] = {}
+        self.network = self._build(self.program)
+        self.memory: Memory = self.network.open("s")
+        self.naive = Naive(self.program)
+        self.score = scores(random.randrange(1_000))
+        self.now: EpochMs = START
+        self.log: list[str] = []
+
+    def run(self, steps: int) -> None:
+        """Draw so many operations."""
+        for number in range(steps):
+            self._operation(number)
+
+    def _operation(self, number: int) -> None:
+        draw = self.random.random()
+        if draw < 0.5:
+            self._insert(number)
+        elif draw < 0.62:
+            self._facts()
+        elif draw < 0.74:
+            self._advance()
+        elif draw < 0.82:
+            self._restore()
+        elif draw < 0.88:
+            self._reload()
+        self._look()
+
+    # ---------------------------------------------------------------- operations
+
+    def _insert(self, number: int) -> None:
+        time = self.now
+        if self.world.chance(0.15):
+            time -= 500 * self.random.randrange(1, 12)  # late
+        else:
+            self.now = time = self.now + 500 * self.world.one((0, 0, 1, 1, 2, 2, 4, 10, 25))
+        event = self.world.event(number, time)
+        self.log.append(f"insert {event}")
+        before = self._due()
+        acts = self.naive.insert(event, self.score)
+        self._same(acts, self.network.insert(self.memory, event, self.score).activations)
+        self._not_before(before, acts)
+
+    def _facts(self) -> None:
+        self.now += 500 * self.world.one((0, 0, 1, 4))
+        facts = self.world.facts()
+        self.log.append(f"facts {facts} at {self.now}")
+        acts = self.naive.set_facts(facts, self.now, self.score)
+        self._same(acts, self.network.set_facts(self.memory, facts, self.now, self.score).activations)
+
+    def _advance(self) -> None:
+        self.now += 500 * self.world.one((0, 1, 2, 5, 20, 40))
+        self.log.append(f"advance to {self.now}")
+        before = self._due()
+        acts = self.naive.advance(self.now, self.score)
+        self._same(acts, self.network.advance(self.memory, self.now, self.score).activations)
+        self._not_before(before, acts)
+
+    def _restore(self) -> None:
+        self.log.append("restore")
+        raw = self.network.snapshot(self.memory)
+        self.memory = self.network.restore(raw)
+        assert self.network.snapshot(self.memory) == raw, self._story("a restored session has another snapshot")
+
+    def _reload(self) -> None:
+        raw = self.network.snapshot(self.memory)
+        known = self.world.chance(0.8)
+        program = self.world.edited(self.program)
+        self.log.append(f"reload to {[rule.id for rule in program.rules]}{'' if known else ' of unknown ancestry'}")
+        if known:
+            self.ancestry[str(self.bundle)] = self.network.rule_digests
+        else:
+            self.ancestry.pop(str(self.bundle), None)
+        self.bundle += 1
+        self.program = program
+        self.network = self._build(program)
+        self.memory = self.network.restore(raw)
+        self.naive.reload(program, is_ancestor=known)
+
+    def _build(self, program: Program) -> Network:
+        return Network.build(program, str(self.bundle), self.ancestry)
+
+    # ---------------------------------------------------------------- comparisons
+
+    def _due(self) -> EpochMs | None:
+        return self.network.due(self.memory)
+
+    def _not_before(self, due: EpochMs | None, acts: list[Act]) -> None:
+        """What acts by time alone acts no earlier than `due` said."""
+        for act in acts:
+            if act.time < self.now and (self.naive.clock or 0) > act.time:
+                assert due is not None, self._story(f"{act} was not due")
+                assert due <= act.time, self._story(f"{act} came before {due}")
+
+    def _same(self, expected: list[Act], found: tuple[Activation, ...]) -> None:
+        acts = [Act(each.rule, each.time, each.acts, each.held_back) for each in found]
+        assert acts == expected, self._story(f"network {acts}\n    naive {expected}")
+
+    def _look(self) -> None:
+        """A request: what holds, every leaf, and until when."""
+        context = self.world.context()
+        now = self.now + 500 * self.world.one((0, 0, 1, 3))
+        view = self.network.view(self.memory, now, context, self.score)
+        expected = self.naive.holding(now, context, self.score)
+        found = [rule.id for rule in view.holding()]
+        assert found == expected, self._story(f"at {now} with {context}: view {found}, naive {expected}")
+        state, truth = self.naive.look(now, context, self.score)
+        for rule in self.program.rules:
+            ours, theirs = view.truth(rule.when), self.naive.truth(rule.when, state, truth)
+            assert ours is theirs, self._story(f"truth of {rule.id} at {now}: view {ours}, naive {theirs}")
+            report = view.explain(rule)
+            assert report.truth is theirs, self._story(f"report of {rule.id} at {now}")
+            assert bool(report.failing) == (theirs is not True) or not list(leaves(rule.when)), self._story(
+                f"report of {rule.id} names no failing condition"
+            )
+            for leaf in leaves(rule.when):
+                if isinstance(leaf, Test):
+                    mine, other = view.value(subject_of(leaf)), self.naive.value(leaf.subject, state)
+                    assert mine == other, self._story(f"{leaf.subject} at {now}: view {mine!r}, naive {other!r}")
+                    assert type(mine) is type(other), self._story(f"{leaf.subject}: {mine!r} and {other!r}")
+        self._stays(now, context, expected, view.valid_until())
+
+    def _stays(self, now: EpochMs, context: dict[str, object], holding: list[str], until: EpochMs | None) -> None:
+        now = max(now, self.naive.clock or now)
+        end = now + 40_000 if until is None else min(until, now + 40_000)
+        for moment in (*self.naive.moments(now, end), end - 1):
+            if moment > now:
+                later = self.naive.holding(moment, context, self.score)  # type: ignore[arg-type]
+                assert later == holding, self._story(
+                    f"valid from {now} until {until}, but at {moment} {later} hold, not {holding}"
+                )
+
+    def _story(self, difference: str) -> str:
+        rules = "\n".join(
+            f"{rule.id} {'' if rule.enabled else 'off '}{rule.schedule or ''} when {rule.when}\n    then {rule.actions[1:]} {rule.limits}"
+            for rule in self.program.rules
+        )
+        features = "\n".join(f"{name}: {fact.aggregate or fact.computed}" for name, fact in self.world.features.items())
+        return "\n".join(["", features, rules, *self.log, difference])

@@ -1,0 +1,378 @@
+"""Random vocabularies, rules and histories, drawn from any `random.Random`.
+
+Times are multiples of half a second and windows whole seconds, so that exact window edges, equal times and late events
+are common. Hypothesis gives a Random that it can shrink; `fuzz.py` gives plain ones, which is much faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from engine.activation import FactReader, ScoreAnswer, ScoreFunction, ScoreStatus
+from engine.event import Event
+from engine.language.tree import (
+    NOWHERE,
+    Action,
+    Aggregate,
+    Aggregation,
+    All,
+    AnyOf,
+    AssertAction,
+    Attribute,
+    AttributeTest,
+    CalendarUnit,
+    Condition,
+    EventType,
+    Expression,
+    Fact,
+    FactRef,
+    FactSource,
+    IfUnavailable,
+    Limit,
+    LimitScope,
+    Not,
+    Offer,
+    Operator,
+    Program,
+    Rule,
+    Schedule,
+    ScoreDef,
+    ScoreTest,
+    Seen,
+    Segment,
+    Selection,
+    Span,
+    Template,
+    Test,
+    TriggerAction,
+    Vocabulary,
+)
+from engine.values import Kind, Value, ValueType
+
+TEXT, INTEGER, NUMBER = ValueType(Kind.TEXT), ValueType(Kind.INTEGER), ValueType(Kind.NUMBER)
+MONEY, BOOLEAN, TIMESTAMP = ValueType(Kind.MONEY), ValueType(Kind.BOOLEAN), ValueType(Kind.TIMESTAMP)
+DURATION, WORDS = ValueType(Kind.DURATION), ValueType(Kind.LIST, item=ValueType(Kind.TEXT))
+CHOICE = ValueType(Kind.CHOICE, ("red", "green", "blue"))
+START = 1_700_000_000_000  # 2023-11-14T22:13:20Z: a Tuesday, so that a midnight is near
+WINDOWS = (1_000, 2_000, 5_000, 10_000)
+
+EVENTS: dict[str, dict[str, ValueType]] = {
+    "view": {"colour": CHOICE, "price": MONEY, "size": INTEGER, "weight": NUMBER, "made": TIMESTAMP, "tags": WORDS},
+    "cart": {"colour": CHOICE, "price": MONEY, "gift": BOOLEAN},
+    "pay": {},
+}
+FACTS: dict[str, tuple[ValueType, FactSource]] = {
+    "customer.tier": (CHOICE, FactSource.PROFILE),
+    "customer.orders": (INTEGER, FactSource.PROFILE),
+    "customer.spent": (MONEY, FactSource.PROFILE),
+    "customer.since": (TIMESTAMP, FactSource.PROFILE),
+    "customer.patience": (DURATION, FactSource.PROFILE),
+    "customer.name": (TEXT, FactSource.PROFILE),
+    "context.page": (CHOICE, FactSource.REQUEST),
+    "shopper.keen": (BOOLEAN, FactSource.RULES),
+    "shopper.lost": (BOOLEAN, FactSource.RULES),
+    "shopper.rich": (BOOLEAN, FactSource.RULES),
+    "shopper.level": (INTEGER, FactSource.RULES),
+}
+SAMPLES: dict[Kind, tuple[Value, ...]] = {
+    Kind.CHOICE: ("red", "green", "blue"),
+    Kind.TEXT: ("ann", "bob", "an"),
+    Kind.INTEGER: (0, 1, 2, 3, 5),
+    Kind.NUMBER: (0.1, 0.2, 0.3, 1e17, -0.1, 2.5),
+    Kind.MONEY: (0, 100, 150, 250, 1000),
+    Kind.BOOLEAN: (True, False),
+    Kind.TIMESTAMP: (START - 5_000, START, START + 3_000, START + 8_000),
+    Kind.DURATION: (1_000, 2_000, 5_000),
+    Kind.LIST: ((), ("a",), ("a", "b")),
+}
+ORDERED = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST)
+
+
+@dataclass
+class World:
+    """Draws everything. `wild` allows what a checker would refuse: derived facts that feed their own opposite."""
+
+    random: Random
+    wild: bool = False
+    features: dict[str, Fact] = field(default_factory=dict)
+    numbers: int = 0
+
+    def one(self, options: Any) -> Any:
+        return options[self.random.randrange(len(options))]
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    # ---------------------------------------------------------------- vocabulary
+
+    def vocabulary(self, keep_events: int = 500) -> Vocabulary:
+        facts = {name: Fact(name, kind, source) for name, (kind, source) in FACTS.items()}
+        self.features = {}
+        for number in range(self.random.randrange(4)):
+            aggregate = self.aggregate(may_look_at_facts=False)
+            name = f"feature.f{number}"
+            self.features[name] = Fact(name, aggregate.type, FactSource.FEATURE, aggregate=aggregate)
+        numeric = [name for name, fact in self.features.items() if fact.type.kind in {Kind.INTEGER, Kind.MONEY}]
+        for number in range(self.random.randrange(3)):
+            name = f"feature.c{number}"
+            names = [*numeric, "customer.orders", *(["shopper.level"] if self.chance(0.3) else [])]
+            expression = self.expression(names)
+            self.features[name] = Fact(name, expression.type, FactSource.FEATURE, computed=expression)
+            numeric.append(name)
+        return Vocabulary(
+            "EUR",
+            2,
+            1_800_000,
+            keep_events,
+            {
+                name: EventType(name, {attribute: Attribute(attribute, kind) for attribute, kind in attributes.items()})
+                for name, attributes in EVENTS.items()
+            },
+            facts | self.features,
+            {name: ScoreDef(name, name, 20) for name in ("intent", "churn")},
+            {},
+        )
+
+    def expression(self, names: list[str]) -> Expression:
+        left, right = self.one(names), self.one(names)
+        operator = self.one("+-*/")
+        program: tuple[tuple[str, Any], ...] = (("name", left), ("name", right), ("op", operator))
+        if self.chance(0.5):
+            program = (("name", left), ("value", self.one((2, 3, 0.5))), ("op", operator))
+        return Expression(f"{program}", program, self.one((INTEGER, NUMBER)))
+
+    def aggregate(self, *, may_look_at_facts: bool = True) -> Aggregate:
+        function = self.one(tuple(Aggregation))
+        event = self.one(("view", "cart"))
+        kinds = EVENTS[event]
+        if function is Aggregation.COUNT:
+            attribute, kind = None, INTEGER
+        elif function is Aggregation.DISTINCT:
+            attribute, kind = self.one([name for name in kinds if name != "tags"]), INTEGER
+        else:
+            numeric = [name for name, each in kinds.items() if each.kind in {Kind.MONEY, Kind.INTEGER, Kind.NUMBER}]
+            ends = function in {Aggregation.FIRST, Aggregation.LAST}
+            attribute = self.one(list(kinds) if ends else numeric)
+            kind = kinds[attribute]
+            if function is Aggregation.AVERAGE and kind.kind is Kind.INTEGER:
+                kind = NUMBER
+        minus = None
+        if function in {Aggregation.SUM, Aggregation.COUNT} and self.chance(0.3):
+            other = "price" if attribute == "price" else None
+            if function is Aggregation.COUNT or other is not None:
+                minus = Selection(self.one(("view", "cart")), other, self.where("cart", may_look_at_facts=False)[:0])
+        selection = Selection(event, attribute, self.where(event, may_look_at_facts=may_look_at_facts))
+        return Aggregate(function, selection, self.span(), kind, minus)
+
+    def span(self) -> Span:
+        draw = self.random.random()
+        if draw < 0.55:
+            return Span(window=self.one(WINDOWS))
+        return Span(since=self.one(("pay", "cart"))) if draw < 0.75 else Span()
+
+    def where(self, event: str, *, may_look_at_facts: bool = True) -> tuple[AttributeTest, ...]:
+        tests = set()
+        attributes = [name for name in EVENTS[event] if name != "tags"]
+        while attributes and self.chance(0.35):
+            name = self.one(attributes)
+            kind = EVENTS[event][name]
+            if may_look_at_facts and kind.kind is Kind.MONEY and self.chance(0.2):
+                tests.add(AttributeTest(name, self.one(ORDERED), FactRef("customer.spent")))
+            else:
+                operator, operand = self.test(kind)
+                tests.add(AttributeTest(name, operator, operand))
+        return tuple(sorted(tests, key=repr))
+
+    # ---------------------------------------------------------------- conditions
+
+    def test(self, kind: ValueType) -> tuple[Operator, Any]:
+        """An operator and an operand that fit the type."""
+        samples = SAMPLES[kind.kind]
+        options: list[Operator] = [Operator.IS, Operator.IS, Operator.IS_NOT, Operator.EXISTS]
+        if kind.kind is Kind.LIST:
+            options = [Operator.CONTAINS, Operator.EXISTS]
+        elif kind.kind is not Kind.BOOLEAN:
+            options += [Operator.IS_ONE_OF, Operator.IS_NONE_OF]
+        if kind.kind is Kind.TEXT:
+            options += [Operator.MATCHES, Operator.STARTS_WITH, Operator.ENDS_WITH, Operator.CONTAINS]
+        if kind.is_ordered and kind.kind is not Kind.TIMESTAMP:
+            options += [*ORDERED, *ORDERED, Operator.BETWEEN]
+        if kind.kind is Kind.TIMESTAMP:
+            options += [Operator.BEFORE, Operator.AFTER, Operator.OLDER_THAN, Operator.WITHIN_LAST] * 2
+        operator = self.one(options)
+        if operator is Operator.EXISTS:
+            return operator, self.chance(0.5)
+        if operator in {Operator.OLDER_THAN, Operator.WITHIN_LAST}:
+            return operator, self.one(WINDOWS)
+        if operator is Operator.MATCHES:
+            return operator, self.one(("a.*", "[ab]nn?", "bob"))
+        if operator in {Operator.STARTS_WITH, Operator.ENDS_WITH, Operator.CONTAINS}:
+            return operator, self.one(("a", "an", "b"))
+        if operator is Operator.BETWEEN:
+            return operator, tuple(sorted((self.one(samples), self.one(samples))))
+        if operator in {Operator.IS_ONE_OF, Operator.IS_NONE_OF}:
+            return operator, tuple(sorted({self.one(samples), self.one(samples)}))
+        return operator, self.one(samples)
+
+    def leaf(self, vocabulary: Vocabulary) -> Condition:
+        draw = self.random.random()
+        if draw < 0.3:
+            event = self.one(tuple(EVENTS))
+            return Seen(Selection(event, None, self.where(event)), self.span())
+        if draw < 0.55:
+            aggregate = self.aggregate()
+            return Test(aggregate, *self.test(aggregate.type))
+        if draw < 0.65:
+            return self.score_test()
+        names = list(vocabulary.facts)
+        name = self.one(names)
+        kind = vocabulary.facts[name].type
+        if self.chance(0.15):
+            same = [other for other in names if vocabulary.facts[other].type == kind and kind.is_ordered]
+            if same:
+                return Test(FactRef(name), self.one(ORDERED), FactRef(self.one(same)))
+        if kind.kind is Kind.TIMESTAMP and self.chance(0.15):
+            return Test(
+                FactRef(name), self.one((Operator.OLDER_THAN, Operator.WITHIN_LAST)), FactRef("customer.patience")
+            )
+        return Test(FactRef(name), *self.test(kind))
+
+    def score_test(self) -> ScoreTest:
+        operator = self.one(ORDERED)
+        operand = self.one((0.3, 0.5, 0.7))
+        fallback = self.one(tuple(IfUnavailable))
+        lowers = operator in {Operator.ABOVE, Operator.AT_LEAST}
+        release = (operand - 0.25 if lowers else operand + 0.25) if self.chance(0.4) else None
+        known = self.one(WINDOWS) if fallback is IfUnavailable.LAST_KNOWN else None
+        return ScoreTest(self.one(("intent", "churn")), operator, operand, fallback, release, known)
+
+    def condition(self, vocabulary: Vocabulary, depth: int) -> Condition:
+        draw = self.random.random()
+        if depth == 0 or draw < 0.25:
+            return self.leaf(vocabulary)
+        if draw < 0.4:
+            return Not(self.condition(vocabulary, depth - 1))
+        if draw < 0.48:
+            return Segment(f"s{self.random.randrange(3)}", self.condition(vocabulary, depth - 1))
+        parts = tuple(self.condition(vocabulary, depth - 1) for _ in range(1 + self.random.randrange(3)))
+        return AnyOf(parts) if draw < 0.66 else All(parts)
+
+    # ---------------------------------------------------------------- rules
+
+    def rule(self, vocabulary: Vocabulary, condition: Condition | None = None) -> Rule:
+        self.numbers += 1
+        number = self.numbers
+        when = condition if condition is not None else self.condition(vocabulary, 3)
+        actions: list[Action] = [
+            TriggerAction(f"t{number}", Template("{customer.orders}!", ("", "customer.orders", "!")))
+        ]
+        if self.chance(0.3):
+            fact = self.derived(when)
+            if fact is not None:
+                value = self.one((1, 2, 3)) if fact == "shopper.level" else self.chance(0.9)
+                actions.append(AssertAction(fact, value))
+        return Rule(
+            f"set.r{number}",
+            f"r{number}",
+            "set",
+            "",
+            "",
+            self.random.randrange(3),
+            self.chance(0.93),
+            self.schedule() if self.chance(0.15) else None,
+            when,
+            tuple(actions),
+            tuple(self.limit() for _ in range(1)) if self.chance(0.2) else (),
+            None,
+            0.0,
+            (0, number, ""),
+            hashlib.sha256(f"{number} {when!r} {actions!r}".encode()).hexdigest(),
+            NOWHERE,
+        )
+
+    def derived(self, when: Condition) -> str | None:
+        """A derived fact that the rule may assert: without `wild`, one that its condition can't feed back to."""
+        order = ["shopper.keen", "shopper.lost", "shopper.rich", "shopper.level"]
+        if self.wild or self.chance(0.15):
+            return str(self.one(order)) if self.wild else None
+        text = repr(when)
+        looked_at = [at for at, name in enumerate(order) if name in text]
+        if "feature.c" in text:
+            looked_at.append(3)  # a computed feature may look at the level
+        allowed = order[max(looked_at, default=-1) + 1 :]
+        return str(self.one(allowed)) if allowed else None
+
+    def schedule(self) -> Schedule:
+        if self.chance(0.4):
+            midnight_minute = 22 * 60 + 13
+            begin = midnight_minute + self.random.randrange(2)
+            return Schedule(timezone="UTC", between=(begin, begin + 1), days=self.one(((), (1,), (0, 1))))
+        begin = START + 500 * self.random.randrange(40)
+        return Schedule(begin, begin + 500 * self.random.randrange(1, 30) if self.chance(0.7) else None)
+
+    def limit(self) -> Limit:
+        draw = self.random.random()
+        if draw < 0.4:
+            return Limit(LimitScope.SESSION, 1 + self.random.randrange(2))
+        if draw < 0.8:
+            return Limit(LimitScope.SESSION, 1, sliding=self.one(WINDOWS))
+        return Limit(LimitScope.SESSION, 1, calendar=self.one(tuple(CalendarUnit)), timezone="Europe/Berlin")
+
+    def program(self, keep_events: int = 500) -> Program:
+        vocabulary = self.vocabulary(keep_events)
+        rules = [self.rule(vocabulary) for _ in range(1 + self.random.randrange(6))]
+        return program_of(vocabulary, rules, {"o": self.offer(vocabulary)} if self.chance(0.3) else {})
+
+    def offer(self, vocabulary: Vocabulary) -> Offer:
+        return Offer("o", "", None, 0, None, None, 1.0, 1.0, self.condition(vocabulary, 1), None, (), 0.0, NOWHERE)
+
+    def edited(self, program: Program) -> Program:
+        """Another revision: some rules gone, some new, the features redrawn now and then."""
+        vocabulary = program.vocabulary
+        kept = [rule for rule in program.rules if self.chance(0.7)]
+        new = [self.rule(vocabulary) for _ in range(self.random.randrange(3))]
+        rules = kept + new
+        self.random.shuffle(rules)
+        return program_of(vocabulary, rules or [self.rule(vocabulary)], program.offers)
+
+    # ---------------------------------------------------------------- history
+
+    def event(self, number: int, time: int) -> Event:
+        kind = self.one(("view", "view", "view", "cart", "cart", "pay", "unheard"))
+        attributes = {
+            name: self.one(SAMPLES[each.kind]) for name, each in EVENTS.get(kind, {}).items() if self.chance(0.8)
+        }
+        return Event(str(number), kind, "s", time, "c" if self.chance(0.1) else None, attributes)
+
+    def facts(self) -> dict[str, Value | None]:
+        names = [name for name, (_, source) in FACTS.items() if source is FactSource.PROFILE]
+        return {
+            name: self.one(SAMPLES[FACTS[name][0].kind]) if self.chance(0.85) else None
+            for name in names
+            if self.chance(0.3)
+        }
+
+    def context(self) -> dict[str, Value]:
+        return {"context.page": self.one(SAMPLES[Kind.CHOICE])} if self.chance(0.6) else {}
+
+
+def program_of(vocabulary: Vocabulary, rules: list[Rule], offers: Any) -> Program:
+    """Rules in order of acting."""
+    ordered = [replace(rule, order=(-rule.priority, rule.order[1], "")) for rule in rules]
+    return Program(vocabulary, offers, {}, tuple(sorted(ordered, key=lambda rule: rule.order)), ())
+
+
+def scores(salt: int) -> ScoreFunction:
+    """A model that is a pure function of what it reads, fails for some of it, and asks for several facts."""
+
+    def score(name: str, read: FactReader) -> ScoreAnswer:
+        seen = [read(fact) for fact in ("customer.orders", "feature.f0", "feature.f1", "feature.c0", "shopper.keen")]
+        drawn = hashlib.sha256(f"{salt} {name} {seen!r}".encode()).digest()
+        if drawn[0] < 50:
+            return ScoreAnswer((ScoreStatus.MISSING, ScoreStatus.DEADLINE, ScoreStatus.ERROR)[drawn[1] % 3])
+        return ScoreAnswer(ScoreStatus.OK, drawn[2] / 255, "v1")
+
+    return score
