@@ -9,20 +9,25 @@ kafka-python is pinned. What it does wrong when brokers die, and is repaired her
 4. A consumer that met its coordinator during start-up may never join: it is made anew (`kafka_source`).
 5. Callbacks of a rebalance run on the client's thread: they only note and seek.
 6. All codecs are installed, or one foreign batch would stop the consumer.
+7. A client that can't be made, since no broker is there, leaves sockets and a thread: `KafkaAddress.open` closes them.
+8. An attempt to connect that fails leaves its socket: `ClosingSocket`.
+
+It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
 
 from engine.ports import OutputKind, PortError
 from engine.values import Millis
@@ -34,11 +39,33 @@ COMMON: Mapping[str, Any] = {
     "retry_backoff_ms": 10,
     "reconnect_backoff_ms": 50,
     "reconnect_backoff_max_ms": 1_000,
+    "proxy_url": "direct://",  # ClosingSocket
 }
 
 ADMIN_TIMEOUT_MS: Millis = 10_000
 
 OUTPUT_TOPICS = {OutputKind.TRIGGER: "triggers", OutputKind.DEAD: "dead", OutputKind.LATE: "late"}
+
+
+class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # the library ships no types
+    """Connects without a proxy. The library asks for it by the scheme of `proxy_url`, as for a proxy of one's own."""
+
+    SCHEMES = ("direct",)
+
+    async def connect(
+        self, net: Any, addrinfo: Any, socket_options: Sequence[Any] = (), timeout_at: float | None = None
+    ) -> Any:
+        """Connect, and close the socket where that fails."""
+        family, kind, protocol, _, address = addrinfo
+        sock = self.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            for option in socket_options:
+                sock.setsockopt(*option)
+            return await self.sock_connect(net, sock, address, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
 
 
 class RepairedClient(KafkaNetClient):  # type: ignore[misc]  # the library ships no types
@@ -81,9 +108,22 @@ class KafkaAddress:
         """The topic of a kind of output."""
         return self.prefix + OUTPUT_TOPICS[kind]
 
-    def settings(self) -> dict[str, Any]:
-        """Those of every client."""
-        return {"bootstrap_servers": list(self.bootstrap), **COMMON, **self.options}
+    def open(self, kind: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
+        """Make a client of the library; one that can't be made leaves nothing behind."""
+        networks: list[RepairedClient] = []
+
+        def network(**given: Any) -> RepairedClient:
+            networks.append(RepairedClient(**given))
+            return networks[-1]
+
+        try:
+            common = {"bootstrap_servers": list(self.bootstrap), **COMMON, **self.options}
+            return kind(**common, **settings, **more, kafka_client=network)
+        except BaseException:
+            for each in networks:  # the library would leave sockets and a thread
+                with suppress(KafkaError, OSError, RuntimeError):
+                    each.close()
+            raise
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
@@ -136,7 +176,7 @@ class KafkaAddress:
 
     def admin(self) -> Any:
         """A client for topics and groups."""
-        return KafkaAdminClient(**self.settings())
+        return self.open(KafkaAdminClient, {})
 
 
 class Countdown:

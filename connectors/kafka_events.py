@@ -16,7 +16,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from connectors.kafka_client import Countdown, KafkaAddress, RepairedClient
+from connectors.kafka_client import Countdown, KafkaAddress
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 from engine.values import Millis
 
@@ -33,7 +33,6 @@ SETTINGS = {
     "delivery_timeout_ms": 10_000,
     "max_block_ms": 5_000,
     "allow_auto_create_topics": False,
-    "kafka_client": RepairedClient,
 }
 
 CLOSE_S = 10.0
@@ -186,7 +185,7 @@ class KafkaEventLog:
 
     def _connect(self) -> Any:
         with self._address.explained("connecting"):
-            producer = KafkaProducer(**self._address.settings(), **SETTINGS)
+            producer = self._address.open(KafkaProducer, SETTINGS)
         try:
             self._check(producer)
         except BaseException:

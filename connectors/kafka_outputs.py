@@ -14,7 +14,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from connectors.kafka_client import KafkaAddress, RepairedClient
+from connectors.kafka_client import KafkaAddress
 from engine.ports import Output, OutputKind, PortError, partition_of
 
 SETTINGS = {
@@ -26,7 +26,13 @@ SETTINGS = {
     "delivery_timeout_ms": 6_000,
     "max_block_ms": 10_000,
     "allow_auto_create_topics": False,
-    "kafka_client": RepairedClient,
+}
+
+READ_SETTINGS = {
+    "metrics_enabled": False,
+    "isolation_level": "read_committed",
+    "enable_auto_commit": False,
+    "allow_auto_create_topics": False,
 }
 
 SEND_S = 15.0
@@ -61,14 +67,10 @@ class KafkaOutputs:
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest by time; those of a key in reverse of the order in which they were sent."""
         topic = self._address.topic(kind)
-        settings = self._address.settings() | {
-            "metrics_enabled": False,
-            "kafka_client": RepairedClient,
-            "isolation_level": "read_committed",
-            "enable_auto_commit": False,
-            "allow_auto_create_topics": False,
-        }
-        with self._address.explained(f"reading {topic}"), closing(KafkaConsumer(**settings)) as consumer:
+        with (
+            self._address.explained(f"reading {topic}"),
+            closing(self._address.open(KafkaConsumer, READ_SETTINGS)) as consumer,
+        ):
             partitions = [TopicPartition(topic, number) for number in range(self._partitions)]
             firsts = consumer.beginning_offsets(partitions, timeout_ms=READ_S * 1000)
             ends = consumer.end_offsets(partitions, timeout_ms=READ_S * 1000)
@@ -92,7 +94,7 @@ class KafkaOutputs:
 
     def _send(self, outputs: Sequence[Output]) -> None:
         if self._producer is None:
-            self._producer = KafkaProducer(**self._address.settings(), **SETTINGS)
+            self._producer = self._address.open(KafkaProducer, SETTINGS)
         futures = [
             self._producer.send(
                 self._address.topic(output.kind),

@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
-from connectors.kafka_client import KafkaAddress, RepairedClient
+from connectors.kafka_client import KafkaAddress
 from engine.ports import PortError, Record
 from engine.values import Millis
 
@@ -35,7 +35,6 @@ SETTINGS = {
     "max_poll_interval_ms": 60_000,
     "fetch_max_wait_ms": 100,
     "max_partition_fetch_bytes": 2 * 1024 * 1024,
-    "kafka_client": RepairedClient,
 }
 
 JOIN_S = 30.0
@@ -66,8 +65,8 @@ class KafkaEventSource:
         """Fetch, and take part in the group: call it at least once a minute."""
         if limit <= 0:
             return {}
-        consumer = self._open()
         self._join_anew_when_stuck()
+        consumer = self._open()
         with self._address.explained(f"reading {self._address.events}"):
             try:
                 polled = consumer.poll(timeout_ms=timeout_ms, max_records=limit)
@@ -126,7 +125,7 @@ class KafkaEventSource:
     def _open(self) -> Any:
         if self._consumer is None:
             with self._address.explained("connecting"):
-                consumer = KafkaConsumer(**self._address.settings(), **SETTINGS, group_id=self._group)
+                consumer = self._address.open(KafkaConsumer, SETTINGS, group_id=self._group)
                 self._listener = _Listener(consumer, self._listener.sought)
                 consumer.subscribe([self._address.events], listener=self._listener)
             self._consumer = consumer

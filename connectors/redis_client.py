@@ -38,7 +38,7 @@ class RedisAddress:
         prefix: Begins every key, so that installations can share a server.
     """
 
-    url: str
+    url: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     timeout_ms: Millis = 1_000
     prefix: str = "salience:"
