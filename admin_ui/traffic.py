@@ -24,7 +24,7 @@ class RuleTraffic:
 
     Attributes:
         spark: Its last hour as a picture.
-        now: Acts in the last whole minute.
+        now: Acts in the latest minute.
         hour: Acts in the last hour.
         day: Acts in the last 24 hours.
         errors: Failed evaluations in the last hour.
@@ -56,9 +56,14 @@ class Traffic:
         first = min((minute for by_minute in self.counts.values() for minute in by_minute), default=self.minute)
         return min(DAY, self.minute - first)
 
+    @property
+    def latest(self) -> int:
+        """The last whole minute; the running one where nothing was counted before: a first start shows life at once."""
+        return self.minute - 1 if self.observed else self.minute
+
     def rate(self, key: str) -> int:
-        """A counter in the last whole minute."""
-        return self.counts.get(key, {}).get(self.minute - 1, 0)
+        """A counter in the latest minute."""
+        return self.counts.get(key, {}).get(self.latest, 0)
 
     def total(self, key: str, minutes: int) -> int:
         """A counter over the last minutes, the one that runs included."""
@@ -66,7 +71,7 @@ class Traffic:
 
     def picture(self, key: str, noun: str, *, width: int = 220) -> Markup:
         """The last hour of a counter."""
-        values = series(self.counts.get(key, {}), self.minute, HOUR)
+        values = series(self.counts.get(key, {}), self.latest, HOUR)
         return sparkline(values, f"{plural(sum(values), noun)} in the last hour", width=width)
 
     def rule(self, rule: Rule) -> RuleTraffic:
@@ -77,12 +82,12 @@ class Traffic:
         acts = {
             minute: max(fired.get(minute, 0), shown.get(minute, 0) if nominates else 0) for minute in {*fired, *shown}
         }
-        values = series(acts, self.minute, HOUR)
+        values = series(acts, self.latest, HOUR)
         label = f"{plural(sum(values), 'act')} in the last hour"
         day = sum(count for minute, count in acts.items() if minute > self.minute - DAY)
         return RuleTraffic(
             sparkline(values, label),
-            acts.get(self.minute - 1, 0),
+            acts.get(self.latest, 0),
             sum(values),
             day,
             self.total(f"error/{rule.id}", HOUR),

@@ -109,7 +109,11 @@ _BECAUSE = {
 }
 
 
+_SAID_ALREADY = {Suppression.SCHEDULE, Suppression.SWITCHED_OFF, Suppression.HOLDOUT}
+"""Where the detail only names the rule once more."""
+
+
 def because(lost: Lost) -> str:
     """Why a candidate is not shown: `its limit is used up (3 per customer in 7 days)`."""
     reason = _BECAUSE[lost.because]
-    return f"{reason} ({lost.detail})" if lost.detail else reason
+    return f"{reason} ({lost.detail})" if lost.detail and lost.because not in _SAID_ALREADY else reason
