@@ -259,9 +259,10 @@ class _Evaluation:
         profile = self._work.profiles.get(customer)
         if profile is None or profile is session.profile:
             return
+        memory.customer_id = customer
         if profile.has_facts or not session.is_new:
-            # At the session's own clock: the event, and what expires at its time, are to be seen together.
-            now = event.time if memory.clock is None else memory.clock
+            # Just before the event: what is past by then is past, what expires at its very time is seen with it.
+            now = event.time if memory.clock is None else max(memory.clock, event.time - 1)
             step = self._network.set_facts(memory, profile.facts, now, self._score)
             self._take(session, step, offset, "event", ordinals)
         session.profile = profile

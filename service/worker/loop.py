@@ -87,6 +87,8 @@ class Worker:
         current: What to evaluate with, taken once for each round; None: nothing is read.
         pace: Sizes and times.
         salt: Of the holdouts; None: nobody is held out.
+        clock: The wall clock, for minutes of counters.
+        elapsed: Seconds that only grow, for waiting and idleness.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class Worker:
         *,
         salt: str | None = None,
         clock: Clock = wall_ms,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts = Counts()
+        self._elapsed = elapsed
         self._ports = ports
         self._current = current
         self._pace = pace
@@ -180,7 +184,7 @@ class Worker:
         limit = self._pace.batch * max(1, len(self._partitions))
         polled = self._ports.source.poll(limit, 0 if waits else self._pace.poll_ms)
         moved = self._follow_assignment()
-        now = time.monotonic()
+        now = self._elapsed()
         for number, records in polled.items():
             partition = self._partitions.get(number)
             if partition is not None and partition.standing is Standing.OWNED and records and number not in moved:
@@ -201,7 +205,7 @@ class Worker:
             if partition is None:
                 cache = self._pace.cache_bytes // max(1, len(assigned))
                 partition = self._partitions[number] = Partition(number, generation, self._stores, cache)
-                self._heard[number] = time.monotonic()
+                self._heard[number] = self._elapsed()
             elif partition.generation != generation:
                 is_claim_due = True
                 partition.generation = generation
@@ -214,7 +218,7 @@ class Worker:
     def _claim(self, partition: Partition) -> bool:
         """Own it from where its state stands, where that fails later again; whether reading just goes on."""
         number = partition.number
-        if time.monotonic() < self._retry_at.get(number, 0.0):
+        if self._elapsed() < self._retry_at.get(number, 0.0):
             return False
         try:
             if partition.claim():
@@ -258,7 +262,7 @@ class Worker:
         self.counts.rewinds += 1
         backoff = self._backoff.get(number, BACKOFF_FIRST_S)
         self._backoff[number] = min(2 * backoff, BACKOFF_LAST_S)
-        self._retry_at[number] = time.monotonic() + backoff
+        self._retry_at[number] = self._elapsed() + backoff
         self._complain("stores", f"partition {number} waits, trying again: {error}")
         try:
             self._ports.source.pause([number])
@@ -299,7 +303,7 @@ class Worker:
 
         It is the time of the latest event and what went by since, so that a recording of last year keeps its time.
         """
-        now = time.monotonic()
+        now = self._elapsed()
         if now < self._tick_at:
             return
         self._tick_at = now + min(TICK_S, self._pace.idle_ms / 1000)
@@ -319,7 +323,7 @@ class Worker:
                 self._complain("tick", f"time could not be written to partition {number}: {error}")
 
     def _report(self) -> None:
-        now = time.monotonic()
+        now = self._elapsed()
         if now < self._report_at:
             return
         self._report_at = now + REPORT_S
@@ -346,7 +350,7 @@ class Worker:
 
     def _complain(self, about: str, message: str) -> None:
         """Log a failure, the same one at most every 10 s."""
-        now = time.monotonic()
+        now = self._elapsed()
         if now >= self._complained.get(about, 0.0):
             self._complained[about] = now + 10
             logger.warning("%s", message)

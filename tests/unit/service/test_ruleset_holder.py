@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,17 @@ def shop(tmp_path: Path) -> Iterator[Installation]:
 class GoneTables:
     """Control tables that can't be reached."""
 
-    def get(self, *_: object) -> Row | None:
+    def get(self, table: str, key: str) -> Row | None:
         raise PortError("tables.example does not answer")
 
-    rows = version = put = get  # type: ignore[assignment]
+    def put(self, table: str, key: str, value: bytes | None, expected: int | None = None) -> int:
+        raise PortError("tables.example does not answer")
+
+    def rows(self, table: str) -> Mapping[str, Row]:
+        raise PortError("tables.example does not answer")
+
+    def version(self, table: str) -> int:
+        raise PortError("tables.example does not answer")
 
     def close(self) -> None:
         pass
