@@ -17,10 +17,7 @@ KEEP_MINUTES = 7 * 24 * 60
 
 
 class RedisActivity:
-    """`Activity` in Redis; minutes more than `keep_minutes` before the one written are forgotten.
-
-    A call whose answer is lost with its connection is made again, and may then count twice: these are displays.
-    """
+    """`Activity` in Redis; minutes more than `keep_minutes` before the one written are forgotten."""
 
     def __init__(self, address: RedisAddress, *, keep_minutes: int = KEEP_MINUTES) -> None:
         self._address = address

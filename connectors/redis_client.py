@@ -3,6 +3,9 @@
 A URL says where: `redis://host:port/db`, `rediss://` with TLS (`?ssl_ca_certs=FILE`), a user as `rediss://user@host`,
 `unix:///path`. A password is better given apart: URLs end up in process lists and logs.
 
+Nothing is tried again here: whether a write was done when its connection broke is not known, and the caller decides. A
+connection that was closed while it was idle, by a restart or a timeout, is noticed when it is taken from the pool.
+
 Where a store annotates a reply as `Any`: the library's types allow text for every reply, which our clients never ask for.
 """
 
@@ -52,18 +55,14 @@ class RedisAddress:
     def connect(self) -> redis.Redis:
         """A client; it connects with its first call. Raises `PortError` for a URL that is none."""
         with self.explained():
-            # A connection that was closed meanwhile (by a restart, by an idle timeout) is tried anew once. All our
-            # writes bear that: by offset, by token, by version. A timeout is not tried again: the caller waits.
-            retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-            return redis.Redis.from_url(self.url, retry=retry, **self._options())
+            return redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), **self._options())
 
     def connect_async(self) -> redis.asyncio.Redis:
         """A client for one event loop; it connects with its first call."""
         with self.explained():
-            retry = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
             pool = redis.asyncio.BlockingConnectionPool.from_url(
                 self.url,
-                retry=retry,
+                retry=AsyncRetry(NoBackoff(), 0),
                 max_connections=MAX_CONNECTIONS,
                 timeout=self.timeout_ms / 1000,
                 **self._options(),

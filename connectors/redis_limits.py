@@ -4,7 +4,7 @@ A cap can be shared by all sessions, and a claim takes from several at once, so 
 
 | key | type | holds |
 |---|---|---|
-| `{limits}:t:<token>` | hash | `h`: held until (0: for good); `n`: the number of its attempt |
+| `{limits}:t:<token>` | hash | `h`: held until (-1: for good); `n`: the number of its attempt |
 | `{limits}:c:<period>:<cap>` | string | how much is taken; the period is `s` (sliding), `e` (ever) or the calendar period's start |
 | `{limits}:w:<cap>` | sorted set | takes of a sliding window by time: `<amount>:<attempt>:<token>` |
 | `{limits}:h:<period>:<cap>` | sorted set | takes that are held, by the time at which to look whether they are to be given back |
@@ -50,11 +50,11 @@ local function settle(counter, window, holds, sliding, now, prefix)
         local amount, attempt, token = string.match(member, '^(%d+):(%d+):(.*)$')
         local held = redis.call('HMGET', prefix .. token, 'h', 'n')
         local is_same = held[2] == attempt
-        if is_same and held[1] ~= '0' and tonumber(held[1]) > now then
+        if is_same and held[1] ~= '-1' and tonumber(held[1]) > now then
             redis.call('ZADD', holds, held[1], member)  -- prolonged meanwhile
         else
             redis.call('ZREM', holds, member)
-            if not (is_same and held[1] == '0') then  -- nobody confirmed it
+            if not (is_same and held[1] == '-1') then  -- nobody confirmed it
                 if sliding > 0 then
                     if redis.call('ZREM', window, member) == 1 then redis.call('DECRBY', counter, amount) end
                 elseif redis.call('EXISTS', counter) == 1 then
@@ -85,9 +85,9 @@ for number, claim in ipairs(claims) do
         answer = -1
     else
         local held = redis.call('HMGET', hash, 'h', 'n')
-        if held[1] and (held[1] == '0' or tonumber(held[1]) > now) then
-            if held[1] ~= '0' then
-                redis.call('HSET', hash, 'h', hold < 0 and 0 or math.max(tonumber(held[1]), now + hold))
+        if held[1] and (held[1] == '-1' or tonumber(held[1]) > now) then
+            if held[1] ~= '-1' then
+                redis.call('HSET', hash, 'h', hold < 0 and -1 or math.max(tonumber(held[1]), now + hold))
                 local ttl = math.max(redis.call('PTTL', hash), hold + slack)
                 redis.call('PEXPIRE', hash, ttl)
             end
@@ -118,7 +118,7 @@ for number, claim in ipairs(claims) do
                     end
                     keep = math.max(keep, ttl)
                 end
-                redis.call('HSET', hash, 'h', hold < 0 and 0 or now + hold, 'n', attempt)
+                redis.call('HSET', hash, 'h', hold < 0 and -1 or now + hold, 'n', attempt)
                 redis.call('PEXPIRE', hash, keep)
             end
         end
@@ -145,9 +145,9 @@ return answers
 CONFIRM = """
 local held = redis.call('HGET', KEYS[1], 'h')
 if not held then return 0 end
-if held == '0' then return 1 end
+if held == '-1' then return 1 end
 if tonumber(held) <= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'h', 0)
+redis.call('HSET', KEYS[1], 'h', -1)
 return 1
 """
 

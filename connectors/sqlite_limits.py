@@ -57,9 +57,9 @@ class SqliteLimits:
         """Judge the claims in order, in one transaction."""
         verdicts: list[Verdict] = []
         with self._file.writing() as db:
-            _give_back(db, now)
             _forget(db, now)
             for claim in claims:
+                _give_back(db, now)  # for each: a hold of nothing runs out at once
                 if slots <= 0:
                     verdicts.append(Verdict(claim.token, granted=False, asked=False))
                     continue

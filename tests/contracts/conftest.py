@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,15 @@ BACKENDS = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
 Opener = Callable[[str], Any]
 
 
+def storage_of(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Where the storage of the backend is that the parameter of a fixture names."""
+    return request.param, request.getfixturevalue("redis_url") if request.param == "redis" else str(tmp_path)
+
+
 @pytest.fixture(params=BACKENDS)
 def address(request, tmp_path) -> tuple[str, str]:
     """A backend and where its storage is."""
-    backend = request.param
-    return backend, request.getfixturevalue("redis_url") if backend == "redis" else str(tmp_path)
+    return storage_of(request, tmp_path)
 
 
 @pytest.fixture

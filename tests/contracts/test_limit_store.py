@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
+from engine.offers.memory_limits import MemoryLimits
 from engine.ports import Cap, Claim, Verdict
+from tests.contracts.backends import open_stores
+from tests.contracts.conftest import BACKENDS, storage_of
 from tests.contracts.racing import race, take_many
 
 HOUR = 3_600_000
 NOW = 1_700_000_000_000
 
 
-@pytest.fixture
-def limits(opened):
-    return opened("limits")
+@pytest.fixture(params=["memory", *BACKENDS])
+def limits(request, tmp_path):
+    """A store of each kind; the one in memory is what tests beside rules and simulations use."""
+    with closing(
+        MemoryLimits() if request.param == "memory" else open_stores(*storage_of(request, tmp_path)).limits()
+    ) as limits:
+        yield limits
 
 
 def once(limits, token: str, *caps: Cap, now: int = NOW, hold: int | None = None) -> bool:
@@ -187,9 +195,9 @@ def test_a_budget_takes_the_cost(limits):
     assert limits.used([cost(0)], NOW + HOUR) == [400]
 
 
-def test_what_was_taken_is_there_after_opening_again(limits, opened):
+def test_what_was_taken_is_there_after_opening_again(opened):
     cap = Cap("ever", 1, 1)
-    assert once(limits, "a", cap, hold=1_000)
+    assert once(opened("limits"), "a", cap, hold=1_000)
     again = opened("limits")
     assert not once(again, "b", cap)
     assert again.confirm("a", NOW + 1)
@@ -216,3 +224,39 @@ def test_many_threads_never_take_more_than_there_is(stores):
 
 def test_many_processes_never_take_more_than_there_is(address):
     assert sum(race(take_many, *address, 50, 40)) == 50
+
+
+CAPS = (
+    Cap("ever", 6, 1),
+    Cap("window", 4, 1, sliding=1_000),
+    Cap("long window", 9, 1, sliding=5_000),
+    Cap("budget", 50, 7, is_budget=True),
+    Cap("day", 5, 1, bucket=0, expires=2_000),
+    Cap("day", 5, 1, bucket=2_000, expires=9_000),
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_history_has_the_verdicts_of_the_store_in_memory(opened, seed):
+    """300 random calls each: claims of several caps, repeated tokens, holds that run out, confirmations in between."""
+    limits, model = opened("limits"), MemoryLimits()
+    chance = random.Random(seed)
+    now = 0
+    for step in range(300):
+        now += chance.choice([0, 1, 50, 199, 200, 400])
+        call = chance.random()
+        if call < 0.6:
+            claims = [
+                Claim(
+                    f"t{chance.randrange(60)}",
+                    tuple(chance.sample(CAPS[:5] if now < 2_000 else (*CAPS[:4], CAPS[5]), k=2)),
+                )
+                for _ in range(chance.randrange(1, 4))
+            ]
+            arguments = (claims, chance.randrange(1, 3), now, chance.choice([None, 0, 200, 1_500]))
+            assert list(limits.take(*arguments)) == list(model.take(*arguments)), f"step {step}: {arguments}"
+        elif call < 0.8:
+            token = f"t{chance.randrange(60)}"
+            assert limits.confirm(token, now) == model.confirm(token, now), f"step {step}: {token} at {now}"
+        else:
+            assert list(limits.used(CAPS[:5], now)) == list(model.used(CAPS[:5], now)), f"step {step} at {now}"
