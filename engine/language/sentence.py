@@ -311,9 +311,7 @@ class _Writer:
             return f"show {action.offer} in {action.placement}"
         if isinstance(action, AssertAction):
             fact = self.vocabulary.facts[action.fact]
-            return (
-                f"take it that {self.fact_name(action.fact)} is {value_text(action.value, fact.type, self.vocabulary)}"
-            )
+            return f"take it that {self.subject(FactRef(action.fact))} is {value_text(action.value, fact.type, self.vocabulary)}"
         return f"send the trigger {getattr(action, 'name', '')}"
 
 

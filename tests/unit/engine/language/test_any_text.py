@@ -1,0 +1,128 @@
+"""Whatever is written: the checker answers, with places that exist."""
+
+from collections.abc import Mapping
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.language import Checked, check, render
+from engine.language.source import Source
+from tests.unit.engine.language.samples import FOLDER
+
+FILES = sorted(FOLDER)
+KEYS = [
+    "all",
+    "any",
+    "not",
+    "fact",
+    "event",
+    "count",
+    "score",
+    "segment",
+    "where",
+    "within",
+    "above",
+    "between",
+    "matches",
+]
+VALUES = [
+    "cart.value",
+    "purchase",
+    "5 minutes",
+    "1e999",
+    "-1",
+    "9" * 30,
+    ".nan",
+    "null",
+    "~",
+    "{a.b}",
+    "$x.y",
+    "é😀",
+    "true",
+]
+MARKS = [
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    ", ",
+    "- ",
+    "\n",
+    "    ",
+    "*a",
+    "&a",
+    "!!x",
+    "---",
+    "|",
+    ">",
+    "'",
+    '"',
+    "#",
+    "?",
+    "%",
+]
+BLANKS = ["\t", "\r\n", "\r", "\ufeff", "\u2028", "\x00", "\x85", "\ud83d"]
+WORDS = st.one_of(*(st.sampled_from(words) for words in (KEYS, VALUES, MARKS, BLANKS)))
+PATHS = ("vocabulary.yaml", "offers.yaml", "segments.yaml", "rules.yaml")
+
+
+def assert_sound(checked: Checked, sources: Mapping[str, str]) -> None:
+    errors = [found for found in checked.diagnostics if found.severity == "error"]
+    assert (checked.program is None) == bool(errors)
+    for found in checked.diagnostics:
+        if found.code == "missing-file":
+            continue
+        source = Source(found.place.file, sources[found.place.file])
+        assert found.place.line >= 1
+        assert 1 <= found.place.column <= len(source.line_text(found.place.line)) + 1
+        lines = source.position(len(source.text))[0]
+        assert found.place.line <= lines
+        assert found.length >= 1
+        assert "\n" not in found.message
+    assert "\x00" not in render(checked.diagnostics, sources)
+
+
+@given(st.dictionaries(st.sampled_from(PATHS), st.text(max_size=300), min_size=1))
+def test_arbitrary_text(sources: dict[str, str]) -> None:
+    assert_sound(check(sources), sources)
+
+
+@given(st.sampled_from(FILES), st.lists(WORDS, max_size=30).map("".join))
+def test_words_of_the_language_in_any_order(file: str, text: str) -> None:
+    sources = {**FOLDER, file: text}
+    assert_sound(check(sources), sources)
+
+
+@given(st.data())
+def test_a_valid_file_with_a_stretch_replaced(data: st.DataObject) -> None:
+    file = data.draw(st.sampled_from(FILES))
+    text = FOLDER[file]
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    put = data.draw(st.one_of(WORDS, st.text(max_size=5), st.just("")))
+    sources = {**FOLDER, file: text[:start] + put + text[end:]}
+    assert_sound(check(sources), sources)
+
+
+@given(st.data())
+def test_a_valid_file_with_values_swapped(data: st.DataObject) -> None:
+    """Every place of a scalar with the text of another: what parses, but means something else."""
+    file = data.draw(st.sampled_from(FILES))
+    pieces = FOLDER[file].split(" ")
+    for _ in range(data.draw(st.integers(1, 4))):
+        first, second = (data.draw(st.integers(0, len(pieces) - 1)) for _ in range(2))
+        pieces[first] = pieces[second]
+    sources = {**FOLDER, file: " ".join(pieces)}
+    assert_sound(check(sources), sources)
+
+
+@given(st.sampled_from(FILES))
+@example("vocabulary.yaml")
+def test_a_missing_file(file: str) -> None:
+    sources = {name: text for name, text in FOLDER.items() if name != file}
+    assert_sound(check(sources), sources)
+
+
+def test_no_files_at_all() -> None:
+    assert [found.code for found in check({}).diagnostics] == ["missing-file"]
