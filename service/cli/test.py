@@ -10,7 +10,7 @@ from rich.text import Text
 
 from engine.language import check
 from engine.rete import Network
-from engine.testing import TestResult, UntestedRule, WeakTest, run_test, untested_rules, weak_tests
+from engine.testing import Examination, TestResult, Unnoticed, WeakTest, examine, run_test
 from service.cli.console import print_json, progress, stderr, stdout
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation
 from service.cli.validate import folder_sources, path_argument, print_diagnostics, summary
@@ -54,8 +54,7 @@ def command(invocation: Invocation, path: Path | None, name: str | None, weak: b
         for test in chosen:
             results.append(run_test(program, network, test))
             bar.advance()
-    found = tuple(each for each in weak_tests(program) if _is_among(each, results)) if weak else ()
-    untested = untested_rules(program) if weak and name is None else ()
+    found = _among(examine(program), results, everything=name is None) if weak else None
     failed = sum(not result.passed for result in results)
     if as_json:
         print_json(
@@ -63,19 +62,22 @@ def command(invocation: Invocation, path: Path | None, name: str | None, weak: b
                 "passed": len(results) - failed,
                 "failed": failed,
                 "tests": [{"passed": result.passed, **msgspec.structs.asdict(result)} for result in results],
-                "weak": found,
-                "untested": untested,
+                "examination": found,
             }
         )
     else:
         _print(stdout(), results)
-        _print_weak(stderr(), (*found, *untested))
+        if found is not None:
+            _print_examination(stderr(), found)
         stderr().print(f"{len(results) - failed} passed, {failed} failed", style="bold red" if failed else "green")
     return 1 if failed else 0
 
 
-def _is_among(weak: WeakTest, results: Sequence[TestResult]) -> bool:
-    return any((weak.file, weak.line) == (result.file, result.line) for result in results)
+def _among(found: Examination, results: Sequence[TestResult], *, everything: bool) -> Examination:
+    """What concerns the tests that were chosen; what no test notices is told only where all of them were."""
+    chosen = {(result.file, result.line) for result in results}
+    weak = tuple(test for test in found.weak if (test.file, test.line) in chosen)
+    return found if everything else Examination(0, (), weak)
 
 
 def _print(console: Console, results: Sequence[TestResult]) -> None:
@@ -99,6 +101,10 @@ def _print(console: Console, results: Sequence[TestResult]) -> None:
                 console.print(Text(f"        {sentence}", style="dim"))
 
 
-def _print_weak(console: Console, weak: Sequence[WeakTest | UntestedRule]) -> None:
-    for each in weak:
+def _print_examination(console: Console, found: Examination) -> None:
+    told: tuple[WeakTest | Unnoticed, ...] = (*found.weak, *found.unnoticed)
+    for each in told:
         console.print(Text(f"{each.file}:{each.line}: warning: {each.message}", style="yellow"))
+    if found.changes:
+        noticed = found.changes - len(found.unnoticed)
+        console.print(f"the tests notice {noticed} of {found.changes} changes to the rules")

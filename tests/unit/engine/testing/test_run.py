@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.language import check
 from engine.language.tree import Program, TestEvent
 from engine.rete import Network
-from engine.testing import Check, TestResult, run_tests, untested_rules, weak_tests
+from engine.testing import Check, TestResult, examine, run_tests, weak_tests
 
 VOCABULARY = """
 currency: EUR
@@ -371,7 +371,7 @@ def test_a_test_that_passes_whatever_the_rules_say_is_weak() -> None:
     assert weak.message.startswith("'nothing happens, nothing is expected' passes whatever the rules of cart say")
 
 
-def test_a_rule_that_no_test_misses_is_named() -> None:
+def test_what_no_test_notices_is_named_with_its_place() -> None:
     checked = check(
         {
             "vocabulary.yaml": VOCABULARY,
@@ -381,11 +381,18 @@ def test_a_rule_that_no_test_misses_is_named() -> None:
         }
     )
     assert checked.program is not None
-    untested = untested_rules(checked.program)
-    assert {each.rule for each in untested} == {"cart.hesitates", "cart.points", "cart.mail"}
-    assert "no test of cart notices when mail is switched off; expect what it brings about" in {
-        each.message for each in untested
-    }
+    examination = examine(checked.program)
+    assert examination.weak == ()
+    # Of nudge's five changes (off, three conditions, limits) one is noticed; of the other rules' nine none.
+    assert examination.changes == 14
+    assert len(examination.unnoticed) == 13
+    messages = {f"{each.file}:{each.line}: {each.message}" for each in examination.unnoticed}
+    assert (
+        "cart.yaml:12: no test notices when nudge is changed so that it does not look whether "
+        "cart.value is at least 100.00 EUR"
+    ) in messages
+    assert "cart.yaml:8: no test notices when nudge is changed so that it has no limits" in messages
+    assert not any("nudge is changed so that it is switched off" in message for message in messages)
 
 
 def test_times_are_told_on_the_clock_on_which_they_are_written() -> None:

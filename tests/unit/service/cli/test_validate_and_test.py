@@ -156,7 +156,7 @@ def test_results_for_programs(folder: Path) -> None:
     result = salience("test", "--json", folder)
     assert code(result) == 1
     answer = json.loads(result.stdout)
-    assert (answer["passed"], answer["failed"], answer["weak"]) == (0, 1, [])
+    assert (answer["passed"], answer["failed"], answer["examination"]) == (0, 1, None)
     (test,) = answer["tests"]
     assert test["passed"] is False
     assert test["test"] == "a full cart travels free"
@@ -184,4 +184,5 @@ def test_tests_that_notice_nothing_are_named_when_asked_for(folder: Path) -> Non
     result = salience("test", "--weak", folder)
     assert code(result) == 0
     assert "cart.yaml:8: warning: 'a full cart travels free' passes whatever the rules of cart say" in result.stderr
-    assert "cart.yaml:4: warning: no test of cart notices when nudge is switched off" in result.stderr
+    assert "cart.yaml:4: warning: no test notices when nudge is changed so that it is switched off" in result.stderr
+    assert "the tests notice 0 of 2 changes to the rules" in result.stderr
