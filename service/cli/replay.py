@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import signal
 import threading
-import time
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +16,7 @@ from engine.language.diagnostics import closest, one_of, render
 from engine.ports import PortError
 from service.cli.console import print_json, progress, stderr, stdout
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation
+from service.clock import wall_ms
 from service.replay.events import RowReader
 from service.replay.feed import Feed, FeedReport
 from service.replay.mapping import RecordingMapping, read_mapping
@@ -51,7 +51,13 @@ class _Speed(click.ParamType[float | None]):
 @click.option("--mapping", "mapping_name", required=True, metavar="FILE|NAME", help="Which column is what; a file, or the name of one that ships (rees46).")  # fmt: skip
 @click.option("--speed", type=_Speed(), default="1", show_default=True, help="Times the recording's own pace; max: as fast as can be.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows.")
-@click.option("--from-now", is_flag=True, help="Shift all times so that the first event is now; ids differ from those of other runs.")  # fmt: skip
+@click.option(
+    "--from-now",
+    "shift_to",
+    flag_value="first",
+    help="Shift all times so that the first event is now; ids differ from those of other runs.",
+)
+@click.option("--until-now", "shift_to", flag_value="last", help="Shift all times so that the last event is now.")
 @json_option
 @pass_invocation
 def command(
@@ -60,7 +66,7 @@ def command(
     mapping_name: str,
     speed: float | None,
     limit: int | None,
-    from_now: bool,
+    shift_to: str | None,
     as_json: bool,
 ) -> int:
     """Feed a recording (CSV, JSON lines, Parquet) into the event log.
@@ -73,7 +79,7 @@ def command(
     try:
         recording = open_recording(file)
         columns = check_columns(mapping, recording, file)
-        shift = _shift(mapping, recording, columns) if from_now else 0
+        shift = _shift(mapping, recording, columns, shift_to) if shift_to else 0
         total = recording.count()
     except RecordingError as error:
         raise _UnreadableError(str(error)) from error
@@ -138,13 +144,15 @@ def check_columns(mapping: RecordingMapping, recording: Recording, file: Path) -
     return list(wanted)
 
 
-def _shift(mapping: RecordingMapping, recording: Recording, columns: list[str]) -> int:
+def _shift(mapping: RecordingMapping, recording: Recording, columns: list[str], shift_to: str) -> int:
+    """By how much times are shifted; for the last event the whole recording is read once before."""
     reader = RowReader(mapping, columns)
-    for row in recording.rows(columns):
-        moment = reader.time_of(row)
-        if moment is not None:
-            return time.time_ns() // 1_000_000 - moment
-    raise RecordingError("no row has a time that can be read, so --from-now can't shift it")
+    moments = (reader.time_of(row) for row in recording.rows(columns))
+    known = (moment for moment in moments if moment is not None)
+    found = next(known, None) if shift_to == "first" else max(known, default=None)
+    if found is None:
+        raise RecordingError("no row has a time that can be read, so times can't be shifted")
+    return wall_ms() - found
 
 
 def _least(total: int | None, limit: int | None) -> int | None:

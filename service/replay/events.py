@@ -49,7 +49,7 @@ class RowReader:
     def __init__(self, mapping: RecordingMapping, columns: Sequence[str], shift: Millis = 0) -> None:
         self._mapping = mapping
         self._index = {name: place for place, name in enumerate(columns)}
-        self._shift = shift
+        self.shift = shift
         self._encode = msgspec.json.Encoder().encode
         self.skipped: Counter[str] = Counter()
         self.incomplete = 0
@@ -81,7 +81,7 @@ class RowReader:
             type=mapping.types.get(kind, kind),
             session_id=session,
             id=self._id(row),
-            time=_text(written) if moment is None else moment + self._shift,
+            time=_text(written) if moment is None else moment + self.shift,
             customer_id=customer,
             attributes=attributes,
         )
@@ -100,9 +100,9 @@ class RowReader:
     def _id(self, row: Row) -> str:
         columns = self._mapping.id_columns
         text = "\x1f".join(_text(self._value(each, row)) for each in columns) if columns else row.whole
-        if columns and not self._shift and len(text) <= 200 and text.isprintable():
+        if columns and not self.shift and len(text) <= 200 and text.isprintable():
             return text
-        return hashlib.sha256(f"{text}\0{self._shift or ''}".encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{text}\0{self.shift or ''}".encode()).hexdigest()[:32]
 
 
 def _text(value: object) -> str:

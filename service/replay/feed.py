@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from engine.ports import EventLog, LogFullError, NewRecord, PortError
-from engine.values import EpochMs
+from engine.values import EpochMs, Millis
 from service.replay.events import RowReader
 from service.replay.rows import Row
 
@@ -31,7 +31,8 @@ class FeedReport:
         incomplete: Rows fed without a session or a readable time: they become dead letters.
         waited: How often the log was full.
         seconds: Wall time.
-        first: Event time of the first row, last that of the latest.
+        shift: Added to every time of the recording.
+        first: Event time of the first row before the shift, `last` that of the latest.
     """
 
     rows: int = 0
@@ -40,6 +41,7 @@ class FeedReport:
     incomplete: int = 0
     waited: int = 0
     seconds: float = 0.0
+    shift: Millis = 0
     first: EpochMs | None = None
     last: EpochMs | None = None
 
@@ -72,7 +74,7 @@ class Feed:
         self._changed = threading.Condition()
         self._in_flight = 0
         self._failed: PortError | None = None
-        self._report = FeedReport()
+        self._report = FeedReport(shift=reader.shift)
         self._began = 0.0
 
     def run(self, rows: Iterable[Row]) -> FeedReport:

@@ -123,6 +123,7 @@ class Worker:
         self._report_at = 0.0
         self._lag_at = 0.0
         self._lag = 0
+        self._busy = 0.0
         self._complained: dict[str, float] = {}
         self.problem = ""
 
@@ -131,12 +132,13 @@ class Worker:
         self._stop.set()
 
     def report(self) -> Mapping[str, int]:
-        """Counters for the heartbeat, with the lag and what waits."""
+        """Counters for the heartbeat, with the lag, what waits, and the time spent on evaluating and writing."""
         return {
             **self.counts.numbers(),
             "lag": self._lag,
             "partitions": len(self._partitions),
             "outputs_waiting": self._emission.waiting,
+            "busy_ms": round(self._busy * 1000),
         }
 
     def run(self) -> None:
@@ -159,8 +161,10 @@ class Worker:
             self._complain("events", f"the event log can't be read, trying again: {error}")
             self._stop.wait(BACKOFF_FIRST_S * 4)
             return
+        began = self._elapsed()
         for partition in list(self._partitions.values()):
             self._work(partition, equipment)
+        self._busy += self._elapsed() - began
         self._trim()
         self._press_back()
         self._tick()

@@ -39,10 +39,10 @@ def loaded(
 
 
 def event(
-    kind: str, session: str, at: int, *, id: str | None = None, customer: str | None = None, **attributes: object
+    kind: str, session: str, at: int, *, event_id: str | None = None, customer: str | None = None, **attributes: object
 ) -> bytes:
     """An event as a sender writes it; `at` is seconds after noon."""
-    name = id or f"{session}-{kind}-{at}"
+    name = event_id or f"{session}-{kind}-{at}"
     return msgspec.json.encode(RawEvent(kind, session, name, NOON + at * 1000, customer, attributes))
 
 

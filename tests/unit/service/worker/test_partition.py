@@ -65,7 +65,7 @@ def test_a_rule_that_becomes_true_sends_its_trigger_once(bench: Bench) -> None:
 
 
 def test_an_id_seen_before_is_a_duplicate_within_a_batch_and_between_batches(bench: Bench) -> None:
-    one = event("seen", "s", 0, id="a", product="p")
+    one = event("seen", "s", 0, event_id="a", product="p")
     counts = run(bench, [one, one, *views("s", 5), one], batch=3)
     assert (counts.read, counts.applied, counts.duplicates) == (4, 2, 2)
     assert bench.sent() == []
@@ -128,7 +128,9 @@ def test_every_record_ends_in_exactly_one_outcome(bench: Bench) -> None:
         elif draw < 0.12:
             values.append(tick(n * 5))
         else:
-            values.append(event("seen", f"s{rng.randrange(9)}", n * 5 - rng.randrange(150), id=str(n), product="p"))
+            values.append(
+                event("seen", f"s{rng.randrange(9)}", n * 5 - rng.randrange(150), event_id=str(n), product="p")
+            )
     counts = run(bench, values, batch=37)
     assert counts.read == 400
     assert counts.applied + counts.duplicates + counts.dead + counts.late + counts.ticks == 400
@@ -206,7 +208,7 @@ def history(seed: int) -> list[bytes]:
         else:
             session = f"s{rng.randrange(12)}"
             customer = rng.choice((None, "c1", "c2"))
-            values.append(event("seen", session, now - rng.choice((0, 0, 3, 90)), id=f"e{n}", customer=customer))
+            values.append(event("seen", session, now - rng.choice((0, 0, 3, 90)), event_id=f"e{n}", customer=customer))
     return values
 
 
