@@ -21,7 +21,8 @@ class RedisPorts:
     Args:
         url: `redis://host:port/db`, `rediss://` for TLS; see `connectors.redis_client`.
         password: Overrides one in the URL.
-        timeout_ms: The longest wait for a connection, and for each answer.
+        timeout_ms: What a decision waits at most for a connection, and for each answer; it has a deadline to keep.
+        patient_ms: What all others wait at most: a worker that gave up a batch would have to begin it again.
         partitions: How many the event log has.
         prefix: Begins every key.
     """
@@ -32,10 +33,12 @@ class RedisPorts:
         *,
         partitions: int,
         password: str | None = None,
-        timeout_ms: Millis = 1_000,
+        timeout_ms: Millis = 100,
+        patient_ms: Millis = 5_000,
         prefix: str = "salience:",
     ) -> None:
-        self._address = RedisAddress(url, password, timeout_ms, prefix)
+        self._address = RedisAddress(url, password, patient_ms, prefix)
+        self._hasty = RedisAddress(url, password, timeout_ms, prefix)
         self._partitions = partitions
 
     def state(self) -> RedisState:
@@ -64,4 +67,4 @@ class RedisPorts:
 
     def decision_state(self) -> RedisDecisionState:
         """What the decision API reads and takes."""
-        return RedisDecisionState(self._address, self._partitions)
+        return RedisDecisionState(self._hasty, self._partitions)

@@ -69,7 +69,7 @@ def every_call(ports: RedisPorts) -> Any:
 def test_every_call_names_a_redis_that_is_gone(own_redis):
     own_redis.kill()
     count = 0
-    for port, call in every_call(RedisPorts(own_redis.url, partitions=2, timeout_ms=200)):
+    for port, call in every_call(RedisPorts(own_redis.url, partitions=2, patient_ms=200)):
         with pytest.raises(PortError, match=rf"Redis at 127\.0\.0\.1:{own_redis.port} can't be reached"):
             call(port)
         count += 1
@@ -79,7 +79,7 @@ def test_every_call_names_a_redis_that_is_gone(own_redis):
 def test_every_call_gives_up_on_a_redis_that_is_silent(own_redis):
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
-        for port, call in every_call(RedisPorts(own_redis.url, partitions=2, timeout_ms=20)):
+        for port, call in every_call(RedisPorts(own_redis.url, partitions=2, patient_ms=20)):
             with pytest.raises(PortError, match=r"did not answer within 20 ms"):
                 call(port)
     finally:
@@ -88,7 +88,7 @@ def test_every_call_gives_up_on_a_redis_that_is_silent(own_redis):
 
 def test_every_call_works_at_once_after_redis_was_restarted(own_redis):
     """Connections are gone and scripts forgotten; neither is the caller's business."""
-    ports = RedisPorts(own_redis.url, partitions=2, timeout_ms=10_000)
+    ports = RedisPorts(own_redis.url, partitions=2)
     with ExitStack() as stack:
         opened = {name: stack.enter_context(closing(getattr(ports, name)())) for name in CALLS}
         for name, calls in CALLS.items():

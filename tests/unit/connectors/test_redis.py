@@ -165,7 +165,7 @@ def test_user_password_and_options_stay_out_of_messages():
     address = RedisAddress("redis://ann:secret@127.0.0.1:1/3?client_name=secret", "secret")
     assert address.shown == "127.0.0.1:1"
     with (
-        closing(RedisPorts(address.url, partitions=1, password="secret", timeout_ms=50).tables()) as tables,
+        closing(RedisPorts(address.url, partitions=1, password="secret", patient_ms=50).tables()) as tables,
         pytest.raises(PortError) as caught,
     ):
         tables.version("t")
