@@ -14,6 +14,7 @@ from engine.ports import PortError, Tables
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
+from service.api.late_log import LateEventLog
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
@@ -59,6 +60,8 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
     await asyncio.to_thread(holder.start)
     await asyncio.to_thread(keys.start)
+    events = LateEventLog(wiring.event_log)
+    await asyncio.to_thread(events.start)
     metrics = Metrics()
     state_breaker = Breaker("the state store", time.monotonic)
     limits_breaker = Breaker("the limit store", time.monotonic)
@@ -72,7 +75,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         settings=settings.api,
         clock=wall_ms,
         rules=LiveRules(holder),
-        events=wiring.event_log(),
+        events=events,
         state=state,
         decisions=wiring.decisions(),
         profiles=wiring.profiles(),
@@ -96,6 +99,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         await batcher.close()
         await state.close()
         slow.shutdown()
+        await asyncio.to_thread(events.close)
         await asyncio.to_thread(wiring.close)
 
     return services, closing

@@ -1,0 +1,218 @@
+"""`salience api` as a process: with a worker, with Redis killed, with several processes, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from service.clock import wall_ms
+from service.keys import KeyKind, create, revoke
+from service.ruleset_folder import read_sources
+from service.wiring import Wiring
+from tests.integration.api.running import ROOT, SHOP, Running
+from tools.redis_server import RedisServer
+
+FULL_CART = (
+    {
+        "type": "cart_added",
+        "attributes": {"product_id": "p1", "category": "bags", "quantity": 2, "price": 150},
+    },
+    {"type": "checkout_viewed", "attributes": {"step": "payment"}},
+)
+
+
+def send_full_cart(client, session):
+    events = [event | {"session_id": session, "id": f"{session}-{n}"} for n, event in enumerate(FULL_CART)]
+    answer = client.post("/v1/events", json={"events": events})
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 2, answer.text
+
+
+def cart_value(client, session):
+    """The cart's value as the decision sees it, from the reports of the rules."""
+    body = {"session_id": session, "placements": ["cart_banner"], "explain": True}
+    answer = client.post("/v1/decide", json=body)
+    assert answer.status_code == 200, answer.text
+    found = []
+
+    def look(report):
+        if report.get("subject") == "cart.value" and report.get("actual"):
+            found.append(report["actual"])
+        for part in report.get("parts", ()):
+            look(part)
+
+    for rule in answer.json().get("rules", ()):
+        look(rule["condition"])
+    return found[0] if found else None
+
+
+def wait_until(holds, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+    return found
+
+
+def test_an_event_goes_through_the_stream_into_the_next_decision(tmp_path):
+    with Running(tmp_path) as running, running.client() as client:
+        running.start_worker()
+        send_full_cart(client, "s1")
+        wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+        why = client.get("/v1/sessions/s1/why").json()
+        assert why["known"]
+        assert len(why["rules"]) > 10
+
+
+def test_a_revoked_key_is_refused_within_a_second_and_a_new_one_is_taken(api):
+    with Wiring(api.settings) as wiring:
+        stored, text = create(wiring.tables(), "short", KeyKind.SERVER, wall_ms())
+        body = {"session_id": "s1", "placements": ["cart_banner"]}
+        with api.client(text) as client:
+            wait_until(lambda: client.post("/v1/decide", json=body).status_code == 200)
+            revoke(wiring.tables(), stored.id, wall_ms())
+            wait_until(lambda: client.post("/v1/decide", json=body).status_code == 401)
+
+
+# ---------------------------------------------------------------- Redis
+
+
+@pytest.mark.redis
+def test_killed_redis_means_fallbacks_with_200_in_time_and_recovery(tmp_path, redis_required):
+    with RedisServer(tmp_path / "redis", settings={"appendonly": "yes"}) as redis:
+        settings = {"redis.url": redis.url}
+        with Running(tmp_path, settings) as running, running.client() as client:
+            running.start_worker()
+            send_full_cart(client, "s1")
+            wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+
+            redis.kill()
+            body = {"session_id": "s1", "placements": ["cart_banner", "home_hero"]}
+            for _ in range(30):
+                answer = client.post("/v1/decide", json=body)
+                assert answer.status_code == 200
+                made = answer.json()
+                assert [each["outcome"] for each in made["placements"]] == ["degraded", "degraded"]
+                assert [each["offers"][0]["offer"] for each in made["placements"]] == [
+                    "standard_banner",
+                    "standard_hero",
+                ]
+                assert made["degraded"][0]["code"] == "state_unavailable"
+                total = answer.headers["server-timing"].split("total;dur=")[1]
+                assert float(total) <= 1000 + running.settings.api.deadline_ms  # the rest is what a busy machine adds
+            assert client.get("/readyz").status_code == 200
+
+            redis.start()
+            wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+            assert client.post("/v1/decide", json=body).json()["degraded"] in ([], [_model_missing()])
+
+
+def _model_missing():
+    return {"code": "model_unavailable", "detail": "Score purchase_intent was not answered: missing."}
+
+
+@pytest.mark.redis
+def test_a_start_without_redis_serves_the_last_good_bundle_to_known_keys(tmp_path, redis_required):
+    with RedisServer(tmp_path / "redis", settings={"appendonly": "yes"}) as redis:
+        running = Running(tmp_path, {"redis.url": redis.url})
+        with running, running.client() as client:
+            assert client.get("/readyz").json()["revision"] == 1
+        redis.kill()
+        with running, running.client() as client:
+            answer = client.post("/v1/decide", json={"session_id": "s1", "placements": ["cart_banner"]})
+            assert answer.status_code == 200
+            assert answer.json()["revision"] == 1
+            assert answer.json()["placements"][0]["offers"][0]["offer"] == "standard_banner"
+            assert client.get("/readyz").json()["status"] == "degraded"
+
+
+# ---------------------------------------------------------------- several processes, reload, end
+
+
+def test_several_processes_share_port_metrics_and_decisions(tmp_path):
+    with Running(tmp_path, {"api.workers": 2}) as running:
+        body = {"session_id": "s1", "placements": ["cart_banner"]}
+        for _ in range(40):  # a connection each, so that both get some
+            with running.client() as client:
+                made = client.post("/v1/decide", json=body).json()
+        with running.client() as client:
+            wait_until(lambda: client.get(f"/v1/decisions/{made['decision_id']}").status_code == 200)
+            text = client.get("/metrics").text
+        assert 'salience_api_requests_total{endpoint="decide",status="200"} 40.0' in text
+
+
+def test_a_publication_under_load_costs_no_request_and_mixes_no_revisions(tmp_path):
+    sources = read_sources(SHOP)
+    with Running(tmp_path) as running, Wiring(running.settings) as wiring:
+        answers = []
+        stop = threading.Event()
+
+        def load():
+            body = {"session_id": "s1", "placements": ["cart_banner"]}
+            with running.client() as client:
+                while not stop.is_set():
+                    answers.append(client.post("/v1/decide", json=body))
+
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        bundles = {}
+        try:
+            for number in range(2, 6):
+                offers = sources["offers.yaml"].replace("two to three days", f"{number} days")
+                published = wiring.publisher().publish({**sources, "offers.yaml": offers}, "test", "")
+                bundles[published.revision.number] = published.revision.bundle
+                assert published.revision.number == number
+                time.sleep(0.3)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert {answer.status_code for answer in answers} == {200}
+        made = [answer.json() for answer in answers]
+        assert all(each["bundle"] == bundles.get(each["revision"], each["bundle"]) for each in made)
+        assert made[-1]["revision"] == 5
+        for each in made:
+            title = each["placements"][0]["offers"][0]["content"]["title"]
+            days = "two to three" if each["revision"] == 1 else each["revision"]
+            assert title == f"Delivered in {days} days"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_with_everything_kept_that_it_took(tmp_path, number):
+    with Running(tmp_path) as running:
+        with running.client() as client:
+            send_full_cart(client, "s1")
+            made = [
+                client.post("/v1/decide", json={"session_id": "s1", "placements": ["cart_banner"]}).json()
+                for _ in range(20)
+            ]
+        assert running.api.end(number) == 0
+        with Wiring(running.settings) as wiring:
+            for each in made:
+                assert wiring.decisions().get(each["decision_id"]) is not None
+            assert sum(wiring.event_source("test").ends().values()) == 2
+
+
+def test_a_port_in_use_is_one_clear_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "service.cli", f"--set=data_dir={tmp_path}", "api", f"--port={port}"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr == (
+        f"salience: 127.0.0.1:{port} can't be listened on: another program listens there; end it, or choose another "
+        "with --port or the setting api.port\n"
+    )
+
+
+def test_a_client_that_sends_half_a_request_does_not_hold_the_others(api):
+    with socket.create_connection(("127.0.0.1", int(api.url.rsplit(":", 1)[1]))) as slow:
+        slow.sendall(b"POST /v1/decide HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert httpx.get(f"{api.url}/healthz").status_code == 200
