@@ -160,6 +160,15 @@ class Network:
             if following is not None and (following, index) not in timed:
                 heappush(timed, (following, index))
         moments = [timed[0][0]] if timed else []
+        if memory.is_asking:
+            moments.extend(moment for moment, _ in memory.lazy)
+        moments.extend(self._clock_moments(memory, clock))
+        return min((moment for moment in moments if moment > clock), default=None)
+
+    def _clock_moments(self, memory: Memory, clock: EpochMs) -> list[EpochMs]:
+        """Moments at which the clock itself changes something: a test against it, a schedule, the age of an answer."""
+        compiled = self._compiled
+        moments: list[EpochMs] = []
         for clocked in compiled.clocked:
             value = memory.values.get(clocked.index, compiled.defaults[clocked.index])
             if isinstance(value, int):
@@ -173,12 +182,11 @@ class Network:
             if change is not None:
                 moments.append(change)
         if memory.is_asking:
-            moments.extend(moment for moment, _ in memory.lazy)
             for name, length in compiled.last_known:
                 answer = memory.answers.get(name)
                 if answer is not None:
                     moments.append(answer[1] + length)
-        return min((moment for moment in moments if moment > clock), default=None)
+        return moments
 
     def _pass_time(self, memory: Memory, now: EpochMs, call: _Call, *, include: bool) -> None:
         """Step through every moment that is due before `now`, or up to it."""
@@ -186,10 +194,17 @@ class Network:
             moment = self._next_moment(memory, memory.clock)
             if moment is None or moment > now or (moment == now and not include):
                 return
-            self._step(memory, moment, call, None, None)
+            self._step(memory, moment, call, None, None, is_timer=True)
 
     def _step(
-        self, memory: Memory, now: EpochMs, call: _Call, event: Event | None, facts: Mapping[str, Value | None] | None
+        self,
+        memory: Memory,
+        now: EpochMs,
+        call: _Call,
+        event: Event | None,
+        facts: Mapping[str, Value | None] | None,
+        *,
+        is_timer: bool = False,
     ) -> None:
         """One evaluation: what expires at `now`, the event or the facts, what follows, and the rules that became true."""
         compiled, values, failures = self._compiled, memory.values, call.failures
@@ -203,6 +218,7 @@ class Network:
             self._age_answers(memory, silent)
         if clock is None:
             memory.started = now
+        is_forced = not is_timer or now in self._clock_moments(memory, now - 1)
         memory.clock = now
         changed: Changed = {}
         self._expire(memory, now, changed)
@@ -214,6 +230,8 @@ class Network:
             self._scan(memory, quantity.index, now, changed, failures)
         settle_computed(compiled, values, changed, failures)
         self._age_answers(memory, changed)
+        if not is_forced and all(values.get(index, compiled.defaults[index]) == old for index, old in changed.items()):
+            return  # something left a window, and it made no difference
         for clocked in compiled.clocked:
             if clocked.index not in changed and clocked.index in values:
                 changed[clocked.index] = values[clocked.index]
@@ -231,7 +249,8 @@ class Network:
                 all_of_them=is_first,
             )
         risen = self._risen(memory, now, before, changed, asking, failures, is_first=is_first)
-        memory.is_asking = asking.is_worth_it
+        # A rule with scores that holds must be seen to end, too.
+        memory.is_asking = asking.is_worth_it or bool(memory.held)
         call.scores.extend(asking.answers.items())
         if risen:
             read = self._reader(memory, is_score=False)

@@ -151,31 +151,61 @@ class Naive:
         return found
 
     def moments(self, after: int, before: int) -> list[int]:
-        """Every moment strictly between at which something may change with no event."""
+        """Every moment strictly between at which something changes with no event."""
+        ages, windows = self._clock_moments(after, before), self._window_moments()
+        found = []
+        state = self._everything(after)
+        for moment in sorted(ages | windows):
+            if after < moment < before:
+                now = self._everything(moment)
+                if moment in ages or now != state:
+                    found.append(moment)
+                state = now
+        return found
+
+    def _window_moments(self) -> set[int]:
+        return {
+            event.time + span.window
+            for span, types in self._spans()
+            if span.window is not None
+            for event in self.history
+            if event.type in types
+        }
+
+    def _clock_moments(self, after: int, before: int) -> set[int]:
+        """Where a test against the clock, the schedule of a rule that asserts, or the age of an answer changes."""
         found = set()
-        for span, types in self._spans():
-            if span.window is not None:
-                found |= {event.time + span.window for event in self.history if event.type in types}
         for rule in self.program.rules:
             for leaf in leaves(rule.when):
                 if isinstance(leaf, Test) and leaf.operator in {Operator.OLDER_THAN, Operator.WITHIN_LAST}:
                     # Its subject may change at other moments: then look at it at each of those too.
-                    for at in [after, *sorted(found)]:
+                    for at in [after, *sorted(self._window_moments())]:
                         value = self.value(leaf.subject, State(at, self.facts, self.derived))
                         age: Any = leaf.operand
                         if isinstance(age, FactRef):
                             age = self.value(age, State(at, self.facts, self.derived))
                         if isinstance(value, int):
                             found |= {value} if age is None else {value, value + age}
+                if isinstance(leaf, ScoreTest) and leaf.last_known is not None and leaf.score in self.last_answers:
+                    found.add(self.last_answers[leaf.score][1] + leaf.last_known)
             if rule.schedule is not None and any(isinstance(action, AssertAction) for action in rule.actions):
                 at = next_change(rule.schedule, after)
                 while at is not None and at < before:
                     found.add(at)
                     at = next_change(rule.schedule, at)
-            for leaf in leaves(rule.when):
-                if isinstance(leaf, ScoreTest) and leaf.last_known is not None and leaf.score in self.last_answers:
-                    found.add(self.last_answers[leaf.score][1] + leaf.last_known)
-        return sorted(moment for moment in found if after < moment < before)
+        return found
+
+    def _everything(self, now: int) -> list[Value | None]:
+        """All that a rule or a model can look at, what rules conclude aside."""
+        state = State(now, self.facts)
+        subjects: list[Any] = [FactRef(name) for name in self.program.vocabulary.facts]
+        for rule in self.program.rules:
+            subjects += [leaf.subject if isinstance(leaf, Test) else leaf for leaf in leaves(rule.when)]
+        return [
+            self.truth(subject, state, None) if isinstance(subject, Seen) else self.value(subject, state)
+            for subject in subjects
+            if not isinstance(subject, ScoreTest)
+        ]
 
     def _spans(self) -> Iterator[tuple[Span, set[str]]]:
         subjects: list[Aggregate | Seen] = [
