@@ -54,7 +54,6 @@ def begin_session(account: Account) -> None:
 
 def _admit() -> ResponseReturnValue | None:
     """Let the request in, or send it to the sign-in; roles and removals count at once."""
-    g.csp_nonce = secrets.token_urlsafe(18)
     if request.endpoint in OPEN:
         return None
     name = session.get("user")
@@ -90,11 +89,13 @@ def needs(role: Role) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def csp_nonce() -> str:
     """The nonce of this answer, for the one style sheet that the editor makes at run time."""
+    if "csp_nonce" not in g:
+        g.csp_nonce = secrets.token_urlsafe(18)
     return str(g.csp_nonce)
 
 
 def _headers(response: Response) -> Response:
-    nonce = g.get("csp_nonce", "")
+    nonce = csp_nonce()
     policy = (
         "default-src 'none'; script-src 'self'; "
         f"style-src 'self' 'nonce-{nonce}'; "
