@@ -1,7 +1,13 @@
 """The reading end of the event log on Kafka: one member of a consumer group.
 
 Offsets are committed for displays of lag only. A partition starts where it was sought, else at its beginning, never where
-the group stands. Only committed records are read. The generation is the group's own: it grows with every rebalance.
+the group stands. Only committed records are read.
+
+The generation is `day << 32 | generation of the group`. Kafka forgets a group some time after its last member left (7 days
+by default) and counts from 1 again, while the state store still knows the last generation, and would refuse all of the
+new group for ever: the day (UTC, at which this member learnt of the generation) puts it above. Within a day the group's own
+number decides, so that the clocks of workers need not agree, but for a rebalance within their difference of midnight: the
+member is then refused until the next rebalance.
 """
 
 from __future__ import annotations
@@ -40,6 +46,9 @@ SETTINGS = {
 JOIN_S = 30.0
 """A member that has no partition for so long, in a group that has partitions to give, is made anew."""
 
+DAY_SHIFT = 32
+"""The group's generation has 31 bits; both together stay below 2^53, up to which Lua in Redis counts exactly."""
+
 ASK_MS: Millis = 10_000
 """The longest wait for ends and for closing."""
 
@@ -58,6 +67,7 @@ class KafkaEventSource:
         self._group = group
         self._consumer: Any = None
         self._view: dict[int, int] = {}
+        self._generation = (-1, -1)  # the group's, and ours for it
         self._listener = _Listener()
         self._without_since = time.monotonic()
 
@@ -129,6 +139,7 @@ class KafkaEventSource:
                 self._listener = _Listener(consumer, self._listener.sought)
                 consumer.subscribe([self._address.events], listener=self._listener)
             self._consumer = consumer
+            self._generation = (-1, -1)
             self._without_since = time.monotonic()
         return self._consumer
 
@@ -136,7 +147,9 @@ class KafkaEventSource:
         """Look at the group; release what was newly assigned, once its caller knows of it."""
         group = consumer.group_metadata()
         if group.state == MemberState.STABLE:
-            view = {tp.partition: group.generation_id for tp in consumer.assignment()}
+            if group.generation_id != self._generation[0]:
+                self._generation = group.generation_id, _day() << DAY_SHIFT | group.generation_id
+            view = {tp.partition: self._generation[1] for tp in consumer.assignment()}
         elif group.generation_id < 0:
             view = {}
         else:
@@ -208,6 +221,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library
             self._consumer.pause(tp)
             self.fresh.add(tp)
         self._held = held
+
+
+def _day() -> int:
+    return int(time.time() // 86_400)
 
 
 def _seek(consumer: Any, tp: TopicPartition, offset: int) -> None:

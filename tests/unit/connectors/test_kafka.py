@@ -180,6 +180,24 @@ def test_a_spare_member_is_left_alone(ports, kafka_prefix, monkeypatch, caplog):
         assert source._consumer is before
 
 
+def test_the_generation_grows_also_when_kafka_has_forgotten_the_group(ports, kafka_cluster, kafka_prefix, monkeypatch):
+    """After a week without a worker the group counts from 1 again; the state store must not take that for a zombie."""
+    today = int(time.time() // 86_400)
+    with closing(ports.event_source(kafka_prefix)) as source:
+        join(source)
+    with closing(ports.event_source(kafka_prefix)) as source:
+        before = set(join(source).values())
+        monkeypatch.setattr(kafka_source, "_day", lambda: today + 8)
+        source.poll(10, 100)
+        assert set(source.assignment().values()) == before, "a generation has one number, over midnight, too"
+    with closing(KafkaAddress([kafka_cluster.bootstrap]).admin()) as admin:
+        admin.delete_groups([kafka_prefix])
+    with closing(ports.event_source(kafka_prefix)) as source:
+        after = set(join(source).values())
+    assert min(after) % 2**32 < max(before) % 2**32
+    assert min(after) > max(before)
+
+
 def test_the_group_is_told_offsets_for_displays(ports, log, kafka_prefix, kafka_cluster):
     append(log, numbered(20))
     with closing(ports.event_source(kafka_prefix)) as source:
