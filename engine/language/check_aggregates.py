@@ -295,11 +295,6 @@ class Aggregates:
                 is_whole = False
                 continue
             for test in each.tests:
-                if test.operator in AGES:
-                    message = f"{test.operator.value} depends on the time of asking, which where does not know"
-                    self.report.error("operator-not-here", test.key, message)
-                    is_whole = False
-                    continue
                 operand = tests.operand(test, attribute.type, f"{event}.{attribute.name}")
                 if operand is None:
                     is_whole = False
