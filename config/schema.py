@@ -117,7 +117,6 @@ class ModelSettings(Struct, frozen=True):
     """Scores."""
 
     registry: Path
-    threads: Count
     deadline_ms: Millis
 
 

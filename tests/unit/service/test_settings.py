@@ -1,6 +1,7 @@
 """Settings: later sources win, and what does not fit is refused with its place, all at once."""
 
 import pickle
+import re
 from pathlib import Path
 
 import msgspec
@@ -219,6 +220,15 @@ def test_every_setting_has_a_default_with_its_reason_above_it() -> None:
             named[key] = lines[child.start_mark.line - 1].strip()
     assert set(named) == set(kinds())
     assert {key for key, above in named.items() if not above.startswith("#")} == set()
+
+
+def test_every_setting_is_read_by_something() -> None:
+    """A setting that changes nothing would be a promise that is not kept."""
+    root = DEFAULTS.parent.parent
+    own = {root / "service" / name for name in ("settings.py", "settings_sources.py", "settings_values.py")}
+    modules = {*root.glob("service/**/*.py"), *root.glob("connectors/*.py")} - own
+    code = "\n".join(path.read_text("utf-8") for path in modules)
+    assert [key for key in kinds() if not re.search(rf"\.{key.rpartition('.')[2]}\b", code)] == []
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:
