@@ -119,7 +119,7 @@ def compile_program(program: Program) -> Compiled:
         strata=strata(productions, every),
         gates=Gates(productions),
         assert_gates=Gates([each for each in productions if each.asserts]),
-        index=ConflictIndex(productions),
+        index=ConflictIndex(productions, every),
     )
 
 

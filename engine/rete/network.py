@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from engine.activation import Activation, ScoreAnswer, ScoreFunction, Step
@@ -273,9 +273,20 @@ class Network:
         """The rules that hold now and did not hold before the step."""
         compiled, values = self._compiled, memory.values
         risen: set[int] = set()
-        candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
+        certain: dict[int, bool] = {}
+        try:
+            if is_first:
+                candidates: Iterable[int] = compiled.index.all.candidates(values)
+            else:
+                candidates = certain = compiled.index.risen(changed, values, now)
+        except Exception:  # noqa: BLE001 - a test raised in an index: look at the rules one by one, to know whose it was
+            candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
+            certain = {}
         earlier: dict[int, Value | None] | None = None
         for index in candidates:
+            if certain.get(index, False):
+                risen.add(index)
+                continue
             production = compiled.productions[index]
             if production.asking:
                 continue
@@ -292,13 +303,21 @@ class Network:
                 continue
             risen.add(index)
         held: set[int] = set()
-        for production in compiled.scored:
-            if self._holds(production, memory, now, asking, failures):
-                held.add(production.index)
         if compiled.scored:
+            for production in self._worth_asking(memory):
+                if self._holds(production, memory, now, asking, failures):
+                    held.add(production.index)
             risen |= held - memory.held - memory.new - memory.quiet
             memory.held = held
         return risen
+
+    def _worth_asking(self, memory: Memory) -> Iterable[Production]:
+        """The rules with scores of which what is cheap may hold."""
+        compiled = self._compiled
+        try:
+            return [compiled.productions[index] for index in compiled.index.asking.candidates(memory.values)]
+        except Exception:  # noqa: BLE001 - as in `_risen`
+            return compiled.scored
 
     def _holds(self, production: Production, memory: Memory, now: EpochMs, asking: Asking, failures: Failures) -> bool:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from engine.activation import (
     ConditionReport,
@@ -19,6 +19,7 @@ from engine.rete.aggregates import Changed
 from engine.rete.compilation import Compiled
 from engine.rete.leaves import leaf_value_truth
 from engine.rete.memory import Memory
+from engine.rete.production import Production
 from engine.rete.quantity import Subject
 from engine.rete.reading import Reader
 from engine.rete.refill import scanned_value
@@ -166,7 +167,7 @@ class View:
     def _holding_now(self) -> frozenset[int]:
         if self._holding is None:
             holding = set()
-            for production in self._compiled.productions:
+            for production in self._candidates():
                 try:
                     if production.holds(self._values, self.now, self._asking):
                         holding.add(production.index)
@@ -174,6 +175,13 @@ class View:
                     self._failures.setdefault(production.rule.id, f"{type(problem).__name__}: {problem}")
             self._holding = frozenset(holding)
         return self._holding
+
+    def _candidates(self) -> Iterable[Production]:
+        productions = self._compiled.productions
+        try:
+            return [productions[index] for index in self._compiled.index.all.candidates(self._values)]
+        except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
+            return productions
 
     @staticmethod
     def _eligible(view: View) -> list[Truth]:
