@@ -53,6 +53,7 @@ def analyse(program: Program, report: Report) -> None:
     for condition in _conditions(program):
         _Proofs(program.vocabulary, report).visit(condition)
     _unused_offers(program, report)
+    _fallbacks(program, report)
     _derived_facts(program, report)
     _same_rules(program, report)
     _shadowed_rules(program, report)
@@ -274,6 +275,23 @@ def _unused_offers(program: Program, report: Report) -> None:
         if offer.id not in used:
             message = f"no rule shows {offer.id}, and no placement falls back to it"
             report.warning_at("unused-offer", offer.place, message, "delete it, or write a rule for it")
+
+
+def _fallbacks(program: Program, report: Report) -> None:
+    nominated = {action.offer for rule in program.rules for action in rule.actions if isinstance(action, OfferAction)}
+    for name in sorted({placement.fallback for placement in program.vocabulary.placements.values()}):
+        offer = program.offers.get(name)
+        if offer is None or name in nominated:
+            continue
+        bounds = {
+            "eligible": offer.eligible is not None,
+            "limits": bool(offer.limits),
+            "holdout": offer.holdout > 0,
+            "group": offer.group is not None,
+        }
+        for key in (key for key, is_there in bounds.items() if is_there):
+            message = f"{name} is shown as a fallback only, and a fallback is always shown: {key} changes nothing"
+            report.warning_at("without-effect", offer.place, message, f"delete {key}:")
 
 
 def _derived_facts(program: Program, report: Report) -> None:

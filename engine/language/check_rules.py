@@ -66,7 +66,7 @@ class Rules:
         enabled = values.boolean(syntax.enabled, "enabled") if syntax.enabled is not None else True
         schedule = check_schedule(syntax.schedule, values) if syntax.schedule is not None else None
         when = self.conditions.check(syntax.when) if syntax.when is not None else None
-        actions = [action for action in (self._action(each) for each in syntax.actions) if action is not None]
+        actions = self._actions(syntax.actions)
         timezone = schedule.timezone if schedule is not None else values.timezone
         limits = check_limits(syntax.limits, timezone, values)
         budget = self._budget(syntax, actions)
@@ -109,6 +109,23 @@ class Rules:
             message = "budget sums what the offer costs, and no offer of this rule has a cost"
             self.report.warning("without-effect", node, message, "give the offer a cost in offers.yaml")
         return budget
+
+    def _actions(self, syntaxes: Sequence[ActionSyntax]) -> list[Action]:
+        actions: list[Action] = []
+        for syntax in syntaxes:
+            action = self._action(syntax)
+            if action is None:
+                continue
+            if action in actions:
+                self.report.warning("repeated-value", syntax, "this action is in the list already", "delete it")
+            elif isinstance(action, AssertAction) and any(
+                isinstance(each, AssertAction) and each.fact == action.fact for each in actions
+            ):
+                message = f"this rule asserts two values for {action.fact}: only the first would count"
+                self.report.error("repeated-value", syntax, message, "keep one of them")
+            else:
+                actions.append(action)
+        return actions
 
     def _action(self, syntax: ActionSyntax) -> Action | None:
         values = self.values

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import re
 
+import msgspec
+
 from engine.language.tree import Place
 
 LARGEST_FILE = 1 << 20
@@ -15,39 +17,36 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
-class Extent:
+class Extent(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A stretch of a source: characters from `start` to before `end`. Line and column are worked out when asked for."""
 
-    __slots__ = ("_source", "end", "start")
-
-    def __init__(self, source: Source, start: int, end: int) -> None:
-        self._source = source
-        self.start = start
-        self.end = end
+    source: Source
+    start: int
+    end: int
 
     @property
     def file(self) -> str:
         """The file's path in the folder."""
-        return self._source.file
+        return self.source.file
 
     @property
     def line(self) -> int:
         """The line of its first character, from 1."""
-        return self._source.position(self.start)[0]
+        return self.source.position(self.start)[0]
 
     @property
     def column(self) -> int:
         """The column of its first character, from 1."""
-        return self._source.position(self.start)[1]
+        return self.source.position(self.start)[1]
 
     @property
     def place(self) -> Place:
         """Where it starts."""
-        return Place(self._source.file, *self._source.position(self.start))
+        return Place(self.source.file, *self.source.position(self.start))
 
     def part(self, start: int, end: int) -> Extent:
         """A stretch inside this one, by offsets from its start."""
-        return self._source.extent(min(self.start + start, self.end), min(self.start + end, self.end))
+        return self.source.extent(min(self.start + start, self.end), min(self.start + end, self.end))
 
 
 class Source:

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.language import Checked, check, render
+from engine.language.sentence import rule_sentence
 from engine.language.source import Source
 from tests.unit.engine.language.samples import FOLDER
 
@@ -81,6 +82,9 @@ def assert_sound(checked: Checked, sources: Mapping[str, str]) -> None:
         assert found.length >= 1
         assert "\n" not in found.message
     assert "\x00" not in render(checked.diagnostics, sources)
+    if checked.program is not None:
+        for rule in checked.program.rules:
+            assert rule_sentence(rule, checked.program).endswith(".")
 
 
 @given(st.dictionaries(st.sampled_from(PATHS), st.text(max_size=300), min_size=1))
