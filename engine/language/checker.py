@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.language.analysis import analyse
 from engine.language.check_conditions import Conditions
-from engine.language.check_rules import Rules, check_offers
+from engine.language.check_rules import Rules, check_fallbacks, check_offers
 from engine.language.check_tests import check_tests
 from engine.language.check_vocabulary import check_vocabulary, values_of
 from engine.language.diagnostics import Diagnostic, Report
@@ -66,6 +66,7 @@ def check(sources: Mapping[str, str]) -> Checked:
     conditions = Conditions(vocabulary, values, files.segments)
     segments = conditions.segments()
     offers = check_offers(files.offers, conditions)
+    check_fallbacks(offers, conditions)
     rulesets = files.rulesets or []
     rules = Rules(conditions, offers, declared.keys()).check(rulesets)
     tests = check_tests(rulesets, conditions, declared.keys(), rules)

@@ -66,6 +66,7 @@ CODES: Mapping[str, str] = {
     # Meaning
     "always-true": "a condition that holds whatever happens",
     "condition-cycle": "a segment or a computed feature that leads back to itself",
+    "fallback-names-fact": "a fallback's content has a hole, which nothing may be there to fill",
     "impossible": "a condition that can never hold",
     "negation-cycle": "derived facts that lead back to themselves through a negation",
     "not-derived": "a rule asserts a fact that is not declared with from: rules",
