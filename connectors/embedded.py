@@ -47,12 +47,12 @@ class Embedded:
     Attributes:
         folder: Made where it is missing.
         partitions: How many a new event log gets; one that exists keeps its own.
-        retention_ms: Events older than this are forgotten; None keeps them.
+        retention_ms: Events older than this are forgotten; None keeps them. The default is Kafka's.
     """
 
     folder: Path
     partitions: int = 8
-    retention_ms: Millis | None = None
+    retention_ms: Millis | None = 7 * 86_400_000
 
     def event_log(self) -> SqliteEventLog:
         """The writing end of the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import closing
 
 import pytest
@@ -12,7 +13,7 @@ from redis.crc import key_slot
 from connectors.redis_client import RedisAddress
 from connectors.redis_ports import RedisPorts
 from connectors.redis_state import BUCKET_MS, BUCKETS, RedisState
-from engine.ports import Cap, Claim, Output, OutputKind, PortError, SessionState, StateBatch
+from engine.ports import Applied, Cap, Claim, Output, OutputKind, PortError, SessionState, StateBatch
 from tools.redis_server import RedisServer
 
 NOW = 1_700_000_000_000
@@ -52,6 +53,33 @@ def test_all_keys_of_a_partition_and_all_keys_of_limits_share_a_slot(ports, serv
         slots.setdefault(key[: key.index("}")], set()).add(key_slot(key.encode()))
     assert set(slots) == {"salience:{p:2", "salience:{limits", "salience:{t:users"}
     assert all(len(found) == 1 for found in slots.values())
+
+
+def test_no_script_reaches_over_slots(redis_required, tmp_path):
+    """A server in cluster mode refuses a script or command whose keys lie in different slots."""
+    with RedisServer(tmp_path, settings={"cluster-enabled": "yes"}) as server:
+        with closing(Redis.from_url(server.url)) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+                time.sleep(0.01)
+        ports = RedisPorts(server.url, partitions=4)
+        with closing(ports.state()) as state:
+            assert state.claim(2, 1) is not None
+            assert state.apply(a_batch()) is Applied.APPLIED
+            assert state.apply(a_batch(sessions={"s": SessionState(None, 2, None)})) is Applied.REWIND
+            assert set(state.load(2, ["s", "t", "u"])) == {"s"}
+            assert set(state.seen(2, ["e"])) == {"e"}
+            assert list(state.due(2, 10, 10)) == ["s"]
+            assert [session for session, _ in state.recent(10)] == ["s"]
+        with closing(ports.limits()) as limits:
+            caps = (Cap("a", 5, 1), Cap("b", 5, 1, sliding=1_000))
+            claims = [Claim("t", caps), Claim("u", caps)]
+            assert [verdict.granted for verdict in limits.take(claims, 2, NOW, 500)] == [True, True]
+            assert limits.confirm("t", NOW + 1)
+            assert limits.used(caps, NOW + 500) == [1, 1]
+        with closing(ports.tables()) as tables:
+            assert tables.put("users", "k", b"v") == 1
+            assert list(tables.rows("users")) == ["k"]
 
 
 def test_everything_but_profiles_tables_and_positions_expires_or_is_bounded(ports, server):

@@ -35,6 +35,19 @@ while True:
 """
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from connectors.sqlite_events import SqliteEventLog
+from engine.ports import NewRecord
+log = SqliteEventLog(Path(sys.argv[1]), 2)
+for number in range(10**6):
+    log.append([NewRecord(f"k{number % 5}", str(number).encode())], lambda error, n=number: print(n, error, flush=True))
+    if number % 50 == 0:
+        log.flush(10_000)
+"""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "events.db"
@@ -234,3 +247,27 @@ def test_what_was_committed_can_be_shown(path):
         source.commit({0: 5, 1: 7})
         source.commit({0: 6})
         assert source.committed() == {0: 6, 1: 7}
+
+
+def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_torn(path):
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    acknowledged = []
+    for _ in range(2_000):
+        number, error = process.stdout.readline().split()
+        assert error == "None"
+        acknowledged.append(int(number))
+    process.kill()
+    acknowledged += [int(line.split()[0]) for line in process.stdout.read().splitlines() if line.endswith("None")]
+    process.wait()
+    process.stdout.close()
+    assert acknowledged == list(range(len(acknowledged)))
+    with closing(SqliteEventSource(path)) as source:
+        found: dict[int, list[tuple[int, int]]] = {}
+        while sum(map(len, found.values())) < sum(source.ends().values()):
+            for partition, records in source.poll(10_000, 100).items():
+                found.setdefault(partition, []).extend((r.offset, int(r.value)) for r in records)
+    for pairs in found.values():
+        assert [offset for offset, _ in pairs] == list(range(len(pairs)))
+        assert [number for _, number in pairs] == sorted(number for _, number in pairs)
+    assert {number for pairs in found.values() for _, number in pairs} >= set(acknowledged)
