@@ -59,11 +59,11 @@ class ConflictIndex:
             By production, whether it is certain that it did not hold before. Raises what a literal raises.
         """
         found: dict[int, bool] = {}
-        rising = self._rising
+        rising, defaults = self._rising, self._defaults
         for index, old in changed.items():
             trie = rising.get(index)
-            if trie is not None:
-                for production, checks, is_certain in trie.reached(values, index, old):
+            if trie is not None and trie.may_rise(old, values.get(index, defaults[index])):
+                for production, checks, is_certain in trie.reached(values, old):
                     if (not checks or _pass(checks, values, now)) and not found.get(production, False):
                         found[production] = is_certain
             if index in self._whole_by_quantity:
@@ -99,7 +99,7 @@ class ConflictIndex:
     def _trie_of(self, index: int) -> Trie:
         found = self._rising.get(index)
         if found is None:
-            found = self._rising[index] = Trie(self._defaults)
+            found = self._rising[index] = Trie(self._defaults, index)
         return found
 
 

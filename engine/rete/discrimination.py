@@ -33,14 +33,17 @@ class End(NamedTuple):
 class Node:
     """A place in the trie: conjuncts that end here, and branches by the next quantity.
 
-    `eager` branches also go on in a session that knows nothing of their quantity; the others only need a look where it
-    knows something, which is what keeps a thousand quantities of one family from costing a thousand looks.
+    A session must pass the `guards` first: (quantity, default, value that it must have), the places on the way that
+    had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
+    whose quantity the session knows something of: that keeps a thousand quantities of one family from costing a
+    thousand looks.
     """
 
-    __slots__ = ("eager", "ends", "is_leaf", "others")
+    __slots__ = ("eager", "ends", "guards", "is_leaf", "others")
 
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
+        self.guards: tuple[tuple[int, Value | None, Value], ...] = ()
         self.others: dict[int, Branch] = {}
         self.eager: tuple[Branch, ...] = ()
         self.is_leaf = True
@@ -111,6 +114,14 @@ class Branch:
         self.ladders = (*self.ladders, made)
         return made
 
+    def note(self, other: Branch) -> None:
+        """Take over the values and limits of another branch, without where they lead."""
+        for value in other.by_value:
+            self.by_value.setdefault(value, NOWHERE)
+        for ladder in other.ladders:
+            own = self._ladder(is_upward=ladder.is_upward, is_strict=ladder.is_strict)
+            own.limits = sorted({*own.limits, *ladder.limits})
+
     def is_open_by_default(self) -> bool:
         """Whether a session that knows nothing of the quantity goes on here."""
         default = self.default
@@ -121,20 +132,32 @@ class Branch:
         return any(low < high for low, high in (ladder.passed(default) for ladder in self.ladders))
 
 
+NOWHERE = Node()
+
+FEW_BRANCHES = 4
+"""So many branches are looked at one by one whatever the session knows: cheaper than to choose among them."""
+
+
 class Trie:
-    """Conjuncts by their indexed literals. Built once, then only read."""
+    """Conjuncts by their indexed literals, for one quantity that may change or for none. Built once, then only read."""
 
-    __slots__ = ("_defaults", "root")
+    __slots__ = ("_defaults", "_limits", "_risen", "_values", "root")
 
-    def __init__(self, defaults: Sequence[Value | None]) -> None:
+    def __init__(self, defaults: Sequence[Value | None], risen: int = -1) -> None:
+        """With `risen`, only conjuncts whose literal on this quantity became true by a change are reached."""
         self._defaults = defaults
+        self._risen = risen
+        self._values: set[Value] = set()
+        self._limits: tuple[Ladder, ...] | None = ()
         self.root = Node()
 
     def add(self, literals: Iterable[Literal], end: End) -> None:
         """Add a conjunct by its indexed literals, which stand in the common order."""
         nodes = [self.root]
+        looks = False
         for literal in literals:
             following: list[Node] = []
+            looks = looks or literal.index == self._risen
             for node in nodes:
                 node.is_leaf = False
                 branch = node.others.get(literal.index)
@@ -144,54 +167,87 @@ class Trie:
             nodes = following
         for node in nodes:
             node.ends = (*node.ends, end)
+        if not looks:
+            self._limits = None  # a change of the quantity may matter to a literal that no index finds
 
     def settle(self) -> Trie:
-        """Tell the eager branches from the others, once all conjuncts are in."""
-        pending = [self.root]
-        while pending:
-            node = pending.pop()
-            for branch in node.others.values():
-                pending.extend(branch.by_value.values())
-                for ladder in branch.ladders:
-                    pending.extend(ladder.nodes)
-            node.eager = tuple(branch for branch in node.others.values() if branch.is_open_by_default())
-            for branch in node.eager:
-                del node.others[branch.index]
+        """Tell guards and eager branches from the others, once all conjuncts are in."""
+        summary = Branch(self._risen, None)
+        self.root = self._settled(self.root, summary)
+        self._values = set(summary.by_value)
+        if self._limits is not None:
+            self._limits = summary.ladders
         return self
 
-    def reached(self, values: Values, risen: int = -1, old: Value | None = None) -> list[End]:
-        """The conjuncts whose indexed literals hold.
+    def _settled(self, node: Node, summary: Branch) -> Node:
+        guards: list[tuple[int, Value | None, Value]] = []
+        while not node.ends and len(node.others) == 1:
+            (branch,) = node.others.values()
+            if branch.index == self._risen or branch.ladders or len(branch.by_value) != 1:
+                break
+            ((value, node),) = branch.by_value.items()
+            guards.append((branch.index, branch.default, value))
+        node.guards = tuple(guards)
+        for branch in node.others.values():
+            branch.by_value = {value: self._settled(each, summary) for value, each in branch.by_value.items()}
+            for ladder in branch.ladders:
+                ladder.nodes = [self._settled(each, summary) for each in ladder.nodes]
+            if branch.index == self._risen:
+                summary.note(branch)
+        is_few = len(node.others) <= FEW_BRANCHES
+        node.eager = tuple(each for each in node.others.values() if is_few or each.is_open_by_default())
+        for branch in node.eager:
+            del node.others[branch.index]
+        node.is_leaf = not (node.guards or node.eager or node.others)
+        return node
 
-        Args:
-            values: Of the session.
-            risen: A quantity that changed: then only those whose literal on it became true by the change.
-            old: Its value before.
-        """
+    def may_rise(self, old: Any, new: Any) -> bool:
+        """Whether any literal on the quantity became true by this change of it."""
+        limits = self._limits
+        if limits is None:
+            return True
+        if new is None or new == old:
+            return False
+        if new in self._values:
+            return True
+        for ladder in limits:
+            low, high = ladder.risen(old, new)
+            if low < high:
+                return True
+        return False
+
+    def reached(self, values: Values, old: Value | None = None) -> list[End]:
+        """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
-        _reach(self.root, values, found, risen, old)
+        _reach(self.root, values, found, self._risen, old)
         return found
 
 
 def _reach(node: Node, values: Values, found: list[End], risen: int, old: Any) -> None:
+    get = values.get
+    for index, default, wanted in node.guards:
+        if get(index, default) != wanted:
+            return
     if node.ends:
         found.extend(node.ends)
     for branch in node.eager:
-        _follow(branch, values.get(branch.index, branch.default), values, found, risen, old)
+        value = get(branch.index, branch.default)
+        if value is not None:
+            _follow(branch, value, values, found, risen, old)
     others = node.others
     if others:
         if len(others) <= len(values):
             for index, branch in others.items():
-                if index in values:
-                    _follow(branch, values[index], values, found, risen, old)
+                value = get(index)
+                if value is not None:
+                    _follow(branch, value, values, found, risen, old)
         else:
             for index, value in values.items():
-                if index in others:
+                if index in others and value is not None:
                     _follow(others[index], value, values, found, risen, old)
 
 
 def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen: int, old: Any) -> None:
-    if value is None:
-        return
     is_risen = branch.index == risen
     if branch.by_value and not (is_risen and value == old):
         node = branch.by_value.get(value)
