@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from zoneinfo import ZoneInfo
 
 from engine.language.tree import CalendarUnit, Limit, Schedule
-from engine.units import epoch_ms
+from engine.units import LATEST, epoch_ms
 from engine.values import EpochMs
 
 _DAY = 86_400_000
@@ -74,6 +74,8 @@ def period(limit: Limit, now: EpochMs) -> tuple[EpochMs, EpochMs]:
 
 
 def _local(moment: EpochMs, zone: ZoneInfo) -> dt.datetime:
+    """The local time; near the end of the calendar, where there is none, that of two months before it."""
+    moment = min(max(moment, 0), LATEST - 60 * _DAY)
     return (_EPOCH + dt.timedelta(milliseconds=moment)).astimezone(zone)
 
 

@@ -133,6 +133,8 @@ class Conditions:
         fact = self.fact(syntax.name)
         if fact is None:
             return None
+        if not syntax.tests and not syntax.is_whole:
+            return None
         if not syntax.tests:
             example = (
                 "is: true" if fact.type.kind is Kind.BOOLEAN else "at_least: 10" if fact.type.is_ordered else "is: ..."
@@ -150,6 +152,8 @@ class Conditions:
     def _aggregate(self, syntax: AggregateTestSyntax) -> Condition | None:
         aggregate = self.aggregates.check(syntax.aggregate)
         function = syntax.aggregate.function.value
+        if not syntax.tests and not syntax.is_whole:
+            return None
         if not syntax.tests:
             self._no_test(syntax.extent, f"{function} is computed and not tested", "at_least: 3")
             return None
@@ -182,6 +186,8 @@ class Conditions:
             self.report.error("missing-if-unavailable", syntax.score, message, "add if_unavailable: skip")
         else:
             unavailable = self._unavailable(syntax.if_unavailable)
+        if not syntax.tests and not syntax.is_whole:
+            return None
         if not syntax.tests:
             self._no_test(syntax.extent, f"the score {syntax.score.text} is looked at without a test", "at_least: 0.7")
             return None

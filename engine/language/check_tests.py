@@ -20,6 +20,7 @@ from engine.values import EpochMs, Kind, Value, ValueType
 DATE = "2026-06-15"
 """The day of tests that name none: a Monday without a clock change anywhere near."""
 LONGEST_TEST_NAME = 200
+LONGEST_ID = 200  # as engine.vocabulary, which imports the language
 
 _TIME = re.compile(r"([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,3})?)?)(?: *\+ *([0-9]{1,3}) *d)?", re.ASCII)
 
@@ -63,6 +64,9 @@ class _Checker:
         self._order([(event.at, each) for event, each in events])
         self._order([(one.at, each) for one, each in expect])
         customer = syntax.customer.text if syntax.customer is not None else None
+        if syntax.customer is not None and len(syntax.customer.text) > LONGEST_ID:
+            message = f"an id has at most {LONGEST_ID} characters"
+            self.report.error("too-large", syntax.customer, message)
         return RuleTest(
             name=syntax.name.text[:LONGEST_TEST_NAME],
             ruleset=ruleset,
@@ -89,7 +93,11 @@ class _Checker:
             proposal = "write 10:04:00, 10:04:00 +1d or 2026-11-20T10:04:00"
             self.report.error("bad-date", node, f"{node.text[:40]} is no time", proposal)
             return None
-        day = dt.date.fromisoformat(self.date) + dt.timedelta(days=int(match[2] or 0))
+        try:
+            day = dt.date.fromisoformat(self.date) + dt.timedelta(days=int(match[2] or 0))
+        except OverflowError:
+            self.report.error("out-of-range", node, "at lies beyond the year 9999")
+            return None
         text = f"{day.isoformat()}T{match[1].rjust(len(match[1]) + (match[1].index(':') == 1), '0')}"
         return self.values.moment(Scalar(node.extent, text, is_plain=True), self.values.timezone, "at")
 

@@ -35,7 +35,7 @@ from engine.language.tree import (
     Test,
     Vocabulary,
 )
-from engine.units import UNITS, duration_text, moment_text, money_text
+from engine.units import LATEST, UNITS, duration_text, moment_text, money_text
 from engine.values import EpochMs, Kind, Millis, Value, ValueType
 
 MOST_LISTED = 8
@@ -339,6 +339,8 @@ def _period(length: Millis) -> str:
 
 
 def _local_text(moment: EpochMs, timezone: str) -> str:
+    if moment > LATEST - 86_400_000:  # it may be the year 10,000 there, which no calendar here has
+        return moment_text(moment)
     local = dt.datetime.fromtimestamp(moment / 1_000, ZoneInfo(timezone))
     is_midnight = local.hour == local.minute == local.second == 0
     return local.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")

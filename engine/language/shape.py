@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections.abc
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from engine.language.diagnostics import Report, closest, one_of
 from engine.language.nodes import Broken, Entry, Mapping, Node, Scalar, Sequence, kind_of
@@ -11,6 +13,9 @@ from engine.language.source import Extent
 
 MOST_ENTRIES = 20_000
 """Entries of one mapping, items of one list."""
+
+
+Words: TypeAlias = collections.abc.Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,13 @@ class Fields:
     __slots__ = ("_entries", "_mapping", "_report", "_what", "has_strange_keys")
 
     def __init__(
-        self, mapping: Mapping, what: str, known: Collection[str], report: Report, later: Collection[str] = ()
+        self,
+        mapping: Mapping,
+        what: str,
+        known: Collection[str],
+        report: Report,
+        later: Collection[str] = (),
+        hints: Words | None = None,
     ) -> None:
         self._mapping = mapping
         self._what = what
@@ -42,7 +53,8 @@ class Fields:
             if key in later:
                 not_yet(key, entry.key, report)
             else:
-                proposal = closest(key, known) or f"known here: {one_of(known)}"
+                hint = (hints or {}).get(key)
+                proposal = hint or closest(key, known) or f"known here: {one_of(known)}"
                 report.error("unknown-key", entry.key, f"{what} has no key {key or 'without a name'}", proposal)
 
     def __contains__(self, key: str) -> bool:

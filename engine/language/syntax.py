@@ -81,11 +81,12 @@ class AlwaysSyntax:
 
 @dataclass(frozen=True, slots=True)
 class FactSyntax:
-    """Tests on a fact or feature."""
+    """Tests on a fact or feature. `is_whole` is False where a key was refused, here and in the other tests."""
 
     extent: Extent
     name: Scalar
     tests: tuple[TestSyntax, ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class AggregateTestSyntax:
     extent: Extent
     aggregate: AggregateSyntax
     tests: tuple[TestSyntax, ...]
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class ScoreSyntax:
     if_unavailable: Scalar | None
     release_below: Node | None
     release_above: Node | None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,16 +108,20 @@ def _group(node: Mapping, kind: str, report: Report) -> ConditionSyntax | None:
 
 
 def _fact(node: Mapping, report: Report) -> FactSyntax | None:
-    fields = Fields(node, "a fact condition", ("fact", *OPERATORS), report, later=("of", *_BINDING))
+    hints = dict.fromkeys(
+        _SPAN, "a feature has its window in vocabulary.yaml; events are counted with count:, sum: and so on"
+    )
+    fields = Fields(node, "a fact condition", ("fact", *OPERATORS), report, later=("of", *_BINDING), hints=hints)
     name = fields.word("fact")
     tests = _tests(node)
-    if name is None or fields.has_strange_keys:  # without them, a test may seem to be missing
+    if name is None or node.get("of") is not None:  # a fact of the catalogue: what it is, is not this version's matter
         return None
-    return FactSyntax(node.extent, name, tests)
+    return FactSyntax(node.extent, name, tests, is_whole=not fields.has_strange_keys)
 
 
 def _event(node: Mapping, report: Report) -> SeenSyntax | None:
-    fields = Fields(node, "an event condition", ("event", *_SPAN), report, later=_BINDING)
+    hints = dict.fromkeys(OPERATORS, "use count: to test how many there were, where: to test an attribute")
+    fields = Fields(node, "an event condition", ("event", *_SPAN), report, later=_BINDING, hints=hints)
     event = fields.word("event")
     if event is None:
         return None
@@ -128,16 +132,16 @@ def _score(node: Mapping, report: Report) -> ScoreSyntax | None:
     keys = ("score", *OPERATORS, "if_unavailable", "release_below", "release_above")
     fields = Fields(node, "a score condition", keys, report)
     score = fields.word("score")
-    tests = _tests(node)
-    if score is None or (fields.has_strange_keys and not tests):
+    if score is None:
         return None
     return ScoreSyntax(
         node.extent,
         score,
-        tests,
+        _tests(node),
         fields.word("if_unavailable"),
         fields.node("release_below"),
         fields.node("release_above"),
+        is_whole=not fields.has_strange_keys,
     )
 
 
@@ -147,10 +151,9 @@ def _aggregate_test(node: Mapping, kind: str, report: Report) -> AggregateTestSy
         proposal = "declare a feature with minus in vocabulary.yaml and test it with fact:"
         report.error("operator-not-here", fields.key("minus"), "minus is for features only", proposal)
     aggregate = _aggregate(node, kind, fields, report)
-    tests = _tests(node)
-    if aggregate is None or (fields.has_strange_keys and not tests):
+    if aggregate is None:
         return None
-    return AggregateTestSyntax(node.extent, aggregate, tests)
+    return AggregateTestSyntax(node.extent, aggregate, _tests(node), is_whole=not fields.has_strange_keys)
 
 
 def _aggregate(node: Mapping, kind: str, fields: Fields, report: Report) -> AggregateSyntax | None:

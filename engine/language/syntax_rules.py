@@ -20,10 +20,25 @@ from engine.language.syntax import (
 )
 from engine.language.syntax_conditions import read_condition
 
+_SCOPES = ("per_session", "per_customer", "total")
 _RULE_KEYS = ("rule", "note", "priority", "enabled", "schedule", "when", "then", "limits", "holdout")
+_RULE_HINTS = {
+    "name": "write rule: and the name",
+    "if": "write when:",
+    "condition": "write when:",
+    "conditions": "write when:",
+    "action": "write then:",
+    "actions": "write then:",
+    "offer": "put it under then:",
+    "trigger": "put it under then:",
+    "assert": "put it under then:",
+    "owner": "write owner: at the top of the file",
+    "disabled": "write enabled: false",
+    "cost": "the cost belongs to the offer, in offers.yaml",
+    **dict.fromkeys((*_SCOPES, "budget"), "put it under limits:"),
+}
 _TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "expect")
 _EXPECT_KEYS = ("at", "placement", "offer", "trigger", "no_trigger", "facts", "because")
-_SCOPES = ("per_session", "per_customer", "total")
 
 
 def read_ruleset(file: str, root: Node, report: Report) -> RulesetSyntax | None:
@@ -51,7 +66,7 @@ def _rule(node: Node, position: int, report: Report) -> RuleSyntax | None:
     found = mapping(node, "a rule", report)
     if found is None:
         return None
-    fields = Fields(found, "a rule", _RULE_KEYS, report)
+    fields = Fields(found, "a rule", _RULE_KEYS, report, hints=_RULE_HINTS)
     name = fields.word("rule", needed=True)
     when = fields.needed("when")
     condition = read_condition(when, report) if when is not None else None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.language.tree import CalendarUnit, Limit, LimitScope, Schedule
 from engine.schedule import is_open, next_change, period
+from engine.units import LATEST
 
 BERLIN = "Europe/Berlin"
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -138,6 +139,15 @@ def test_periods_follow_one_another_without_a_gap(zone: str, now: int) -> None:
     assert 22 * HOUR <= end - begin <= 26 * HOUR
     assert period(limit, end)[0] == end
     assert period(limit, begin - 1)[1] == begin
+
+
+def test_the_end_of_the_calendar_is_no_failure() -> None:
+    """An event may claim any time up to the year 9999."""
+    schedule = Schedule(start=LATEST, timezone="Asia/Tokyo", days=(0,), between=(1_380, 60))
+    for now in (0, LATEST - DAY, LATEST):
+        assert isinstance(is_open(schedule, now), bool)
+        next_change(schedule, now)
+        period(Limit(LimitScope.TOTAL, 1, calendar=CalendarUnit.MONTH, timezone="Asia/Tokyo"), now)
 
 
 def test_a_sliding_limit_has_no_periods() -> None:

@@ -180,8 +180,8 @@ def test_actions() -> None:
 
 
 def test_braces_are_written_twice() -> None:
-    offers = OFFERS.replace("Hello", "'{{x}} {product.views}!'")
-    content = program_of({**FOLDER, "offers.yaml": offers}).offers["standard"].content
+    offers = OFFERS.replace('"Free shipping over {cart.value}"', "'{{x}} {product.views}!'")
+    content = program_of({**FOLDER, "offers.yaml": offers}).offers["free_shipping"].content
     assert content == (("title", Template("{{x}} {product.views}!", ("{x} ", "product.views", "!"))),)
 
 
@@ -290,6 +290,18 @@ def test_times_of_tests() -> None:
     expect = program_of({**FOLDER, "rules/cart.yaml": text}).tests[0].expect
     day = 1_795_561_200_000  # 2026-11-25 00:00 in Berlin
     assert [each.at - day for each in expect] == [10 * HOUR + 30 * MINUTE, 2 * DAY + HOUR + 2 * MINUTE + 3_500]
+
+
+@pytest.mark.parametrize("at", ["00:00 +999d", "23:59:59.999 +1d", "9999-12-31T23:59:59-12:00"])
+def test_times_beyond_the_calendar(at: str) -> None:
+    text = RULES.replace("at: 10:09:00,", f"at: {at},").replace("date: 2026-11-25", "date: 9999-12-31")
+    found = [each.code for each in check({**FOLDER, "rules/cart.yaml": text}).diagnostics]
+    assert found == ["out-of-range"]
+
+
+def test_a_customer_of_a_test_has_an_id_that_events_may_have() -> None:
+    text = RULES.replace("customer: c1", f"customer: {'c' * 201}")
+    assert [each.code for each in check({**FOLDER, "rules/cart.yaml": text}).diagnostics] == ["too-large"]
 
 
 def test_all_files_are_read_even_if_one_is_broken() -> None:
