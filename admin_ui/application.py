@@ -38,7 +38,7 @@ def create_app(backend: Backend, options: Options) -> Flask:
             app.wsgi_app, x_for=options.proxies, x_proto=options.proxies, x_host=options.proxies
         )
     security.protect(app, options)
-    wording.install(app, options.timezone)
+    wording.install(app)
     _serve_assets(app)
     for screen in (session, home, rules, editor, simulate, publish, history, why):
         app.register_blueprint(screen.blueprint)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 
 from admin_ui.backend import Backend
 from engine.bundle import Bundle
+from engine.language import Checked
 from engine.language.diagnostics import Diagnostic
-from engine.language.tree import Program
 from engine.rete import Network
 from engine.testing import TestResult
 
@@ -18,22 +18,24 @@ KEPT = 8
 """Compiled bundles kept: live, the draft, the draft as it is typed, and two revisions being compared, with room."""
 
 
-@dataclass(slots=True)
 class Compiled:
-    """Sources with what the checker says of them.
+    """Sources with what the checker says of them; what costs more is done when it is first asked for.
 
     Attributes:
         key: Hash of the sources.
         program: None where the checker found an error.
-        network: None likewise.
     """
 
-    key: str
-    sources: Mapping[str, str]
-    program: Program | None
-    network: Network | None
-    diagnostics: Sequence[Diagnostic]
-    results: Sequence[TestResult] | None = field(default=None)
+    def __init__(self, key: str, sources: Mapping[str, str], checked: Checked) -> None:
+        self.key = key
+        self.sources = sources
+        self.program = checked.program
+        self.diagnostics: Sequence[Diagnostic] = checked.diagnostics
+
+    @cached_property
+    def network(self) -> Network | None:
+        """The network; None where there is no program. Two threads may build it at once; both get a good one."""
+        return None if self.program is None else Network.build(self.program, self.key)
 
 
 class Compiler:
@@ -43,28 +45,33 @@ class Compiler:
         self._backend = backend
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, Compiled] = OrderedDict()
+        self._results: dict[str, Sequence[TestResult]] = {}
 
     def compile(self, sources: Mapping[str, str]) -> Compiled:
-        """Check and compile; the diagnostics say why there is no program."""
+        """Check; the diagnostics say why there is no program."""
         key = Bundle(dict(sources)).hash
         with self._lock:
             known = self._kept.get(key)
             if known is not None:
                 self._kept.move_to_end(key)
                 return known
-        checked = self._backend.check(sources)
-        network = None if checked.program is None else Network.build(checked.program, key)
-        fresh = Compiled(key, dict(sources), checked.program, network, checked.diagnostics)
+        fresh = Compiled(key, dict(sources), self._backend.check(sources))
         with self._lock:
             self._kept[key] = fresh
             while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+                gone, _ = self._kept.popitem(last=False)
+                self._results.pop(gone, None)
         return fresh
 
     def results(self, compiled: Compiled) -> Sequence[TestResult]:
         """The outcome of the tests beside the rules, run once; none where the sources do not compile."""
-        if compiled.results is None:
-            if compiled.program is None or compiled.network is None:
-                return ()
-            compiled.results = self._backend.test(compiled.program, compiled.network)
-        return compiled.results
+        program, network = compiled.program, compiled.network
+        if program is None or network is None:
+            return ()
+        with self._lock:
+            known = self._results.get(compiled.key)
+        if known is None:
+            known = self._backend.test(program, network)
+            with self._lock:
+                self._results[compiled.key] = known
+        return known

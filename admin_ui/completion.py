@@ -107,7 +107,7 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
     "holdout": ("10%",),
     "timezone": ("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "Asia/Tokyo"),
 }
-_VALUE = re.compile(r"(?:^|[{,\s-])([a-z_]+):[ ]*(\[?[^{}\]]*)$")
+_VALUE = re.compile(r"(?:^|[{,\s-])([a-z_]+):[ ]*(?:\[[^\]{}]*|[^,{}\[\]]*)$")
 _WORD = re.compile(r"[\w.$-]*$")
 _OPENS = re.compile(r"^\s*(?:-\s+)?([a-z_]+):\s*$")
 _ITEM = re.compile(r"^\s*-\s+([a-z_]+):")
@@ -143,9 +143,8 @@ def complete(text: str, line: int, column: int, program: Program | None) -> tupl
     typed = word.group() if word else ""
     start = column - len(typed)
     before = prefix[: len(prefix) - len(typed)]
-    found = list(_values(before, program))
-    if not found and not _is_value(before):
-        found = list(_keys(before, lines, line, program))
+    value = _VALUE.search(before)
+    found = list(_keys(before, lines, line, program) if value is None else _values(value[1], before, program))
     wanted = typed.lower()
     fits = [each for each in found if wanted in each.label.lower() and each.label != typed]
     fits.sort(key=lambda each: not each.label.lower().startswith(wanted))
@@ -165,18 +164,8 @@ def _flow(before: str) -> str:
     return re.sub(r"^\s*(-\s+)?", "", before)
 
 
-def _is_value(before: str) -> bool:
-    match = _VALUE.search(before)
-    return match is not None and ("[" in match[2] or "," not in match[2])
-
-
-def _values(before: str, program: Program | None) -> Iterator[Completion]:
+def _values(key: str, before: str, program: Program | None) -> Iterator[Completion]:
     """Words that can stand after a key."""
-    if not _is_value(before):
-        return
-    match = _VALUE.search(before)
-    assert match is not None
-    key = match[1]
     yield from (Completion(value, "") for value in _FIXED.get(key, ()))
     if program is None:
         return

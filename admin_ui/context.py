@@ -87,3 +87,9 @@ def draft_sources() -> dict[str, str]:
 def compiled_draft() -> Compiled:
     """The draft, checked and compiled."""
     return parts().compiler.compile(draft_sources())
+
+
+def timezone() -> str:
+    """The shop's own time zone, in which people read and write times; UTC before anything is live."""
+    current = live()
+    return "UTC" if current is None else current.program.vocabulary.timezone

@@ -20,7 +20,6 @@ class Options:
         session: How long a sign-in lasts without a request.
         proxies: How many reverse proxies in front add `X-Forwarded-*`; 0 trusts none.
         shop_url: Where the shop can be seen, for a link on the home screen; None leaves the link out.
-        timezone: IANA name of the zone in which people read times.
     """
 
     secret_key: str = field(repr=False)
@@ -28,7 +27,6 @@ class Options:
     session: Millis = 12 * 60 * 60 * 1000
     proxies: int = 0
     shop_url: str | None = None
-    timezone: str = "UTC"
 
     def __post_init__(self) -> None:
         if len(self.secret_key) < MIN_SECRET:

@@ -194,7 +194,7 @@ def read_events(text: str, sources: Mapping[str, str], day: dt.date, now: EpochM
     Args:
         text: What was typed; nothing gives no events.
         sources: Files with the vocabulary that the events must fit.
-        day: The day (UTC) of times that have none.
+        day: The day, on the shop's clock, of times that have none.
         now: The time of JSON events that have none.
 
     Raises:

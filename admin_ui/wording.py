@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 from markupsafe import Markup
 
-from admin_ui.context import backend
+from admin_ui.context import backend, timezone
 from engine.decision import Lost, Suppression
 from engine.values import EpochMs, Millis
 
@@ -18,12 +18,11 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
-def install(app: Flask, timezone: str) -> None:
-    """Add the filters; times are read in this time zone."""
-    zone = ZoneInfo(timezone)
+def install(app: Flask) -> None:
+    """Add the filters; times are told on the shop's own clock."""
 
     def absolute(time: EpochMs) -> str:
-        return at(time, zone)
+        return at(time, ZoneInfo(timezone()))
 
     def when(time: EpochMs) -> Markup:
         iso = datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds")
@@ -36,7 +35,7 @@ def install(app: Flask, timezone: str) -> None:
     app.add_template_filter(title, "title_of")
     app.add_template_filter(number, "number")
     app.add_template_filter(plural, "plural")
-    app.add_template_filter(local_input, "local_input")
+    app.add_template_filter(lambda time: local_input(time, timezone()), "local_input")
     app.add_template_filter(because, "because")
     app.jinja_env.globals["timezone"] = timezone
 
@@ -84,14 +83,14 @@ def title(name: str) -> str:
     return last[:1].upper() + last[1:]
 
 
-def local_input(time: EpochMs, timezone: str) -> str:
+def local_input(time: EpochMs, zone: str) -> str:
     """The value of a `datetime-local` input, to the second."""
-    return datetime.fromtimestamp(time / 1000, ZoneInfo(timezone)).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(time / 1000, ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def read_local(text: str, timezone: str) -> EpochMs:
+def read_local(text: str, zone: str) -> EpochMs:
     """What a `datetime-local` input says; raises `ValueError`."""
-    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(timezone)).timestamp() * 1000)
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
 
 
 _BECAUSE = {

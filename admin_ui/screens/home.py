@@ -62,7 +62,7 @@ def _found() -> dict[str, object]:
 
 def _health(process: Process, current: Live | None, now: EpochMs) -> Health:
     if now - process.seen > SILENT_AFTER:
-        return Health(process, "danger", f"not heard of since {ago(process.seen, now).removesuffix(' ago')}")
+        return Health(process, "danger", f"last heard of {ago(process.seen, now)}")
     if process.problem:
         return Health(process, "warn", process.problem)
     if current is not None and process.revision is not None and process.revision != current.revision.number:

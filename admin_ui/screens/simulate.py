@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from admin_ui.backend import StoredSession
 from admin_ui.completion import type_text
-from admin_ui.context import backend, compiled_draft, draft, draft_sources, live, parts
+from admin_ui.context import backend, compiled_draft, draft, draft_sources, live
 from admin_ui.simulation import Outcome, Scenario, SimulationError, read_events, read_fact, simulate
 from admin_ui.wording import read_local
 from engine.activation import RuleReport
@@ -77,7 +77,7 @@ def show() -> ResponseReturnValue:
         chosen=chosen,
         missing=bool(chosen) and stored is None,
         stored=stored,
-        clock=_clock_of(stored, program) if stored else None,
+        clock=stored.clock if stored else None,
         example=EXAMPLE if program and {"cart_added", "checkout_viewed"} <= set(program.vocabulary.events) else "",
         request_facts=_inputs(program, FactSource.REQUEST),
         profile_facts=_inputs(program, FactSource.PROFILE),
@@ -133,9 +133,9 @@ def _scenario() -> Scenario:
         stored = backend().session(form["session"])
         if stored is None:
             raise SimulationError([f"There is no session {form['session']} any more: it has ended. Choose another."])
-    zone = parts().options.timezone
+    zone = program.vocabulary.timezone
     base = backend().now() if stored is None else stored.clock
-    day = dt.datetime.fromtimestamp(base / 1000, dt.UTC).date()
+    day = dt.datetime.fromtimestamp(base / 1000, ZoneInfo(zone)).date()
     events = read_events(form.get("events", ""), draft_sources(), day, base)
     last = max((event.time for event in events if isinstance(event.time, int)), default=base)
     now = _moment(form.get("clock", "").strip(), max(last, stored.clock if stored else 0), zone, day)
@@ -151,9 +151,8 @@ def _moment(text: str, otherwise: EpochMs, zone: str, day: dt.date) -> EpochMs:
     if not text:
         return otherwise
     try:
-        if len(text) <= 8:  # a time of day, in UTC as the events are
-            return int(dt.datetime.combine(day, dt.time.fromisoformat(text), dt.UTC).timestamp() * 1000)
-        return read_local(text, zone)
+        # A time of day is of the day of the events, on the same clock.
+        return read_local(f"{day}T{text}" if len(text) <= len("10:05:00") else text, zone)
     except ValueError:
         raise SimulationError([f"“{text}” is no time. Write 10:05:00, or leave it empty for the last event."]) from None
 
@@ -173,10 +172,6 @@ def _scores(program: Program) -> dict[str, float | None]:
                 raise SimulationError([f"A score is a number from 0 to 1; {name} is “{text}”."])
             scores[name] = value
     return scores
-
-
-def _clock_of(stored: StoredSession, program: Program | None) -> EpochMs:
-    return stored.clock
 
 
 def _inputs(program: Program | None, source: FactSource) -> list[FactInput]:

@@ -166,7 +166,7 @@ def desk() -> Iterator[Desk]:
     backend.running = [Process("api-1", "api", backend.time, 1), Process("worker-1", "worker", backend.time, 1)]
     for name, role in (("marta", Role.PUBLISHER), ("ed", Role.EDITOR), ("vic", Role.VIEWER)):
         Accounts(backend.tables).add(name, role, PASSWORD, backend.time)
-    app = create_app(backend, Options("s" * 40, timezone="Europe/Berlin"))
+    app = create_app(backend, Options("s" * 40))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

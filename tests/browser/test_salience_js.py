@@ -12,7 +12,7 @@ from service.api.health import snippet
 from service.clock import wall_ms
 from service.keys import KeyKind, Scope, create
 from service.wiring import Wiring
-from tests.integration.api.running import Running
+from tests.integration.api.running import ROOT, Running
 
 PAGE = b'<!doctype html><title>a shop</title><script src="/salience.js"></script><p id="banner">empty</p>'
 
@@ -91,6 +91,24 @@ def wait_for_event(page, running, event_id):
                 return event
         assert time.monotonic() < until, f"event {event_id} never came to the log"
         page.wait_for_timeout(100)  # unlike a sleep, it lets Playwright tell what the page does
+
+
+def test_the_page_of_the_tutorial_shows_tracks_and_falls_back(page, shop, running):
+    origin, key = shop
+    text = (ROOT / "docs" / "tutorial-storefront.md").read_text("utf-8")
+    written = text.partition("```html\n")[2].partition("```")[0]
+    written = written.replace("http://127.0.0.1:8081", running.url).replace("sal_public_...", key)
+    page.route(f"{origin}/tutorial", lambda route: route.fulfill(body=written, content_type="text/html"))
+    page.on("console", lambda m: print("CONSOLE", m.text))
+    page.on("requestfailed", lambda r: print("FAILED", r.url, r.failure))
+    page.goto(f"{origin}/tutorial")
+    page.wait_for_function("() => document.querySelector('#banner').textContent == 'Delivered in two to three days'")
+    with page.expect_response("**/v1/decide**") as decided:
+        page.click("#add")
+    assert [each["verdict"] for each in decided.value.json()["events"]] == ["accepted"]
+    page.route("**/v1/**", lambda route: route.abort())
+    page.reload()
+    page.wait_for_function("() => document.querySelector('#banner').textContent == 'Welcome'")
 
 
 def test_events_that_ride_along_are_in_the_decision_and_in_the_log_once(page, shop, running):

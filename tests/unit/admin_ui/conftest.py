@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -34,7 +35,7 @@ class Visitor:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(path, data={**token, **(form or {})}, headers=named)
 
-    def send(self, path: str, body: dict[str, object]) -> TestResponse:
+    def send(self, path: str, body: Mapping[str, object]) -> TestResponse:
         """As the editor's script does."""
         return self.client.post(path, json=body, headers={"X-CSRFToken": self.token()})
 
