@@ -42,7 +42,7 @@ class AlphaMemory(NamedTuple):
 class AlphaType:
     """All selections of one event type. Holds no session state."""
 
-    __slots__ = ("checked", "hashed", "is_dull", "plain", "resets", "shape")
+    __slots__ = ("checked", "hashed", "is_dull", "plain", "resets", "shape", "table", "table_of")
 
     def __init__(self, shape: tuple[str, ...]) -> None:
         self.shape = shape
@@ -51,9 +51,29 @@ class AlphaType:
         self.checked: tuple[AlphaMemory, ...] = ()
         self.resets: tuple[AggregateNode, ...] = ()
         self.is_dull = True
+        self.table_of = ""
+        self.table: dict[Value, tuple[Feed, ...]] | None = None
 
-    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
+    def settle(self) -> None:
+        """Where one look into one hash says it all, make the table for it: whole lists of edges, by value."""
+        if self.checked or len(self.hashed) > 1:
+            return
+        if not self.hashed:
+            self.table = {}
+            return
+        ((attribute, by_value),) = self.hashed
+        if not any(memory.checks for memories in by_value.values() for memory in memories):
+            self.table_of = attribute
+            self.table = {
+                value: (*self.plain, *(feed for memory in memories for feed in memory.feeds))
+                for value, memories in by_value.items()
+            }
+
+    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> Sequence[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
+        table = self.table
+        if table is not None:
+            return table.get(attributes.get(self.table_of), self.plain)  # type: ignore[arg-type]
         found = list(self.plain)
         for attribute, by_value in self.hashed:
             memories = by_value.get(attributes.get(attribute))  # type: ignore[arg-type]
@@ -118,6 +138,7 @@ def build(
             for attribute, by_value in groups.get(event, {}).items()
         )
         alpha.is_dull = False
+        alpha.settle()
     return types
 
 

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from engine.language.tree import Aggregate, Aggregation, FactRef, FactSource, IfUnavailable, Program, ScoreTest, Span
-from engine.rete.aggregates import AggregateNode, WindowNode, node_of
+from engine.language.tree import Aggregation, FactRef, FactSource, IfUnavailable, Program, ScoreTest
+from engine.rete.aggregates import AggregateNode
 from engine.rete.alpha import AlphaType, build
 from engine.rete.conflict import ConflictIndex
 from engine.rete.derived import Stratum, strata
 from engine.rete.normal_form import Literal, NormalForm, Shape
 from engine.rete.production import Production, compile_rules
-from engine.rete.quantity import Origin, Presence, Quantities, Quantity, selections
+from engine.rete.quantity import Origin, Presence, Quantities, Quantity
 from engine.rete.schedules import Gates
+from engine.rete.windows import WindowNode, node_of
 from engine.values import Millis, Value
 
 
@@ -47,6 +48,9 @@ class Compiled:
         last_known: Scores with the lengths for which their last answer may be used.
         gates: The schedules of all rules.
         assert_gates: Those of rules that assert.
+        has_clock_moments: Whether the clock itself can change something, see `clockwork`.
+        is_plain: Whether nothing follows from a change but rules: no computed or scanned feature, no derived fact, no
+            score, no test against the clock.
     """
 
     program: Program
@@ -70,6 +74,9 @@ class Compiled:
     gates: Gates
     assert_gates: Gates
     index: ConflictIndex
+    keep_events: int
+    has_clock_moments: bool
+    is_plain: bool
 
 
 def compile_program(program: Program) -> Compiled:
@@ -92,6 +99,14 @@ def compile_program(program: Program) -> Compiled:
     tests = tuple(dict.fromkeys(test for each in scored for test in each.score_tests))
     sources = {name: fact.source for name, fact in vocabulary.facts.items()}
     given = (FactSource.PROFILE, FactSource.CATALOGUE)
+    clocked, layers = _clocked(productions), strata(productions, every)
+    assert_gates = Gates([each for each in productions if each.asserts])
+    scanned = tuple(each for each in every if each.origin is Origin.SCANNED)
+    last_known = tuple(
+        dict.fromkeys(
+            (test.score, test.last_known or 0) for test in tests if test.if_unavailable is IfUnavailable.LAST_KNOWN
+        )
+    )
     return Compiled(
         program=program,
         quantities=quantities,
@@ -105,21 +120,20 @@ def compile_program(program: Program) -> Compiled:
         },
         computed=computed,
         computed_reads=frozenset(index for each in computed for index in each.reads),
-        scanned=tuple(each for each in every if each.origin is Origin.SCANNED),
-        clocked=_clocked(productions),
+        scanned=scanned,
+        clocked=clocked,
         productions=tuple(productions),
         scored=scored,
         score_numbers={test: number for number, test in enumerate(tests)},
         visible=frozenset(each.index for each in every if each.names and not each.is_concluded),
-        last_known=tuple(
-            dict.fromkeys(
-                (test.score, test.last_known or 0) for test in tests if test.if_unavailable is IfUnavailable.LAST_KNOWN
-            )
-        ),
-        strata=strata(productions, every),
+        last_known=last_known,
+        strata=layers,
         gates=Gates(productions),
-        assert_gates=Gates([each for each in productions if each.asserts]),
+        assert_gates=assert_gates,
         index=ConflictIndex(productions, every),
+        keep_events=vocabulary.keep_events,
+        has_clock_moments=bool(clocked or assert_gates or last_known),
+        is_plain=not (computed or scanned or layers or scored or clocked),
     )
 
 
@@ -154,16 +168,3 @@ def _clocked(productions: Iterable[Production]) -> tuple[Clocked, ...]:
             if literal.age is not None:
                 ages.setdefault(literal.index, {})[literal.age] = None
     return tuple(Clocked(index, tuple(found)) for index, found in ages.items())
-
-
-def span_of(quantity: Quantity) -> Span | None:
-    """The span of a quantity over events."""
-    return None if isinstance(quantity.subject, FactRef) else quantity.subject.span
-
-
-def events_of(quantity: Quantity) -> frozenset[str]:
-    """The event types that a quantity over events looks at, its `since` among them."""
-    subject = quantity.subject
-    assert isinstance(subject, Aggregate | Presence)
-    types = {selection.event for selection, _ in selections(subject)}
-    return frozenset(types | ({subject.span.since} if subject.span.since else set()))

@@ -65,6 +65,12 @@ class Production:
                     return True
         return False
 
+    def holds_plainly(self, values: Values, now: EpochMs) -> bool:
+        """Whether a rule without scores is true. Raises what its tests raise."""
+        if self.broken is not None:
+            raise ValueError(self.broken)
+        return any(_holds_cheaply(conjunct, values, now) for conjunct in self.cheap)
+
 
 def compile_rules(rules: Sequence[Rule], quantities: Quantities, normal_form: NormalForm) -> list[Production]:
     """The productions of rules that stand in order of acting."""

@@ -76,6 +76,11 @@ class Quantity:
     names: list[str] = field(default_factory=list)
 
     @property
+    def span(self) -> Span | None:
+        """Its span, if it is over events."""
+        return None if isinstance(self.subject, FactRef) else self.subject.span
+
+    @property
     def window(self) -> Millis | None:
         """The length of its window, if it has one."""
         return None if isinstance(self.subject, FactRef) else self.subject.span.window

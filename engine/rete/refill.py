@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from heapq import heappush
 
 from engine.language.tree import Aggregate
-from engine.rete.aggregates import AggregateNode, Changed, WindowNode
+from engine.rete.aggregates import AggregateNode, Changed
 from engine.rete.history import entry, selects, value_over
 from engine.rete.memory import Memory
 from engine.rete.quantity import Presence, Quantity, selections
 from engine.rete.retained import Kept
+from engine.rete.windows import WindowNode
 from engine.values import EpochMs, Value
 
 

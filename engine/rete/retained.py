@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.event import Event
 from engine.values import EpochMs, Value
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,23 +48,24 @@ class Retained:
         self.dropped: EpochMs | None = None
         self.shapes: list[Shape] = []
 
-    def add(self, event: Event, shape: Shape, limit: int) -> None:
+    def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        shapes = self.shapes
-        if shape in shapes:
-            number = shapes.index(shape)
-        else:
-            number = len(shapes)
-            shapes.append(shape)
-        attributes = event.attributes
-        time = event.time
-        line = _encode((number, time - self.origin, *[attributes.get(name) for name in shape[1:]]))
+        try:
+            number = self.shapes.index(shape)
+        except ValueError:
+            number = len(self.shapes)
+            self.shapes.append(shape)
+        line = _encode([number, time - self.origin, *map(attributes.get, shape[1:])])
         size = len(line)
-        line = bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line
+        packed = self.packed
         if time < self.latest and self.count:
-            self._insert(line, time)
+            self._insert(bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line, time)
         else:
-            self.packed += line
+            if size < 255:
+                packed.append(size)
+            else:
+                packed += b"\xff" + size.to_bytes(4, "big")
+            packed += line
             self.latest = time
         self.count += 1
         if self.count > limit:

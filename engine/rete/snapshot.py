@@ -278,9 +278,12 @@ def _change_bundle(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
     # A rule with scores that is new may already be worth asking for.
     memory.is_asking = bool(compiled.scored)
     asserted = {fact for stratum in compiled.strata for fact in stratum.facts}
+    withdrawn: Changed = {}
     for quantity in compiled.quantities.all:
-        if quantity.origin is Origin.DERIVED and quantity.index not in asserted:
-            memory.values.pop(quantity.index, None)
+        index = quantity.index
+        if quantity.origin is Origin.DERIVED and index not in asserted and index in memory.values:
+            withdrawn[index] = memory.values.pop(index)
+    settle_computed(compiled, memory.values, withdrawn, {})
     nobody = Asking(_no_answer, _no_fact, memory, clock, compiled.score_numbers, remembers=False)
 
     def holds(production: Production) -> bool:
