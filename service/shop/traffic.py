@@ -11,6 +11,7 @@ import http.client
 import itertools
 import logging
 import random
+import socket
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ PLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "checkout": ("cart_banner", "checkout_note"),
 }
 RETRY_SECONDS = 2.0
+START_POLL_SECONDS = 0.2
 SHOPPERS = 400  # so that some come back within an hour of watching
 
 
@@ -62,6 +64,15 @@ class Client:
                 if attempt == 2:
                     raise ApiError(f"{path}: {error}") from error
         raise AssertionError  # the loop returns or raises
+
+    def await_answer(self) -> None:
+        """Wait until the API listens; it starts at the same time as its shoppers."""
+        while True:
+            try:
+                with socket.create_connection(self._address, self._timeout):
+                    return
+            except OSError:
+                time.sleep(START_POLL_SECONDS)
 
     def _send(self, method: str, path: str, body: object) -> object:
         if self._connection is None:
@@ -168,6 +179,7 @@ def run(settings: Settings) -> None:
     """Until told to stop; returns at once where the settings want no shoppers."""
     if settings.shop.sessions_per_minute:
         client = Client(settings.api.host, settings.api.port, read_key(settings.data_dir, SHOPPERS_KEY))
+        client.await_answer()
         Traffic(client, 1, settings.shop.sessions_per_minute, products()).run()
 
 
