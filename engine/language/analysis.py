@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.language.check_content import facts_named
 from engine.language.derived import unsettled
 from engine.language.diagnostics import Report
 from engine.language.domains import Domain, complement
@@ -320,6 +321,13 @@ def _derived_facts(program: Program, report: Report) -> None:
                 "only a request gives it one, so the trigger is never sent"
             )
             report.warning_at("not-in-stream", rule.place, message, "look at an event instead")
+        for trigger in triggers:
+            named = (name for name in facts_named(trigger.payload) if facts[name].source is FactSource.REQUEST)
+            for name in sorted(set(named)):
+                message = (
+                    f"the trigger {trigger.name} is sent by the stream, where {name} has no value to fill its hole"
+                )
+                report.warning_at("not-in-stream", rule.place, message, "take it out of the payload")
 
 
 def _tests(condition: Condition) -> Iterator[Test]:

@@ -57,7 +57,8 @@ class Tests:
     def operand(self, test: TestSyntax, subject: ValueType, what: str) -> Operand | None:
         """The typed right side of a test on something of type `subject`; None, reported, where it does not fit."""
         if isinstance(test.operand, Scalar) and test.operand.is_plain and test.operand.text.startswith("$"):
-            not_yet(f"{test.operand.text[:60]} (a bound name)", test.operand, self.report)
+            proposal = f"if it is text, put quotes around it: '{test.operand.text[:60]}'"
+            not_yet(f"{test.operand.text[:60]} (a bound name)", test.operand, self.report, proposal)
             return None
         if not self._fits(test, subject, what):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from engine.language.check_conditions import Conditions
 from engine.language.diagnostics import closest
@@ -33,6 +34,19 @@ def check_payload(node: Node, conditions: Conditions) -> Payload:
         report.error("out-of-range", node, "this number is too large; put quotes around it to make it text")
         return None
     return value
+
+
+def facts_named(payload: Payload) -> Iterator[str]:
+    """The facts that the holes of a checked payload name, in order, repeats included."""
+    if isinstance(payload, Template):
+        yield from payload.parts[1::2]
+    elif isinstance(payload, list):
+        for item in payload:
+            yield from facts_named(item)
+    elif isinstance(payload, tuple):
+        for pair in payload:
+            if isinstance(pair, tuple):  # what a mapping becomes; a node never becomes a tuple of values
+                yield from facts_named(pair[1])
 
 
 def _text(node: Scalar, conditions: Conditions) -> str | Template | None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from engine.language.check_conditions import Conditions
-from engine.language.check_content import check_payload
+from engine.language.check_content import check_payload, facts_named
 from engine.language.check_limits import check_limits, check_schedule
 from engine.language.check_values import Values
 from engine.language.digest import rule_digest
@@ -26,9 +26,7 @@ from engine.language.tree import (
     FactSource,
     Offer,
     OfferAction,
-    Payload,
     Rule,
-    Template,
     TriggerAction,
 )
 from engine.values import Kind, Value
@@ -181,23 +179,11 @@ def check_fallbacks(offers: Mapping[str, Offer], conditions: Conditions) -> None
     """A fallback is shown also when nothing is known of a session, so its content can't name facts."""
     for name in sorted({placement.fallback for placement in conditions.vocabulary.placements.values()}):
         offer = offers.get(name)
-        fact = _named_fact(offer.content) if offer is not None else None
+        fact = next(facts_named(offer.content), None) if offer is not None else None
         if offer is not None and fact is not None:
             message = f"{name} is a fallback, shown also when nothing is known: its content can't name {fact}"
             proposal = "write text without holes, or fall back to another offer"
             conditions.report.error_at("fallback-names-fact", offer.place, message, proposal)
-
-
-def _named_fact(payload: Payload) -> str | None:
-    """The first fact that content names."""
-    if isinstance(payload, Template):
-        return payload.parts[1]
-    if isinstance(payload, list):
-        return next((name for item in payload if (name := _named_fact(item)) is not None), None)
-    if isinstance(payload, tuple):
-        pairs = (pair for pair in payload if isinstance(pair, tuple))  # what a node gives is an object, never a list
-        return next((name for _, item in pairs if (name := _named_fact(item)) is not None), None)
-    return None
 
 
 def _offer(syntax: OfferSyntax, conditions: Conditions) -> Offer | None:

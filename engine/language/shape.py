@@ -109,9 +109,10 @@ class Fields:
         self._report.error("missing-key", where, f"{self._what} needs {key}", f"add {key}:")
 
 
-def not_yet(key: str, where: Scalar | Broken, report: Report) -> None:
+def not_yet(key: str, where: Scalar | Broken, report: Report, proposal: str | None = None) -> None:
     """Report a part of the language that this version knows but does not run."""
-    report.error("not-supported-yet", where, f"{key} is part of the language, but this version does not run it yet")
+    message = f"{key} is part of the language, but this version does not run it yet"
+    report.error("not-supported-yet", where, message, proposal)
 
 
 def word(node: Node, what: str, report: Report) -> Scalar | None:

@@ -1,5 +1,6 @@
 """Edits touch the bytes of one value: everything else stays as it was written."""
 
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -160,3 +161,27 @@ def test_spans_of_a_real_file_do_not_overlap() -> None:
     assert spans[0].end <= spans[1].start
     assert RULES[spans[1].start : spans[1].end].startswith("  # Says that it is one")
     assert rule_spans("ruleset: r\n") == ()
+
+
+@given(st.data())
+def test_a_switch_in_a_damaged_file_is_set_or_refused(data: st.DataObject) -> None:
+    """Whatever stands in the file: what comes back differs by the switch alone, and no other error gets out."""
+    start = data.draw(st.integers(0, len(RULES)))
+    end = data.draw(st.integers(start, min(len(RULES), start + 20)))
+    put = data.draw(
+        st.sampled_from(
+            ["", "\n", " ", "  # comment\n", "\r\n", ",", ": ", "- ", "{", "]", "|\n", "'", "\t", "rule: x", "#"]
+        )
+    )
+    source = RULES[:start] + put + RULES[end:]
+    try:
+        spans = rule_spans(source)
+        edited = set_enabled(source, "free_shipping_nudge", enabled=False)
+    except EditError:
+        return
+    assert [span.name for span in rule_spans(edited)] == [span.name for span in spans]
+    for line in source.splitlines():
+        assert line in edited
+    assert 0 <= len(edited) - len(source) <= len("\r\n        enabled: false") + 20
+    for before, after in itertools.pairwise(spans):
+        assert before.start < before.end <= after.start
