@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,7 @@ from service.wiring import Wiring
 log = logging.getLogger("salience.api.startup")
 
 WATCH_S = 1.0
+WARM_UP_S = 1.0
 SLOW_THREADS = 4
 """For calls that people make: why, profiles. Decisions never wait for them."""
 
@@ -89,6 +91,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),
         score_ms=settings.models.deadline_ms,
     )
+    await _warm_up(services)
     watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker)))
 
     async def closing() -> None:
@@ -103,6 +106,13 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         await asyncio.to_thread(wiring.close)
 
     return services, closing
+
+
+async def _warm_up(services: Services) -> None:
+    """Open connections and files before the first shopper waits for them. A store that is gone is no reason to wait."""
+    with contextlib.suppress(PortError, TimeoutError):
+        async with asyncio.timeout(WARM_UP_S):
+            await services.state.read("warm-up", None)
 
 
 def _salt(tables: Tables, kept: Path) -> str | None:

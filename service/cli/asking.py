@@ -77,8 +77,10 @@ async def _ask_here(settings: Settings, method: str, path: str, body: object) ->
     split = urlsplit(path)
     found, parameters = Routes().find(split.path)
     key = ApiKey("local", "local", KeyKind.SERVER, DEFAULT_SCOPES[KeyKind.SERVER], (), "", 0)
+    # A person waits, and everything is opened just now: no reason for a storefront's haste.
+    patient = msgspec.structs.replace(settings.api, deadline_ms=int(1000 * TIMEOUT_S))
     try:
-        services, close = await open_services(settings, role="cli")
+        services, close = await open_services(msgspec.structs.replace(settings, api=patient), role="cli")
     except PortError as error:
         raise Failure(f"{error}") from None
     try:
