@@ -170,12 +170,13 @@ def test_a_member_that_never_joins_is_made_anew(ports, kafka_prefix, monkeypatch
     assert "joining group" in caplog.text
 
 
-def test_a_spare_member_is_left_alone(ports, kafka_prefix, monkeypatch, caplog):
-    monkeypatch.setattr(kafka_source, "JOIN_S", 0.0)
-    monkeypatch.setattr(KafkaAddress, "members", lambda self, group: PARTITIONS)
+def test_a_spare_member_is_left_alone(ports, kafka_prefix, monkeypatch):
     with closing(ports.event_source(kafka_prefix)) as source:
-        source._open()
+        join(source)
         before = source._consumer
+        monkeypatch.setattr(kafka_source, "JOIN_S", 0.0)
+        monkeypatch.setattr(KafkaAddress, "members", lambda self, group: PARTITIONS)
+        source._view = {}
         source.poll(1, 0)
         assert source._consumer is before
 
