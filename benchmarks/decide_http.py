@@ -70,7 +70,7 @@ def ruleset(rules: int) -> dict[str, str]:
             f"    priority: {number % 10}",
             "    when:",
             "      all:",
-            f"        - {{fact: cart.value, at_least: {50 + 10 * number}}}",
+            f"        - {{fact: cart.value, at_least: {150 + 10 * number}}}",
             f"        - {{count: product_viewed, where: {{category: c{number % 7}}}, within: {5 + number % 20} minutes, at_least: 2}}",
             "        - not: {event: purchase, within: 30 minutes}",
             f"    then: [{{offer: o{number % 20}, placement: {placement}}}]",

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from config.schema import Settings
-from engine.ports import PortError, Tables
+from engine.ports import EventLog, PortError, Tables
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
@@ -62,7 +62,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
     await asyncio.to_thread(holder.start)
     await asyncio.to_thread(keys.start)
-    events = LateEventLog(wiring.event_log)
+    events = LateEventLog(lambda: _event_log(wiring))
     await asyncio.to_thread(events.start)
     metrics = Metrics()
     state_breaker = Breaker("the state store", time.monotonic)
@@ -106,6 +106,13 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         await asyncio.to_thread(wiring.close)
 
     return services, closing
+
+
+def _event_log(wiring: Wiring) -> EventLog:
+    """The log, its topics made where they are missing; refused where its sessions would be looked for elsewhere."""
+    wiring.ensure_topics()
+    wiring.check_partitions()
+    return wiring.event_log()
 
 
 async def _warm_up(services: Services) -> None:

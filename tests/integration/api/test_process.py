@@ -79,6 +79,16 @@ def test_a_revoked_key_is_refused_within_a_second_and_a_new_one_is_taken(api):
             wait_until(lambda: client.post("/v1/decide", json=body).status_code == 401)
 
 
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_an_event_goes_through_kafka_and_redis_into_the_next_decision(tmp_path, kafka_cluster, kafka_prefix, redis_url):
+    settings = {"kafka.bootstrap": kafka_cluster.bootstrap, "kafka.topic_prefix": kafka_prefix, "redis.url": redis_url}
+    with Running(tmp_path, settings) as running, running.client() as client:
+        running.start_worker()
+        send_full_cart(client, "s1")
+        wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+
+
 # ---------------------------------------------------------------- Redis
 
 
