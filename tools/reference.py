@@ -5,6 +5,7 @@
 """
 
 import argparse
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -162,7 +163,8 @@ def commands() -> str:
 def described(command: click.Command, context: click.Context) -> Iterator[str]:
     """Return the section of a command, and of those below it."""
     yield f"\n## {context.command_path}\n"
-    yield re.sub(r"\s*\n\s*(?=\S)(?<!\n\n)", " ", (command.help or "").replace("\b", "").strip())
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc((command.help or "").replace("\b", "")))
+    yield "\n\n".join(one_line(paragraph) for paragraph in paragraphs)
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"\n`{context.command_path} {usage}`\n"
     yield from parameters(command, context)
