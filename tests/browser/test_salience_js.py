@@ -80,7 +80,7 @@ def logged(running):
     """All events in the log."""
     with Wiring(running.settings) as wiring:
         source = wiring.event_source(f"look-{time.monotonic_ns()}")
-        found = []
+        found: list[RawEvent] = []
         until = time.monotonic() + 15
         total = sum(source.ends().values())
         while len(found) < total and time.monotonic() < until:

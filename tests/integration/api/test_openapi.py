@@ -145,7 +145,7 @@ def test_every_endpoint_with_a_key_refuses_who_has_none(api, document):
         for endpoint in ENDPOINTS:
             if endpoint.scope is not None:
                 names = {each.name: "x" for each in endpoint.parameters if each.where == "path"}
-                body = {} if endpoint.request else None
+                body: dict[str, object] | None = {} if endpoint.request else None
                 held.call(endpoint.method, endpoint.path, 401, body=body, key=False, **names)
 
 
