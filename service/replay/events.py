@@ -43,7 +43,7 @@ class RowReader:
 
     Attributes:
         skipped: Rows left out, by rule of the mapping.
-        incomplete: Rows without a session or a time that can be read; they are in the log, and become dead letters.
+        incomplete: Rows without a session or a time that can be read, and lines that can't be read at all; they are in the log, and become dead letters.
     """
 
     def __init__(self, mapping: RecordingMapping, columns: Sequence[str], shift: Millis = 0) -> None:
@@ -56,11 +56,16 @@ class RowReader:
 
     def time_of(self, row: Row) -> EpochMs | None:
         """The row's own time, None where it can't be read."""
+        if row.is_broken:
+            return None
         return _moment(self._value(self._mapping.time, row), self._mapping.time_format)
 
     def prepare(self, row: Row) -> Prepared | None:
         """The record of a row, None where the mapping skips it."""
         mapping = self._mapping
+        if row.is_broken:
+            self.incomplete += 1
+            return Prepared(NewRecord(row.whole[:64], row.whole.encode()), None)
         for rule in mapping.skip:
             if _text(row.values[self._index[rule.column]]) in rule.values:
                 self.skipped[rule.text] += 1

@@ -28,11 +28,13 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         number: From 1, without the header.
         values: Of the columns that were asked for, in their order; None where there is nothing.
         whole: All of the row as text, the same for equal rows: what the id of the event is made of.
+        is_broken: `whole` is a line that can't be read; there are no values.
     """
 
     number: int
     values: Sequence[object]
     whole: str
+    is_broken: bool = False
 
 
 class Recording(Protocol):
@@ -131,7 +133,7 @@ class _JsonLines:
         return _count_lines(self._path)
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        """Line by line; empty lines are passed over."""
+        """Line by line; empty lines are passed over, and one that is no JSON object is marked."""
         decode = msgspec.json.Decoder(dict[str, object]).decode
         encode = msgspec.json.Encoder(order="deterministic").encode
         number = 0
@@ -141,10 +143,14 @@ class _JsonLines:
                     if not line.strip():
                         continue
                     number += 1
-                    cells = decode(line)
+                    try:
+                        cells = decode(line)
+                    except msgspec.MsgspecError:
+                        yield Row(number, (), line.rstrip("\r\n"), is_broken=True)
+                        continue
                     yield Row(number, [cells.get(each) for each in columns], encode(cells).decode())
-        except (msgspec.MsgspecError, UnicodeDecodeError, EOFError, OSError) as error:
-            raise RecordingError(f"{self._path}, row {number}: {error}") from error
+        except (UnicodeDecodeError, EOFError, OSError) as error:
+            raise RecordingError(f"{self._path}, after row {number}: {error}") from error
 
 
 class _Parquet:
