@@ -26,11 +26,12 @@ from typing import ParamSpec, TypeVar
 
 from connectors.sqlite_activity import SqliteActivity
 from connectors.sqlite_decisions import SqliteDecisions
-from connectors.sqlite_events import SqliteEventLog, SqliteEventSource
+from connectors.sqlite_events import SqliteEventLog
 from connectors.sqlite_grants import SqliteGrants
 from connectors.sqlite_limits import SqliteLimits
 from connectors.sqlite_outputs import SqliteOutputs
 from connectors.sqlite_profiles import SqliteProfiles
+from connectors.sqlite_source import SqliteEventSource
 from connectors.sqlite_state import SqliteState
 from connectors.sqlite_tables import SqliteTables
 from engine.ports import Claim, SessionView, Verdict, partition_of

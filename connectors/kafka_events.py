@@ -196,7 +196,12 @@ class KafkaEventLog:
     def _check(self, producer: Any) -> None:
         topic = self._address.events
         with self._address.explained(f"looking for topic {topic}"):
-            found = len(producer.partitions_for(topic))
+            try:
+                found = len(producer.partitions_for(topic))
+            except KafkaTimeoutError as error:
+                raise PortError(
+                    f"Kafka at {self._address.shown}: topic {topic} is not there, or no broker leads it; create it first"
+                ) from error
         if found != self._partitions:
             raise PortError(
                 f"Kafka at {self._address.shown}: topic {topic} has {found} partitions, {self._partitions} are set"

@@ -163,6 +163,7 @@ def test_a_kafka_that_is_gone_is_named():
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(300)  # a broker is started twice, and a producer gives up in between
 @pytest.mark.usefixtures("kafka_required")
 def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
     with KafkaCluster(tmp_path) as cluster, ExitStack() as stack:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from connectors import sqlite_events
-from connectors.sqlite_events import SqliteEventLog, SqliteEventSource
+from connectors.sqlite_events import SqliteEventLog
+from connectors.sqlite_source import SqliteEventSource
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from connectors.sqlite_events import SqliteEventSource
+from connectors.sqlite_source import SqliteEventSource
 source = SqliteEventSource(Path(sys.argv[1]), lease_ms=int(sys.argv[2]))
 while True:
     source.poll(10, 50)
