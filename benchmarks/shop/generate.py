@@ -25,6 +25,8 @@ TYPES = (
 
 @dataclass(frozen=True)
 class Params:
+    """What a stream depends on: the seed, and how many of what."""
+
     seed: int
     sessions: int
     events: int
@@ -48,6 +50,7 @@ class Draws:
         self._random = random.Random(seed).random
 
     def chance(self, p: float) -> bool:
+        """True with probability `p`."""
         return self._random() < p
 
     def between(self, low: int, high: int) -> int:
@@ -55,6 +58,7 @@ class Draws:
         return low + int(self._random() * (high - low + 1))
 
     def event_type(self) -> str:
+        """One of `TYPES`, by weight."""
         u = self._random()
         for name, weight in TYPES:
             u -= weight
@@ -77,6 +81,7 @@ class Draws:
 
 
 def session_events(p: Params, index: int, count: int, draws: Draws) -> Iterator[Event]:
+    """The events of one session, in order."""
     sid = f"s{index:05d}"
     favourites = [draws.between(0, p.categories - 1) for _ in range(3)]
     cart: list[tuple[str, int]] = []
@@ -104,6 +109,7 @@ def session_events(p: Params, index: int, count: int, draws: Draws) -> Iterator[
 
 
 def events(p: Params) -> list[Event]:
+    """The whole stream, numbered, in order of time."""
     draws = Draws(p.seed)
     base, extra = divmod(p.events, p.sessions)
     stream = [event for index in range(p.sessions) for event in session_events(p, index, base + (index < extra), draws)]
@@ -112,6 +118,7 @@ def events(p: Params) -> list[Event]:
 
 
 def rules(p: Params) -> list[dict[str, Any]]:
+    """The rules; for N of them, take the first N."""
     draws = Draws(p.seed + 1)
     return [
         {
@@ -126,6 +133,7 @@ def rules(p: Params) -> list[dict[str, Any]]:
 
 
 def write(p: Params, out: Path) -> None:
+    """Write `events.jsonl` and `rules.json` into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "events.jsonl").open("w", encoding="utf-8") as lines:
         for event in events(p):
@@ -136,6 +144,7 @@ def write(p: Params, out: Path) -> None:
 
 
 def main() -> None:
+    """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for events.jsonl and rules.json")
     parser.add_argument("--seed", type=int, default=20)

@@ -18,6 +18,8 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Windows:
+    """Lengths in ms."""
+
     checkout: int
     purchase: int
     view: int
@@ -25,6 +27,8 @@ class Windows:
 
 @dataclass(frozen=True)
 class Rule:
+    """A rule of the workload; totals in cents."""
+
     id: str
     tier: str
     total_over: int
@@ -33,13 +37,15 @@ class Rule:
 
 
 def load_rules(path: Path, limit: int | None = None) -> tuple[Windows, list[Rule]]:
+    """The windows and the first `limit` rules."""
     document = json.loads(path.read_text(encoding="utf-8"))
     return Windows(**document["windows_ms"]), [Rule(**rule) for rule in document["rules"][:limit]]
 
 
 def load_events(path: Path, limit: int | None = None) -> list[Event]:
+    """The first `limit` events."""
     with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for _, line in zip(range(limit or 2**62), lines)]
+        return [json.loads(line) for _, line in zip(range(limit or 2**62), lines, strict=False)]
 
 
 def true_rules(rules: Iterable[Rule], windows: Windows, history: list[Event], now: int) -> set[str]:
@@ -106,6 +112,7 @@ def firings(
 
 
 def main() -> None:
+    """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with events.jsonl and rules.json")
     parser.add_argument("--rules", type=int, help="use only the first N rules")

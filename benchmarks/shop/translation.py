@@ -10,6 +10,7 @@ from typing import Any
 from engine.event import Event
 from engine.language import check, render
 from engine.language.tree import Program
+from engine.values import Value
 
 VOCABULARY = """\
 currency: EUR
@@ -88,5 +89,5 @@ def events(raw: list[bytes]) -> Iterator[Event]:
     """The stream as admitted events."""
     for line in raw:
         read: dict[str, Any] = json.loads(line)
-        attributes = {name: read[name] for name in ("category", "price", "tier") if name in read}
+        attributes: dict[str, Value] = {name: read[name] for name in ("category", "price", "tier") if name in read}
         yield Event(str(read["seq"]), read["type"], read["sid"], read["ts"], None, attributes)

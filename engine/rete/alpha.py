@@ -69,11 +69,8 @@ class AlphaType:
                 for value, memories in by_value.items()
             }
 
-    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> Sequence[Feed]:
+    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
-        table = self.table
-        if table is not None:
-            return table.get(attributes.get(self.table_of), self.plain)  # type: ignore[arg-type]
         found = list(self.plain)
         for attribute, by_value in self.hashed:
             memories = by_value.get(attributes.get(attribute))  # type: ignore[arg-type]

@@ -62,10 +62,14 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
     if memory.last_event is None or time > memory.last_event:
         memory.last_event = time
     if not kind.is_dull:
-        broken: Broken = []
-        feeds = kind.reached(event.attributes, time, broken)
-        for index, error in broken:
-            blame(compiled, index, error, failures)
+        table = kind.table
+        if table is not None:
+            feeds: Iterable[Feed] = table.get(event.attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+        else:
+            broken: Broken = []
+            feeds = kind.reached(event.attributes, time, broken)
+            for index, error in broken:
+                blame(compiled, index, error, failures)
         if time < memory.clock:  # type: ignore[operator]
             _take_in_late(compiled, memory, event, kind, feeds, changed)
         else:

@@ -59,6 +59,7 @@ class ConflictIndex:
             By production, whether it is certain that it did not hold before. Raises what a literal raises.
         """
         found: dict[int, bool] = {}
+        whole = self._whole_by_quantity
         rising, defaults = self._rising, self._defaults
         for index, old in changed.items():
             trie = rising.get(index)
@@ -66,8 +67,8 @@ class ConflictIndex:
                 for production, checks, is_certain in trie.reached(values, old):
                     if (not checks or _pass(checks, values, now)) and not found.get(production, False):
                         found[production] = is_certain
-            if index in self._whole_by_quantity:
-                for production in self._whole_by_quantity[index]:
+            if whole and index in whole:
+                for production in whole[index]:
                     found.setdefault(production, False)
         return found
 

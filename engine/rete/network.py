@@ -55,6 +55,7 @@ class Network:
         """Use `build`."""
         self._compiled = compiled
         self._names = Names(compiled)
+        self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
         self._ancestry = {short_hash(name): digests for name, digests in ancestry.items()}
         self.program = compiled.program
         self.bundle_hash = bundle_hash
@@ -106,8 +107,17 @@ class Network:
 
         The caller has dropped duplicates and events that are too late.
         """
+        clock, now, timed = memory.clock, event.time, memory.timed
+        if (
+            self._is_plain
+            and clock is not None
+            and now >= clock
+            and not (timed and timed[0][0] <= now)
+            and not memory.new
+            and event.customer_id is None
+        ):
+            return self._insert_plainly(memory, event, clock, now)
         call = _Call(score)
-        clock, now = memory.clock, event.time
         if clock is not None and clock > now:
             now = clock
         self._pass_time(memory, now, call, include=False)
@@ -150,6 +160,33 @@ class Network:
         return View(self._compiled, memory, now, context, score)
 
     # ------------------------------------------------------------------ steps
+
+    def _insert_plainly(self, memory: Memory, event: Event, clock: EpochMs, now: EpochMs) -> Step:
+        """`insert` where nothing is due, late, new or computed: the way of most events, with nothing on it to ask."""
+        compiled, lazy = self._compiled, memory.lazy
+        before = now - 1 if clock < now else now
+        changed: Changed = {}
+        if lazy and lazy[0][0] <= now:
+            expire(compiled, memory, before, {})
+            expire(compiled, memory, now, changed)
+        memory.clock = memory.evaluated = now
+        failures: Failures = {}
+        take_in(compiled, memory, event, changed, failures)
+        if changed:
+            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            if risen:
+                read = Reader(compiled, memory.values, is_score=False)
+                vocabulary = self.program.vocabulary
+                return Step(
+                    tuple(
+                        [
+                            activate(compiled.productions[index], memory, now, read, vocabulary, failures)
+                            for index in sorted(risen)
+                        ]
+                    ),
+                    as_failures(failures),
+                )
+        return Step((), as_failures(failures)) if failures else NOTHING
 
     def _pass_time(self, memory: Memory, now: EpochMs, call: _Call, *, include: bool) -> None:
         """Step through every moment that is due before `now`, or up to it."""
@@ -246,6 +283,8 @@ class Network:
                 candidates = certain = compiled.index.risen(changed, values, now)
         except Exception:  # noqa: BLE001 - a test raised in an index: look at the rules one by one, to know whose it was
             candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
+        if not candidates:
+            return risen
         earlier: dict[int, Value | None] | None = None
         for index in candidates:
             if certain and certain[index]:

@@ -8,7 +8,7 @@ from engine.activation import Activation
 from engine.language.tree import Program, Test
 from engine.rete import Memory, Network
 from engine.rete.truth import subject_of
-from engine.values import EpochMs
+from engine.values import EpochMs, Value
 from tests.generative.worlds import START, World, scores
 from tests.naive.evaluator import Act, Naive, leaves
 
@@ -147,12 +147,12 @@ class Case:
                     assert type(mine) is type(other), self._story(f"{leaf.subject}: {mine!r} and {other!r}")
         self._stays(now, context, expected, view.valid_until())
 
-    def _stays(self, now: EpochMs, context: dict[str, object], holding: list[str], until: EpochMs | None) -> None:
+    def _stays(self, now: EpochMs, context: dict[str, Value], holding: list[str], until: EpochMs | None) -> None:
         now = max(now, self.naive.clock or now)
         end = now + 40_000 if until is None else min(until, now + 40_000)
         for moment in (*self.naive.moments(now, end), end - 1):
             if moment > now:
-                later = self.naive.holding(moment, context, self.score)  # type: ignore[arg-type]
+                later = self.naive.holding(moment, context, self.score)
                 assert later == holding, self._story(
                     f"valid from {now} until {until}, but at {moment} {later} hold, not {holding}"
                 )

@@ -189,10 +189,10 @@ class Naive:
                 if isinstance(leaf, ScoreTest) and leaf.last_known is not None and leaf.score in self.last_answers:
                     found.add(self.last_answers[leaf.score][1] + leaf.last_known)
             if rule.schedule is not None and any(isinstance(action, AssertAction) for action in rule.actions):
-                at = next_change(rule.schedule, after)
-                while at is not None and at < before:
-                    found.add(at)
-                    at = next_change(rule.schedule, at)
+                change = next_change(rule.schedule, after)
+                while change is not None and change < before:
+                    found.add(change)
+                    change = next_change(rule.schedule, change)
         return found
 
     def _everything(self, now: int) -> list[Value | None]:
@@ -521,24 +521,26 @@ class Naive:
                         entries.append(item if sign > 0 else -item)
         match aggregate.function:
             case Aggregation.COUNT:
-                return sum(entries)
+                return int(sum(entries))
             case Aggregation.DISTINCT:
                 return len(set(entries))
             case Aggregation.SUM:
                 return exactly(sum(map(Fraction, entries), Fraction(0)), aggregate.type.kind)
         if not entries:
             return None
+        result: Value
         match aggregate.function:
             case Aggregation.AVERAGE:
-                return exactly(sum(map(Fraction, entries), Fraction(0)) / len(entries), aggregate.type.kind)
+                result = exactly(sum(map(Fraction, entries), Fraction(0)) / len(entries), aggregate.type.kind)
             case Aggregation.MINIMUM:
-                return min(entries)
+                result = min(entries)
             case Aggregation.MAXIMUM:
-                return max(entries)
+                result = max(entries)
             case Aggregation.FIRST:
-                return entries[0]
+                result = entries[0]
             case _:
-                return entries[-1]
+                result = entries[-1]
+        return result
 
     def _inside(self, span: Span, state: State) -> list[Event]:
         past = [event for event in self.history if event.time <= state.now]
