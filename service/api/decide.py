@@ -16,7 +16,7 @@ from engine.values import EpochMs
 from engine.vocabulary import FactRefused
 from service.api.call import Answer, Call, Endpoint
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Asked, Decided, Session, decide, read_session
+from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
 from service.api.ingest import Admitted, admit, append
 from service.api.problems import ProblemError
 from service.api.rules import Rules
@@ -70,7 +70,7 @@ async def post_decide(services: Services, call: Call) -> Answer:
     try:
         session = await read_session(services, rules, asked.session_id, asked.customer_id, deadline)
     except UnavailableError as error:
-        session = error
+        session = last_read(services, rules, asked.session_id, asked.customer_id, error)
     call.timing.mark("state")
     # Only now, or the worker could put them into the very state that was being read, and they would count twice.
     appending = _start_append(services, admitted)

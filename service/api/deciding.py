@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -52,12 +52,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is known of a session, as far as the state store answered."""
+    """What is known of a session.
+
+    Attributes:
+        degraded: That it is not the live state, where it is not.
+    """
 
     customer_id: str | None
     snapshot: bytes | None
     profile: Mapping[str, Value | None]
     grants: Mapping[str, bytes]
+    degraded: tuple[Degradation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Evaluation:
         self._memory: Memory | None = None
         self.scores = Collector(rules.loaded.scorer)
         self.is_last = False
-        self.degraded: tuple[Degradation, ...] = ()
+        self.degraded = session.degraded
 
     def score(self, name: str, reader: FactReader) -> ScoreAnswer:
         """The `ScoreFunction` of the evaluation."""
@@ -128,6 +133,23 @@ async def read_session(
     """Read what bears on a session, in one trip; raises `UnavailableError`."""
     coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id)
     found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
+    services.lately.keep(session_id, customer_id, found, services.clock())
+    return _session(rules, found, customer_id)
+
+
+def last_read(
+    services: Services, rules: Rules, session_id: str, customer_id: str | None, error: UnavailableError
+) -> Session | UnavailableError:
+    """What this process read of the session last, where that is not long ago; else the error."""
+    kept = services.lately.find(session_id, customer_id, services.clock())
+    if kept is None:
+        return error
+    age, found = kept
+    detail = f"The session's state could not be had: {error}. Decided with that of {age // 1000} s ago."
+    return replace(_session(rules, found, customer_id), degraded=(Degradation("state_stale", detail),))
+
+
+def _session(rules: Rules, found: SessionView, customer_id: str | None) -> Session:
     state = found.state
     if customer_id is None and state is not None:
         customer_id = state.customer_id

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from config.schema import ApiSettings
-from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore
+from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
 from engine.values import Millis
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
@@ -17,6 +17,7 @@ from service.api.metrics import Metrics
 from service.api.problems import ProblemError
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules, Rules
+from service.api.stale import Lately
 from service.clock import Clock
 from service.keys import KeyRing
 
@@ -31,6 +32,7 @@ class Services:
     Attributes:
         salt: Of the installation's holdouts; None: nobody is held out.
         score_ms: The setting models.deadline_ms.
+        lately: What was read of sessions, for when the state store is away.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -46,6 +48,7 @@ class Services:
     batcher: Batcher
     state_breaker: Breaker
     limits_breaker: Breaker
+    lately: Lately[SessionView]
     metrics: Metrics
     slow: Executor
     salt: str | None

@@ -20,6 +20,7 @@ from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
 from service.api.services import Services
+from service.api.stale import Lately
 from service.clock import wall_ms
 from service.installation import holdout_salt
 from service.keys import KeyRing
@@ -86,6 +87,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         batcher=batcher,
         state_breaker=state_breaker,
         limits_breaker=limits_breaker,
+        lately=Lately(),
         metrics=metrics,
         slow=slow,
         salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),

@@ -103,8 +103,9 @@ def test_killed_redis_means_fallbacks_with_200_in_time_and_recovery(tmp_path, re
 
             redis.kill()
             body = {"session_id": "s1", "placements": ["cart_banner", "home_hero"]}
+            assert client.post("/v1/decide", json=body).json()["degraded"][0]["code"] == "state_stale"
             for _ in range(30):
-                answer = client.post("/v1/decide", json=body)
+                answer = client.post("/v1/decide", json=body | {"session_id": "never seen here"})
                 assert answer.status_code == 200
                 made = answer.json()
                 assert [each["outcome"] for each in made["placements"]] == ["degraded", "degraded"]

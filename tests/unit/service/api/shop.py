@@ -36,6 +36,7 @@ from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
 from service.api.services import Services
+from service.api.stale import Lately
 from service.control import Revision
 from service.keys import KeyKind, KeyRing, Scope, create
 from service.loading import Loaded
@@ -304,6 +305,7 @@ class Shop:
         _, self.events_key = create(self.tables, "events", KeyKind.SERVER, NOW, scopes=[Scope.EVENTS])
         self.ring.refresh()
         self.now = NOW
+        self.lately: Lately[SessionView] = Lately()
         self.services: Services | None = None
 
     @property
@@ -355,6 +357,7 @@ class Shop:
             batcher=batcher,
             state_breaker=Breaker("the state store", clock),
             limits_breaker=Breaker("the limit store", clock),
+            lately=self.lately,
             metrics=metrics,
             slow=slow,
             salt="salt",

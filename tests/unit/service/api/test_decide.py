@@ -170,6 +170,29 @@ def test_without_the_state_store_the_answer_is_the_fallback_with_200(shop):
     assert [each["code"] for each in answer["degraded"]] == ["state_unavailable"]
 
 
+def test_without_the_state_store_a_session_read_a_moment_ago_is_decided_with_that_and_it_says_so(shop):
+    shop.state.profiles["c1"] = b'{"customer.tier": "gold"}'
+    shop.full_cart(customer="c1")
+    assert spot(shop.decide("hero", "banner"), "hero")["outcome"] == "offer"
+    shop.state.gone = True
+    shop.now += 30_000
+    answer = shop.decide("hero", "banner")
+    assert spot(answer, "hero")["offers"][0]["offer"] == "golden"
+    assert spot(answer, "banner")["outcome"] == "degraded", "its limit can't be looked at"
+    assert [each["code"] for each in answer["degraded"]] == ["state_stale", "limits_unavailable"]
+    assert "30 s ago" in answer["degraded"][0]["detail"]
+    shop.now += 300_000
+    assert [each["code"] for each in shop.decide("hero")["degraded"]] == ["state_unavailable"]
+
+
+def test_the_stale_state_of_one_customer_never_answers_for_another(shop):
+    shop.state.profiles["c1"] = b'{"customer.tier": "gold"}'
+    shop.decide("hero", customer_id="c1")
+    shop.state.gone = True
+    assert spot(shop.decide("hero", customer_id="c2"), "hero")["outcome"] == "degraded"
+    assert spot(shop.decide("hero"), "hero")["outcome"] == "degraded"
+
+
 def test_a_slow_state_store_costs_the_deadline_at_most(shop):
     shop.state.delay_s = 5
 
