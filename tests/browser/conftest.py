@@ -158,14 +158,20 @@ class Desk:
     backend: MemoryBackend
 
 
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    """The application in a thread, with the example shop live and a user of each role."""
-    backend = MemoryBackend(shop_sources(), time=int(time.time() * 1000) - 3_600_000)
-    backend.time = int(time.time() * 1000)
-    backend.running = [Process("api-1", "api", backend.time, 1), Process("worker-1", "worker", backend.time, 1)]
+@pytest.fixture(scope="session")
+def first_desk() -> MemoryBackend:
+    """Compiled, and its passwords hashed, once; each test goes on from there with a backend of its own."""
+    first = MemoryBackend(shop_sources(), time=int(time.time() * 1000) - 3_600_000)
     for name, role in (("marta", Role.PUBLISHER), ("ed", Role.EDITOR), ("vic", Role.VIEWER)):
-        Accounts(backend.tables).add(name, role, PASSWORD, backend.time)
+        Accounts(first.tables).add(name, role, PASSWORD, first.time)
+    return first
+
+
+@pytest.fixture
+def desk(first_desk: MemoryBackend) -> Iterator[Desk]:
+    """The application in a thread, with the example shop live and a user of each role."""
+    backend = first_desk.successor(int(time.time() * 1000))
+    backend.running = [Process("api-1", "api", backend.time, 1), Process("worker-1", "worker", backend.time, 1)]
     app = create_app(backend, Options("s" * 40))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

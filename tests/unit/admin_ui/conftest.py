@@ -61,12 +61,8 @@ def first_backend() -> MemoryBackend:
 @pytest.fixture
 def backend(first_backend: MemoryBackend) -> MemoryBackend:
     """The example shop, live since three hours, with a user of each role."""
-    fresh = MemoryBackend(time=NOON)
-    fresh.compiled = dict(first_backend.compiled)
-    fresh.revisions = list(first_backend.revisions)
+    fresh = first_backend.successor(NOON)
     fresh.running = [Process("api-1", "api", NOON, 1), Process("worker-1", "worker", NOON, 1)]
-    for name, row in first_backend.tables.rows("users").items():
-        fresh.tables.put("users", name, row.value)
     return fresh
 
 

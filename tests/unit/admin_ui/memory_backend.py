@@ -134,6 +134,15 @@ class MemoryBackend:
         if sources is not None:
             self.publish(sources, "ci", "First revision")
 
+    def successor(self, time: EpochMs) -> MemoryBackend:
+        """A backend that begins with the revisions and the people of this one, and shares nothing that changes."""
+        fresh = MemoryBackend(time=time)
+        fresh.compiled = dict(self.compiled)
+        fresh.revisions = list(self.revisions)
+        for name, row in self.tables.rows("users").items():
+            fresh.tables.put("users", name, row.value)
+        return fresh
+
     def now(self) -> EpochMs:
         return self.time
 
