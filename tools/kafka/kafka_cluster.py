@@ -219,7 +219,7 @@ class KafkaCluster:
     def _format(self, jars: Path) -> None:
         for broker in self.ids:
             if not (self._home(broker) / "data" / "meta.properties").exists():
-                tool = ("kafka.tools.StorageTool", "format", "-t", self._layout["cluster_id"])
+                tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={self._layout['cluster_id']}")
                 _run(self._java(jars, 128, *tool, "-c", str(self._config(broker))))
 
     def _launch(self, broker: int, jars: Path) -> int:
