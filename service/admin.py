@@ -282,6 +282,9 @@ class ServerLog(Logger):
         for handler in list(self.error_log.handlers):
             self.error_log.removeHandler(handler)
         self.error_log = log
+        # "Booting worker", "Listening at" and the like: of interest to who looks closely.
+        if log.getEffectiveLevel() == logging.INFO:
+            log.setLevel(logging.WARNING)
 
 
 class PortTakenError(OSError):

@@ -334,11 +334,14 @@ class Worker:
         fired = self.counts.fired - self._reported.fired
         errors = self.counts.errors - self._reported.errors
         counts = {f"fired/{rule}": n for rule, n in fired.items()} | {f"error/{rule}": n for rule, n in errors.items()}
+        if applied := self.counts.applied - self._reported.applied:
+            counts["events"] = applied
         try:
             if counts:
                 self._ports.activity.add(self._clock() // 60_000, counts)
             self._reported.fired = Counter(self.counts.fired)
             self._reported.errors = Counter(self.counts.errors)
+            self._reported.applied = self.counts.applied
             positions = {p.number: p.position for p in self._partitions.values() if p.standing is Standing.OWNED}
             if positions and now >= self._lag_at:
                 self._lag_at = now + LAG_S
