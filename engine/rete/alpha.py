@@ -1,8 +1,12 @@
-"""The alpha network: which quantities an event enters, found by its type, then by equality on an attribute in a hash."""
+"""The alpha network: which quantities an event enters, found by its type, then by its attributes.
+
+Equalities are found in a hash, thresholds by bisection; what no index finds is looked at last, one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import re2
@@ -10,8 +14,10 @@ import re2
 from engine.language.tree import Aggregate, Aggregation, AttributeTest, Operator, Selection
 from engine.rete import operators
 from engine.rete.aggregates import AggregateNode, Changed
+from engine.rete.discrimination import MOST_VALUES, End, Trie
 from engine.rete.memory import Memory
-from engine.rete.quantity import Presence, equality, selections
+from engine.rete.normal_form import Shape
+from engine.rete.quantity import Presence, selections
 from engine.values import EpochMs, Value
 
 Check: TypeAlias = Callable[[Mapping[str, Value], EpochMs], bool]
@@ -33,63 +39,142 @@ class Feed(NamedTuple):
 
 
 class AlphaMemory(NamedTuple):
-    """The tests that are left after the hash, and where an event that passes them goes."""
+    """A selection of events, and where an event that passes it goes.
+
+    `checks` are the tests that no index finds, `tests` all of them.
+    """
 
     checks: tuple[Check, ...]
+    tests: tuple[Check, ...]
     feeds: tuple[Feed, ...]
 
 
-class AlphaType:
-    """All selections of one event type. Holds no session state."""
+@dataclass(frozen=True, slots=True)
+class AttributeLiteral:
+    """A test of a `where` that an index finds, as `normal_form.Literal` has it for a quantity."""
 
-    __slots__ = ("checked", "hashed", "is_dull", "plain", "resets", "shape", "table", "table_of")
+    index: str
+    shape: str
+    operand: Any
+
+
+class AlphaType:
+    """All selections of one event type. Holds no session state.
+
+    Selections are found in a trie by the equalities and then the thresholds of their `where`; where one look into one
+    hash says it all, there is a table of whole lists of edges by value instead.
+    """
+
+    __slots__ = ("is_dull", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
 
     def __init__(self, shape: tuple[str, ...]) -> None:
         self.shape = shape
         self.plain: tuple[Feed, ...] = ()
-        self.hashed: tuple[tuple[str, dict[Value, tuple[AlphaMemory, ...]]], ...] = ()
-        self.checked: tuple[AlphaMemory, ...] = ()
+        self.memories: tuple[AlphaMemory, ...] = ()
+        self.trie: Trie | None = None
         self.resets: tuple[AggregateNode, ...] = ()
         self.is_dull = True
         self.table_of = ""
         self.table: dict[Value, tuple[Feed, ...]] | None = None
 
-    def settle(self) -> None:
-        """Where one look into one hash says it all, make the table for it: whole lists of edges, by value."""
-        if self.checked or len(self.hashed) > 1:
+    def settle(self, wheres: Mapping[tuple[AttributeTest, ...], Sequence[Feed]]) -> None:
+        """Build the indexes over the selections of this type, each with its edges."""
+        self.is_dull = not (wheres or self.resets)
+        self.plain = tuple(wheres.get((), ()))
+        literals = {where: indexed(where) for where in wheres if where}
+        self.memories = tuple(
+            AlphaMemory(
+                tuple(_check(test) for test in where if not _literals(test)),
+                tuple(_check(test) for test in where),
+                tuple(wheres[where]),
+            )
+            for where in literals
+        )
+        names = {literal.index for found in literals.values() for literal in found}
+        is_one_look = all(len(found) == 1 and found[0].shape == Shape.IS for found in literals.values())
+        if is_one_look and len(names) <= 1 and not any(memory.checks for memory in self.memories):
+            by_value: dict[Value, list[Feed]] = {}
+            for found, memory in zip(literals.values(), self.memories, strict=True):
+                for value in found[0].operand:
+                    by_value.setdefault(value, list(self.plain)).extend(memory.feeds)
+            self.table = {value: tuple(feeds) for value, feeds in by_value.items()}
+            self.table_of = next(iter(names), "")
             return
-        if not self.hashed:
-            self.table = {}
-            return
-        ((attribute, by_value),) = self.hashed
-        if not any(memory.checks for memories in by_value.values() for memory in memories):
-            self.table_of = attribute
-            self.table = {
-                value: (*self.plain, *(feed for memory in memories for feed in memory.feeds))
-                for value, memories in by_value.items()
-            }
+        rank = _ranks(literals.values())
+        self.trie = Trie(_Missing())
+        for number, found in enumerate(literals.values()):
+            ordered = sorted(found, key=lambda literal: rank[literal.index])
+            self.trie.add(ordered, End(number, (), False))
+        self.trie.settle()
 
     def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
         found = list(self.plain)
-        for attribute, by_value in self.hashed:
-            memories = by_value.get(attributes.get(attribute))  # type: ignore[arg-type]
-            if memories is not None:
-                for memory in memories:
-                    if not memory.checks or self._passes(memory, attributes, time, broken):
-                        found.extend(memory.feeds)
-        for memory in self.checked:
-            if self._passes(memory, attributes, time, broken):
-                found.extend(memory.feeds)
+        assert self.trie is not None
+        try:
+            for end in self.trie.reached(attributes):  # type: ignore[arg-type]
+                memory = self.memories[end.production]
+                if not memory.checks or _passes(memory, memory.checks, attributes, time, broken):
+                    found.extend(memory.feeds)
+        except TypeError:
+            # A value that can't be compared: look at the selections one by one, to know whose test it is.
+            found = list(self.plain)
+            broken.clear()
+            for memory in self.memories:
+                if _passes(memory, memory.tests, attributes, time, broken):
+                    found.extend(memory.feeds)
         return found
 
-    @staticmethod
-    def _passes(memory: AlphaMemory, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> bool:
-        try:
-            return all(check(attributes, time) for check in memory.checks)
-        except Exception as problem:  # noqa: BLE001 - one broken test never stops the others; it is reported by name
-            broken.extend((feed.node.index, f"{type(problem).__name__}: {problem}") for feed in memory.feeds)
-            return False
+
+class _Missing:
+    """Every attribute is missing by default."""
+
+    def __getitem__(self, name: object) -> None:
+        return None
+
+
+def _passes(
+    memory: AlphaMemory, checks: Iterable[Check], attributes: Mapping[str, Value], time: EpochMs, broken: Broken
+) -> bool:
+    try:
+        return all(check(attributes, time) for check in checks)
+    except Exception as problem:  # noqa: BLE001 - one broken test never stops the others; it is reported by name
+        broken.extend((feed.node.index, f"{type(problem).__name__}: {problem}") for feed in memory.feeds)
+        return False
+
+
+def indexed(where: Iterable[AttributeTest]) -> list[AttributeLiteral]:
+    """The tests of a `where` that an index finds."""
+    return [literal for test in where for literal in _literals(test)]
+
+
+def _literals(test: AttributeTest) -> list[AttributeLiteral]:
+    """A test as one or two indexed literals; none where it must be looked at."""
+    name, operator, operand = test.attribute, test.operator, test.operand
+    if operator is Operator.IS:
+        return [AttributeLiteral(name, Shape.IS, (operand,))]
+    if operator is Operator.IS_ONE_OF and isinstance(operand, tuple) and len(operand) <= MOST_VALUES:
+        return [AttributeLiteral(name, Shape.IS, operand)]
+    if operator in {Operator.ABOVE, Operator.AT_LEAST, Operator.AFTER}:
+        return [AttributeLiteral(name, Shape.ABOVE, (operand, operator is not Operator.AT_LEAST))]
+    if operator in {Operator.BELOW, Operator.AT_MOST, Operator.BEFORE}:
+        return [AttributeLiteral(name, Shape.BELOW, (operand, operator is not Operator.AT_MOST))]
+    if operator is Operator.BETWEEN and isinstance(operand, tuple):
+        low, high = operand
+        return [AttributeLiteral(name, Shape.ABOVE, (low, False)), AttributeLiteral(name, Shape.BELOW, (high, False))]
+    return []
+
+
+def _ranks(found: Iterable[Iterable[AttributeLiteral]]) -> dict[str, tuple[bool, int, str]]:
+    """The order of attributes in the trie: those with thresholds last, the most varied last among each."""
+    operands: dict[str, set[object]] = {}
+    ladders: set[str] = set()
+    for literals in found:
+        for literal in literals:
+            operands.setdefault(literal.index, set()).add(literal.operand)
+            if literal.shape != Shape.IS:
+                ladders.add(literal.index)
+    return {name: (name in ladders, len(each), name) for name, each in operands.items()}
 
 
 def build(
@@ -102,40 +187,19 @@ def build(
         nodes: The nodes, each with what it is over.
     """
     types = {name: AlphaType(shape) for name, shape in shapes.items()}
-    by_selection: dict[tuple[str, tuple[AttributeTest, ...]], list[Feed]] = {}
+    wheres: dict[str, dict[tuple[AttributeTest, ...], list[Feed]]] = {}
     for subject, node in nodes:
         for selection, sign in selections(subject):
-            by_selection.setdefault((selection.event, selection.where), []).append(
-                _feed(subject, selection, sign, node)
-            )
+            feeds = wheres.setdefault(selection.event, {}).setdefault(selection.where, [])
+            feeds.append(_feed(subject, selection, sign, node))
         since = subject.span.since
         if since is not None:
             alpha = types.setdefault(since, AlphaType((since,)))
             alpha.resets = (*alpha.resets, node)
-            alpha.is_dull = False
-    groups: dict[str, dict[str, dict[Value, list[AlphaMemory]]]] = {}
-    plain: dict[str, list[Feed]] = {}
-    checked: dict[str, list[AlphaMemory]] = {}
-    for (event, where), feeds in by_selection.items():
-        fixed = equality(where)
-        left = tuple(_check(test) for test in where if test is not fixed)
-        if fixed is not None:
-            memories = groups.setdefault(event, {}).setdefault(fixed.attribute, {})
-            memories.setdefault(fixed.operand, []).append(AlphaMemory(left, tuple(feeds)))  # type: ignore[arg-type]
-        elif left:
-            checked.setdefault(event, []).append(AlphaMemory(left, tuple(feeds)))
-        else:
-            plain.setdefault(event, []).extend(feeds)
-    for event in {key[0] for key in by_selection}:
-        alpha = types.setdefault(event, AlphaType((event,)))
-        alpha.plain = tuple(plain.get(event, ()))
-        alpha.checked = tuple(checked.get(event, ()))
-        alpha.hashed = tuple(
-            (attribute, {value: tuple(memories) for value, memories in by_value.items()})
-            for attribute, by_value in groups.get(event, {}).items()
-        )
-        alpha.is_dull = False
-        alpha.settle()
+    for event in wheres:
+        types.setdefault(event, AlphaType((event,)))
+    for event, alpha in types.items():
+        alpha.settle(wheres.get(event, {}))
     return types
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.rete.aggregates import Changed
-from engine.rete.discrimination import End, Trie
+from engine.rete.discrimination import MOST_VALUES, End, Trie
 from engine.rete.normal_form import Conjunct, Literal, Shape
 from engine.rete.production import Production
 from engine.rete.quantity import Presence, Quantity
 from engine.rete.truth import Values
 from engine.values import EpochMs, Value
-
-MOST_VALUES = 16
-"""A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
 
 
 class ConflictIndex:

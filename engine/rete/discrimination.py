@@ -8,12 +8,38 @@ quantity's value finds by hash and by bisection where to go on, so that a thousa
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 from engine.rete.normal_form import Literal, Shape
 from engine.rete.truth import Values
 from engine.values import Value
+
+MOST_VALUES = 16
+"""A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
+
+
+class Indexed(Protocol):
+    """A literal that a trie finds: on a quantity of a session, or on an attribute of an event."""
+
+    @property
+    def index(self) -> Any:
+        """Of what: the quantity's index or the attribute's name."""
+
+    @property
+    def shape(self) -> str:
+        """One of `Shape`, but not a check."""
+
+    @property
+    def operand(self) -> Any:
+        """See `Shape`."""
+
+
+class Defaults(Protocol):
+    """The value of what nothing is known of."""
+
+    def __getitem__(self, index: Any, /) -> Value | None:
+        """By quantity or attribute."""
 
 
 class End(NamedTuple):
@@ -44,7 +70,7 @@ class Node:
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
         self.guards: tuple[tuple[int, Value | None, Value], ...] = ()
-        self.others: dict[int, Branch] = {}
+        self.others: dict[Any, Branch] = {}
         self.eager: tuple[Branch, ...] = ()
         self.is_leaf = True
 
@@ -93,13 +119,13 @@ class Branch:
 
     __slots__ = ("by_value", "default", "index", "ladders")
 
-    def __init__(self, index: int, default: Value | None) -> None:
+    def __init__(self, index: Any, default: Value | None) -> None:
         self.index = index
         self.default = default
         self.by_value: dict[Value, Node] = {}
         self.ladders: tuple[Ladder, ...] = ()
 
-    def nodes(self, literal: Literal) -> list[Node]:
+    def nodes(self, literal: Indexed) -> list[Node]:
         """Where a literal leads: to one place, or for `is_one_of` to one for each value."""
         if literal.shape == Shape.IS:
             return [self.by_value.setdefault(value, Node()) for value in literal.operand]
@@ -143,7 +169,7 @@ class Trie:
 
     __slots__ = ("_defaults", "_limits", "_risen", "_values", "root")
 
-    def __init__(self, defaults: Sequence[Value | None], risen: int = -1) -> None:
+    def __init__(self, defaults: Defaults, risen: int = -1) -> None:
         """With `risen`, only conjuncts whose literal on this quantity became true by a change are reached."""
         self._defaults = defaults
         self._risen = risen
@@ -151,7 +177,7 @@ class Trie:
         self._limits: tuple[Ladder, ...] | None = ()
         self.root = Node()
 
-    def add(self, literals: Iterable[Literal], end: End) -> None:
+    def add(self, literals: Iterable[Indexed], end: End) -> None:
         """Add a conjunct by its indexed literals, which stand in the common order."""
         nodes = [self.root]
         looks = False

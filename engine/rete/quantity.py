@@ -16,7 +16,6 @@ from engine.expression import evaluate
 from engine.language.tree import (
     Aggregate,
     Aggregation,
-    AttributeTest,
     Expression,
     FactRef,
     FactSource,
@@ -187,11 +186,6 @@ def facts_in(subject: Aggregate | Presence) -> Iterator[str]:
         for test in selection.where:
             if isinstance(test.operand, FactRef):
                 yield test.operand.fact
-
-
-def equality(where: tuple[AttributeTest, ...]) -> AttributeTest | None:
-    """The test by which the selection is found in a hash: the first that fixes an attribute's value."""
-    return next((test for test in where if test.operator == "is" and not isinstance(test.operand, FactRef)), None)
 
 
 def _origin(source: FactSource) -> Origin:

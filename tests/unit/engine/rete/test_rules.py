@@ -273,7 +273,7 @@ def test_equal_conditions_of_many_rules_are_one_node() -> None:
     assert len(compiled.nodes) == 2  # the feature cart.value, and one count that is the feature views.recent, too
 
 
-def _event(session: Session, kind: str):  # type: ignore[no-untyped-def]
+def _event(session: Session, kind: str):
     from engine.event import Event
 
     return Event("x", kind, "s", session.memory.clock or START, None, {})
