@@ -254,7 +254,7 @@ def test_at_its_own_pace_events_come_as_they_came(tmp_path: Path, monkeypatch: p
         now[0] += seconds
         return False
 
-    monkeypatch.setattr(feed_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("service.replay.feed.time.monotonic", lambda: now[0])
     monkeypatch.setattr(stop, "wait", wait)
     text = "at,kind,session,user,product,price,qty\n" + "".join(
         f"2019-10-01 00:0{minute}:00 UTC,v,s,,p,1,1\n" for minute in (0, 1, 1, 3)
