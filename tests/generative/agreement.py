@@ -13,16 +13,16 @@ from tests.generative.worlds import START, World, scores
 from tests.naive.evaluator import Act, Naive, leaves
 
 
-def run_case(random: Random, *, wild: bool = False, steps: int = 14) -> None:
+def run_case(random: Random, *, wild: bool = False, plain: bool = False, steps: int = 14) -> None:
     """Draw a world and a history; raises AssertionError where the two evaluators differ."""
-    Case(random, wild=wild).run(steps)
+    Case(random, wild=wild, plain=plain).run(steps)
 
 
 class Case:
     """A session in both evaluators."""
 
-    def __init__(self, random: Random, *, wild: bool) -> None:
-        self.world = World(random, wild)
+    def __init__(self, random: Random, *, wild: bool = False, plain: bool = False) -> None:
+        self.world = World(random, wild, plain)
         self.random = random
         self.program = self.world.program()
         self.bundle = 0

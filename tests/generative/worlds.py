@@ -93,10 +93,15 @@ ORDERED = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST)
 
 @dataclass
 class World:
-    """Draws everything. `wild` allows what a checker would refuse: derived facts that feed their own opposite."""
+    """Draws everything.
+
+    `wild` allows what a checker would refuse: derived facts that feed their own opposite. `plain` worlds have only what
+    an event changes at once, windows and profile facts: the network has a short way for them.
+    """
 
     random: Random
     wild: bool = False
+    plain: bool = False
     features: dict[str, Fact] = field(default_factory=dict)
     numbers: int = 0
 
@@ -113,10 +118,10 @@ class World:
         self.features = {}
         for number in range(self.random.randrange(4)):
             aggregate = self.aggregate(may_look_at_facts=False)
-            name = f"feature.f{number}"
+            name = f"feature.f{number}"  # never over facts: those are scanned
             self.features[name] = Fact(name, aggregate.type, FactSource.FEATURE, aggregate=aggregate)
         numeric = [name for name, fact in self.features.items() if fact.type.kind in {Kind.INTEGER, Kind.MONEY}]
-        for number in range(self.random.randrange(3)):
+        for number in range(0 if self.plain else self.random.randrange(3)):
             name = f"feature.c{number}"
             names = [*numeric, "customer.orders", *(["shopper.level"] if self.chance(0.3) else [])]
             expression = self.expression(names)
@@ -179,7 +184,7 @@ class World:
         while attributes and self.chance(0.35):
             name = self.one(attributes)
             kind = EVENTS[event][name]
-            if may_look_at_facts and kind.kind is Kind.MONEY and self.chance(0.2):
+            if may_look_at_facts and not self.plain and kind.kind is Kind.MONEY and self.chance(0.2):
                 tests.add(AttributeTest(name, self.one(ORDERED), FactRef("customer.spent")))
             else:
                 operator, operand = self.test(kind)
@@ -200,7 +205,9 @@ class World:
             options += [Operator.MATCHES, Operator.STARTS_WITH, Operator.ENDS_WITH, Operator.CONTAINS]
         if kind.is_ordered and kind.kind is not Kind.TIMESTAMP:
             options += [*ORDERED, *ORDERED, Operator.BETWEEN]
-        if kind.kind is Kind.TIMESTAMP:
+        if kind.kind is Kind.TIMESTAMP and self.plain:
+            options += [Operator.BEFORE, Operator.AFTER] * 2
+        elif kind.kind is Kind.TIMESTAMP:
             options += [Operator.BEFORE, Operator.AFTER, Operator.OLDER_THAN, Operator.WITHIN_LAST] * 2
         operator = self.one(options)
         if operator is Operator.EXISTS:
@@ -225,7 +232,7 @@ class World:
         if draw < 0.55:
             aggregate = self.aggregate()
             return Test(aggregate, *self.test(aggregate.type))
-        if draw < 0.65:
+        if draw < 0.65 and not self.plain:
             return self.score_test()
         names = list(vocabulary.facts)
         name = self.one(names)
@@ -234,7 +241,7 @@ class World:
             same = [other for other in names if vocabulary.facts[other].type == kind and kind.is_ordered]
             if same:
                 return Test(FactRef(name), self.one(ORDERED), FactRef(self.one(same)))
-        if kind.kind is Kind.TIMESTAMP and self.chance(0.15):
+        if kind.kind is Kind.TIMESTAMP and not self.plain and self.chance(0.15):
             return Test(
                 FactRef(name), self.one((Operator.OLDER_THAN, Operator.WITHIN_LAST)), FactRef("customer.patience")
             )
@@ -269,7 +276,7 @@ class World:
         actions: list[Action] = [
             TriggerAction(f"t{number}", Template("{customer.orders}!", ("", "customer.orders", "!")))
         ]
-        if self.chance(0.3):
+        if self.chance(0.3) and not self.plain:
             fact = self.derived(when)
             if fact is not None:
                 value = self.one((1, 2, 3)) if fact == "shopper.level" else self.chance(0.9)
@@ -282,7 +289,7 @@ class World:
             "",
             self.random.randrange(3),
             self.chance(0.93),
-            self.schedule() if self.chance(0.15) else None,
+            self.schedule() if self.chance(0.15) and not self.plain else None,
             when,
             tuple(actions),
             tuple(self.limit() for _ in range(1)) if self.chance(0.2) else (),
