@@ -5,6 +5,7 @@ Warnings only, and only where they are certain; each says its proof in words.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ from engine.language.tree import (
 from engine.values import Kind, ValueType
 
 _PROBABILITY = Domain(ValueType(Kind.NUMBER), low=0.0, high=1.0)
+_FROM = frozenset({Operator.ABOVE, Operator.AT_LEAST})
+_UP_TO = frozenset({Operator.BELOW, Operator.AT_MOST})
+_WRITTEN_OUT = 40
+"""Parts of a segment that are looked at together with what is beside it."""
 _NATURAL = frozenset({Aggregation.COUNT, Aggregation.DISTINCT})
 
 
@@ -207,25 +212,30 @@ class _Proofs:
             if isinstance(part, Not) and isinstance(part.part, Seen) and part.part in whole:
                 message = f"{sentence(part.part, self.vocabulary)}, or not: one of them always holds"
                 self.report.warning_at("always-true", part.place, message, "delete this group")
-        tests = [part for part in condition.parts if isinstance(part, Test) and not isinstance(part.operand, FactRef)]
-        for first in tests:
-            for second in tests:
-                if first.subject == second.subject and _cover(first, second):
-                    subject = subject_text(first.subject, self.vocabulary)
-                    words = f"{required_text(first, self.vocabulary)} or {required_text(second, self.vocabulary)}"
-                    message = f"{subject} is {words}: one of them holds for every value"
-                    self.report.warning_at("always-true", condition.place, message, "use exists: true")
-                    return
+        lowest: dict[Subject, Test] = {}
+        highest: dict[Subject, Test] = {}
+        for part in condition.parts:
+            if isinstance(part, Test) and _bound(part) is not None:
+                if part.operator in _FROM:
+                    lowest[part.subject] = min(lowest.get(part.subject, part), part, key=_start)
+                elif part.operator in _UP_TO:
+                    highest[part.subject] = max(highest.get(part.subject, part), part, key=_end)
+        for subject, first in lowest.items():
+            second = highest.get(subject)
+            if second is not None and _covers(first, second):
+                words = f"{required_text(first, self.vocabulary)} or {required_text(second, self.vocabulary)}"
+                message = f"{subject_text(subject, self.vocabulary)} is {words}: one of them holds for every value"
+                self.report.warning_at("always-true", condition.place, message, "use exists: true")
 
 
 def _flattened(condition: Condition) -> Iterator[Condition]:
-    """The parts of an `all`, with those of an `all` or a segment inside it."""
+    """The parts of an `all`, with those of an `all` or a segment inside it (of a very large one, only the first)."""
     if isinstance(condition, All):
         for part in condition.parts:
             yield from _flattened(part)
     elif isinstance(condition, Segment):
         yield condition
-        yield from _flattened(condition.condition)
+        yield from itertools.islice(_flattened(condition.condition), _WRITTEN_OUT)
     else:
         yield condition
 
@@ -245,20 +255,24 @@ def _follows(seen: Seen, other: Seen) -> bool:
     return seen.span.window is not None and other.span.window is not None and seen.span.window <= other.span.window
 
 
-def _cover(first: Test, second: Test) -> bool:
-    """Whether every value passes one of the two."""
-    low, high = first.operand, second.operand
-    if isinstance(low, str | tuple | FactRef) or isinstance(high, str | tuple | FactRef):
-        return False
-    if first.operator is Operator.AT_LEAST:
-        return (second.operator is Operator.BELOW and high >= low) or (
-            second.operator is Operator.AT_MOST and high >= low
-        )
-    if first.operator is Operator.ABOVE:
-        return (second.operator is Operator.AT_MOST and high >= low) or (
-            second.operator is Operator.BELOW and high > low
-        )
-    return False
+def _bound(test: Test) -> float | None:
+    """The one number with which a test compares."""
+    return None if isinstance(test.operand, str | bool | tuple | FactRef) else test.operand
+
+
+def _start(test: Test) -> tuple[float, bool]:
+    return _bound(test) or 0.0, test.operator is Operator.ABOVE
+
+
+def _end(test: Test) -> tuple[float, bool]:
+    return _bound(test) or 0.0, test.operator is Operator.AT_MOST
+
+
+def _covers(first: Test, second: Test) -> bool:
+    """Whether every value is from where `first` begins on, or up to where `second` ends."""
+    low, low_open = _start(first)
+    high, high_closed = _end(second)
+    return high > low or (high == low and (high_closed or not low_open))
 
 
 def _position(place: Place) -> tuple[str, int, int]:

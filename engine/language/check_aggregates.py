@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import re2
 
 from engine.language.check_values import Values, type_text
-from engine.language.diagnostics import closest
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node, Scalar, Sequence, kind_of
 from engine.language.shape import Fields, not_yet
@@ -269,7 +268,7 @@ class Aggregates:
         """A declared event type."""
         if name in self.events:
             return self.events[name]
-        self.report.error("unknown-event", node, f"unknown event {name[:100]}", closest(name, self.events))
+        self.report.error("unknown-event", node, f"unknown event {name[:100]}", self.report.propose(name, self.events))
         return None
 
     def attribute(self, node: Scalar, event: str, name: str) -> Attribute | None:
@@ -277,7 +276,7 @@ class Aggregates:
         attributes = self.events[event].attributes
         if name in attributes:
             return attributes[name]
-        proposal = closest(name, attributes) or (f"it has {', '.join(attributes)}" if attributes else "it has none")
+        proposal = self.report.propose(name, attributes, "it has") if attributes else "it has none"
         self.report.error(
             "unknown-attribute", node, f"{event} has no attribute {name[:100] or 'without a name'}", proposal
         )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 
 from engine.language.check_conditions import Conditions
-from engine.language.diagnostics import closest
 from engine.language.nodes import Broken, Mapping, Node, Scalar, Sequence
 from engine.language.shape import Here, not_yet
 from engine.language.tree import FactSource, Payload, Template
@@ -87,7 +86,9 @@ def _hole(node: Scalar, name: str, conditions: Conditions) -> bool:
     where = Here(node.extent)
     if name not in facts:
         message = f"the text names {name[:100] or 'nothing'}, which is no fact or feature"
-        conditions.report.error("unknown-fact", where, message, closest(name, facts) or "write {{ for a brace")
+        conditions.report.error(
+            "unknown-fact", where, message, conditions.report.propose(name, facts) or "write {{ for a brace"
+        )
         return False
     if facts[name].source is FactSource.CATALOGUE:
         not_yet(f"{name} (a fact from the catalogue) in text", node, conditions.report)

@@ -9,7 +9,7 @@ from engine.language.check_conditions import Conditions
 from engine.language.check_content import check_payload, facts_named
 from engine.language.check_limits import check_limits, check_schedule
 from engine.language.check_values import Values
-from engine.language.digest import rule_digest
+from engine.language.digest import Digests
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node
 from engine.language.syntax import (
@@ -44,6 +44,7 @@ class Rules:
         self.vocabulary = conditions.vocabulary
         self.offers = offers
         self.declared_offers = declared_offers
+        self._digests = Digests(conditions.vocabulary)
         self._ids: dict[str, RuleSyntax] = {}
 
     def check(self, rulesets: Sequence[RulesetSyntax]) -> tuple[Rule, ...]:
@@ -97,7 +98,7 @@ class Rules:
             digest="",
             place=syntax.name.extent.place,
         )
-        return dataclasses.replace(rule, digest=rule_digest(rule, self.vocabulary))
+        return dataclasses.replace(rule, digest=self._digests.of(rule))
 
     def _budget(self, syntax: RuleSyntax, actions: Sequence[Action]) -> int | None:
         node: Node | None = syntax.limits.budget if syntax.limits is not None else None

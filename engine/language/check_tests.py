@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 
 from engine.language.check_conditions import Conditions
 from engine.language.check_values import is_zone
-from engine.language.diagnostics import closest
 from engine.language.nodes import Broken, Mapping, Node, Scalar
 from engine.language.nodes import Sequence as SequenceNode
 from engine.language.syntax import ExpectSyntax, RulesetSyntax, RuleTestSyntax, TestEventSyntax
@@ -130,7 +129,7 @@ class _Checker:
             if value_type.kind is Kind.TEXT and isinstance(node, Scalar):
                 proposal = f"put quotes around it: '{node.text[:60]}'"
             elif value_type.kind is Kind.CHOICE and isinstance(node, Scalar):
-                proposal = closest(node.text, value_type.choices)
+                proposal = self.report.propose(node.text, value_type.choices)
             code = {"other-currency": "wrong-type", "too-long": "too-large"}.get(refused.code, refused.code)
             self.report.error(code, node, f"{what} {refused}", proposal)
             return False
@@ -209,7 +208,7 @@ class _Checker:
     def _trigger(self, node: Scalar) -> str | None:
         if node.text in self.triggers:
             return node.text
-        proposal = closest(node.text, self.triggers)
+        proposal = self.report.propose(node.text, self.triggers)
         self.report.error("unknown-trigger", node, f"no rule sends the trigger {node.text[:100]}", proposal)
         return None
 

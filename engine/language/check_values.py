@@ -7,10 +7,10 @@ import functools
 import math
 import re
 import zoneinfo
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from decimal import Decimal
 
-from engine.language.diagnostics import Located, Report, closest, one_of
+from engine.language.diagnostics import Located, Report
 from engine.language.nodes import Broken, Node, Scalar, Sequence, kind_of
 from engine.units import LARGEST, LATEST, epoch_ms, parse_duration, parse_local, parse_money
 from engine.values import EpochMs, Kind, Millis, Value, ValueType
@@ -103,7 +103,7 @@ class Values:
     def _choice(self, node: Scalar, choices: tuple[str, ...], what: str) -> str | None:
         if node.text in choices:
             return node.text
-        proposal = closest(node.text, choices) or f"one of: {one_of(choices)}"
+        proposal = self.report.propose(node.text, choices, "one of:")
         self.report.error("unknown-choice", node, f"{node.text or 'empty text'} is no choice of {what}", proposal)
         return None
 
@@ -251,7 +251,7 @@ class Values:
             return self.timezone
         if is_zone(node.text):
             return node.text
-        proposal = closest(node.text, _zones()) or "write for example Europe/Berlin"
+        proposal = self.report.propose(node.text, _zones()) or "write for example Europe/Berlin"
         self.report.error("unknown-timezone", node, f"there is no time zone {node.text[:60]}", proposal)
         return self.timezone
 
@@ -290,7 +290,7 @@ class Values:
         """A name that must be declared."""
         if node.text in names:
             return node.text
-        proposal = closest(node.text, names) or (f"known: {one_of(names)}" if names else None)
+        proposal = self.report.propose(node.text, names, "known:")
         self.report.error(code, node, f"unknown {what} {node.text[:LONGEST_NAME]}", proposal)
         return None
 
@@ -303,7 +303,7 @@ class Values:
 
 
 @functools.lru_cache(maxsize=1)
-def _zones() -> Iterable[str]:
+def _zones() -> Collection[str]:
     return tuple(sorted(zone for zone in zoneinfo.available_timezones() if _ZONE.fullmatch(zone)))
 
 

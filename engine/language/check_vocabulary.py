@@ -187,7 +187,7 @@ class _Checker:
             if fault.name is None:
                 self.report.error("bad-arithmetic", where, str(fault))
             elif fault.name not in self.features and fault.name not in self.facts:
-                self.report.error(code, where, f"unknown {what} {fault.name}", closest(fault.name, known))
+                self.report.error(code, where, f"unknown {what} {fault.name}", self.report.propose(fault.name, known))
             elif fault.name in self.facts:
                 self.report.error("bad-arithmetic", where, str(fault))
             return None

@@ -6,48 +6,64 @@ import dataclasses
 import enum
 import hashlib
 
-from engine.language.tree import FactRef, Rule, ScoreTest, Vocabulary
+from engine.language.tree import FactRef, Rule, ScoreTest, Segment, Vocabulary
 
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
 _NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name"})
 
 
-def rule_digest(rule: Rule, vocabulary: Vocabulary) -> str:
-    """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
-    fields = {each.name: getattr(rule, each.name) for each in dataclasses.fields(rule) if each.name not in _NOT_MEANT}
-    text = f"{rule.id}\n{canonical(fields, vocabulary)}"
+class Digests:
+    """Hashes of rules over one vocabulary. What many rules share (features, segments) is written out once."""
+
+    __slots__ = ("_facts", "_segments", "_vocabulary")
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._facts: dict[str, str] = {}
+        self._segments: dict[str, str] = {}
+
+    def of(self, rule: Rule) -> str:
+        """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
+        meant = [each.name for each in dataclasses.fields(rule) if each.name not in _NOT_MEANT]
+        text = ",".join(f"{name}={self.canonical(getattr(rule, name))}" for name in sorted(meant))
+        return _hash(f"{rule.id}\n{text}")
+
+    def canonical(self, item: object) -> str:
+        """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
+        if isinstance(item, enum.Enum):
+            return repr(item.value)
+        if isinstance(item, FactRef):
+            if item.fact not in self._facts:
+                self._facts[item.fact] = self._fact(item.fact)
+            return self._facts[item.fact]
+        if isinstance(item, Segment):
+            if item.name not in self._segments:
+                self._segments[item.name] = f"segment({item.name!r},{_hash(self.canonical(item.condition))})"
+            return self._segments[item.name]
+        if isinstance(item, ScoreTest):
+            return f"score({self._vocabulary.scores[item.score].model!r},{self._fields(item)})"
+        if isinstance(item, tuple | list):
+            opening, closing = "()" if isinstance(item, tuple) else "[]"
+            return opening + ",".join([self.canonical(each) for each in item]) + closing
+        if hasattr(item, "__dataclass_fields__"):
+            return f"{type(item).__name__}({self._fields(item)})"
+        return repr(item)
+
+    def _fact(self, name: str) -> str:
+        fact = self._vocabulary.facts[name]
+        definition: object = fact.aggregate
+        if fact.computed is not None:
+            definition = [
+                FactRef(str(item)) if kind == "name" else (kind, item) for kind, item in fact.computed.program
+            ]
+        return f"fact({name!r},{self.canonical(definition)},{self.canonical(fact.type)})"
+
+    def _fields(self, item: object) -> str:
+        fields: dict[str, dataclasses.Field[object]] = getattr(item, "__dataclass_fields__", {})
+        return ",".join(
+            [f"{name}={self.canonical(getattr(item, name))}" for name, each in fields.items() if each.compare]
+        )
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]
-
-
-def canonical(item: object, vocabulary: Vocabulary) -> str:
-    """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
-    if isinstance(item, enum.Enum):
-        return repr(item.value)
-    if isinstance(item, FactRef):
-        fact = vocabulary.facts[item.fact]
-        definition = fact.aggregate or (fact.computed and _computed(fact.computed.program, vocabulary))
-        return f"fact({item.fact!r},{canonical(definition, vocabulary)},{canonical(fact.type, vocabulary)})"
-    if isinstance(item, ScoreTest):
-        model = vocabulary.scores[item.score].model
-        return f"score({model!r},{_fields(item, vocabulary)})"
-    if dataclasses.is_dataclass(item) and not isinstance(item, type):
-        return f"{type(item).__name__}({_fields(item, vocabulary)})"
-    if isinstance(item, dict):
-        return "{" + ",".join(f"{key!r}:{canonical(value, vocabulary)}" for key, value in sorted(item.items())) + "}"
-    if isinstance(item, tuple | list):
-        opening, closing = "()" if isinstance(item, tuple) else "[]"
-        return opening + ",".join(canonical(each, vocabulary) for each in item) + closing
-    return repr(item)
-
-
-def _computed(program: tuple[tuple[str, str | int | float], ...], vocabulary: Vocabulary) -> list[object]:
-    return [FactRef(str(item)) if kind == "name" else (kind, item) for kind, item in program]
-
-
-def _fields(item: object, vocabulary: Vocabulary) -> str:
-    assert dataclasses.is_dataclass(item)
-    return ",".join(
-        f"{each.name}={canonical(getattr(item, each.name), vocabulary)}"
-        for each in dataclasses.fields(item)
-        if each.compare
-    )

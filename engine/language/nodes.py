@@ -7,6 +7,7 @@ tags, duplicate keys) is refused, each with its place. The rest is still read.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -21,6 +22,8 @@ DEEPEST = 64
 """Levels of nesting."""
 MOST_NODES = 250_000
 """Nodes of one file."""
+MOST_CHARACTERS = 50
+"""Tabs, and forbidden characters, that are reported of one file: it may consist of them."""
 LONGEST_SCALAR = 20_000
 """Characters of one scalar."""
 
@@ -172,13 +175,13 @@ def _readable(source: Source, report: Report) -> tuple[str, int, bool]:
     shift = 1 if text.startswith("\ufeff") else 0  # editors put a byte order mark there
     text = text[shift:]
     is_clean = True
-    for match in _INDENTING_TAB.finditer(text):
+    for match in itertools.islice(_INDENTING_TAB.finditer(text), MOST_CHARACTERS):
         start = shift + match.start(1)
         report.error("tab", Broken(source.extent(start, start + 1)), "a tab indents this line", "indent with spaces")
         is_clean = False
     if not is_clean:
         text = _INDENTING_TAB.sub(lambda match: match[0].replace("\t", " "), text)
-    for match in FORBIDDEN.finditer(text):
+    for match in itertools.islice(FORBIDDEN.finditer(text), MOST_CHARACTERS):
         start = shift + match.start()
         message = f"the character U+{ord(match[0]):04X} is not allowed in a file"
         report.error("forbidden-character", Broken(source.extent(start, start + 1)), message, "delete it")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.language.diagnostics import Report, closest, one_of
+from engine.language.diagnostics import Report
 from engine.language.nodes import Broken, Entry, Mapping, Node, Scalar, Sequence, kind_of
 from engine.language.source import Extent
 
@@ -54,7 +54,7 @@ class Fields:
                 not_yet(key, entry.key, report)
             else:
                 hint = (hints or {}).get(key)
-                proposal = hint or closest(key, known) or f"known here: {one_of(known)}"
+                proposal = hint or report.propose(key, known, "known here:")
                 report.error("unknown-key", entry.key, f"{what} has no key {key or 'without a name'}", proposal)
 
     def __contains__(self, key: str) -> bool:

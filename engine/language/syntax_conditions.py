@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.language.diagnostics import Report, closest, one_of
+from engine.language.diagnostics import Report, closest
 from engine.language.nodes import Broken, Mapping, Node, Scalar, Sequence, kind_of
 from engine.language.shape import Fields, mapping, not_yet, word
 from engine.language.syntax import (
@@ -197,8 +197,8 @@ def read_where(node: Node | None, report: Report) -> tuple[WhereSyntax, ...]:
         elif isinstance(entry.value, Mapping):
             for test in entry.value.entries:
                 if test.key.text not in OPERATORS:
-                    proposal = closest(test.key.text, OPERATORS) or f"known here: {one_of(OPERATORS)}"
-                    report.error("unknown-key", test.key, f"there is no test {test.key.text}", proposal)
+                    nearest = report.propose(test.key.text, OPERATORS, "known here:")
+                    report.error("unknown-key", test.key, f"there is no test {test.key.text}", nearest)
             tests = _tests(entry.value)
             if not entry.value.entries:
                 report.error("no-test", entry.key, f"{entry.key.text} has no test", "write for example at_least: 50")

@@ -306,7 +306,7 @@ class Segment:
     """A named condition of segments.yaml, resolved; equal wherever it is used."""
 
     name: str
-    condition: Condition
+    condition: Condition = field(hash=False)  # a large segment that many rules use is not hashed again for each
     place: Place = field(default=NOWHERE, compare=False)
 
 

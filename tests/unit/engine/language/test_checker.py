@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from engine.language import check
+from engine.language.digest import Digests
 from engine.language.tree import (
     Aggregate,
     Aggregation,
@@ -264,7 +265,7 @@ def test_a_digest_tells_a_changed_rule_from_one_that_moved() -> None:
 
 
 def test_a_digest_is_the_same_on_every_machine() -> None:
-    assert program().rules[0].digest == "31f713b2ba10d67f24dd65040e238ca3"
+    assert program().rules[0].digest == "bfb05f142906e11f6ec5b98fc292e642"
 
 
 def test_the_same_sources_give_the_same_program() -> None:
@@ -345,3 +346,27 @@ def test_a_program_has_no_reference_to_nodes() -> None:
             pending += item
         elif isinstance(item, dict):
             pending += item.values()
+
+
+def test_a_large_segment_costs_once_however_many_rules_use_it() -> None:
+    """Its parts are hashed, written out and compared once: 3,000 rules over 1,500 parts took two minutes before."""
+    parts = ", ".join(f"{{count: purchase, above: {number}}}" for number in range(1_500))
+    rules = "".join(
+        f"  - {{rule: r{number}, when: {{segment: big}}, then: {{trigger: t{number}}}}}\n" for number in range(300)
+    )
+    sources = {
+        **FOLDER,
+        "segments.yaml": f"segments:\n  big: {{any: [{parts}]}}\n",
+        "rules/cart.yaml": f"ruleset: r\nrules:\n{rules}",
+    }
+    digested: list[object] = []
+    original = Digests.canonical
+
+    def counting(self: Digests, item: object) -> str:
+        digested.append(item)
+        return original(self, item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Digests, "canonical", counting)
+        assert len(program_of(sources).rules) == 300
+    assert len(digested) < 300 * 100
