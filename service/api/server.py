@@ -6,6 +6,7 @@ whether several processes share their metrics.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -54,7 +55,23 @@ class ServerLog(Logger):
 
 
 class ApiWorker(ASGIWorker):
-    """Ends in order on every signal: Ctrl-C too must not lose a decision that is still to be logged."""
+    """Ends in order on every signal: Ctrl-C too must not lose a decision that is still to be logged.
+
+    It shows that it lives from its first moment: gunicorn's own beat begins only when the application has started, and
+    to compile and test a large ruleset may take longer than the pause after which a process counts as hung.
+    """
+
+    async def _serve(self) -> None:
+        beat = asyncio.create_task(self._beat())
+        try:
+            await super()._serve()  # type: ignore[misc]  # the stubs leave it out
+        finally:
+            beat.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            self.notify()
+            await asyncio.sleep(1.0)
 
     def handle_quit_signal(self) -> None:
         """As SIGTERM."""

@@ -63,6 +63,9 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
     await asyncio.to_thread(holder.start)
     await asyncio.to_thread(keys.start)
+    if holder.current is None:
+        reason = holder.problem or "nothing was published yet"
+        log.warning("no rules are live (%s): decisions are empty until some are, see `salience publish`", reason)
     events = LateEventLog(lambda: _event_log(wiring))
     await asyncio.to_thread(events.start)
     metrics = Metrics()

@@ -1,11 +1,13 @@
 """`salience api` as a process: with a worker, with Redis killed, with several processes, and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -155,6 +157,14 @@ def test_several_processes_share_port_metrics_and_decisions(tmp_path):
             wait_until(lambda: client.get(f"/v1/decisions/{made['decision_id']}").status_code == 200)
             text = client.get("/metrics").text
         assert 'salience_api_requests_total{endpoint="decide",status="200"} 40.0' in text
+
+        children = Path(f"/proc/{running.api.pid}/task/{running.api.pid}/children")
+        before = children.read_text().split()
+        os.kill(int(before[0]), signal.SIGKILL)
+        for _ in range(20):
+            with running.client() as client:
+                assert client.post("/v1/decide", json=body).status_code == 200
+        wait_until(lambda: len(set(children.read_text().split()) - {before[0]}) == 2)
 
 
 def test_a_publication_under_load_costs_no_request_and_mixes_no_revisions(tmp_path):
