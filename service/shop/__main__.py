@@ -11,7 +11,7 @@ from service.shop.app import Neighbours, create_app
 from service.shop.prepare import PAGE_KEY, read_key
 
 
-class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class Server(BaseApplication):
     """Gunicorn with one process of threads: the page is a handful of small files."""
 
     def __init__(self, application: Any, options: dict[str, object]) -> None:
