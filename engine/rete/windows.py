@@ -45,6 +45,12 @@ class WindowNode(AggregateNode):
         """The first of them."""
         return min(self.moments(memory), default=None)
 
+    def _forget_oldest(self, memory: Memory, time: EpochMs) -> None:
+        """An entry had to go: the value is unknown until the latest of these would have left the window."""
+        time = max(time, memory.forgotten.get(self.index, time))
+        memory.forgotten[self.index] = time
+        heappush(memory.timed, (time + self.window, self.index))
+
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
         heappush(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
 
@@ -141,8 +147,7 @@ class WindowedCountNode(WindowNode):
         if index not in changed:
             changed[index] = memory.values.get(index, 0)
         if len(times) > self.limit:
-            memory.forgotten[index] = times.pop(0)
-            heappush(memory.timed, (memory.forgotten[index] + self.window, index))
+            self._forget_oldest(memory, times.pop(0))
         memory.values[index] = None if memory.forgotten and index in memory.forgotten else len(times)
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
@@ -230,8 +235,7 @@ class WindowedEntriesNode(WindowNode):
         if index not in changed:
             changed[index] = old
         if len(entries) > self.limit:
-            memory.forgotten[index] = entries.pop(0)[0]
-            heappush(memory.timed, (memory.forgotten[index] + self.window, index))
+            self._forget_oldest(memory, entries.pop(0)[0])
         if memory.forgotten and index in memory.forgotten:
             memory.values[index] = None
         elif self.is_running:

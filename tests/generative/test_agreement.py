@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.generative.agreement import run_case
+from tests.generative.agreement import run_bounded_case, run_case
 
 # A world is large by nature: a vocabulary, rules and a history.
 LARGE = [HealthCheck.large_base_example, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -60,3 +60,14 @@ FOUND = {
 def test_what_generation_found_stays_found(seed: int) -> None:
     """Each a defect once; the name says of what."""
     run_case(Random(seed), wild=seed % 10 == 0)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: int) -> None:
+    """With 3, 6 or 10 kept events; with all of them kept, nothing is unknown for want of an event."""
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", [504, 1332])
+def test_a_late_entry_that_goes_at_once_does_not_hide_a_later_one_that_went_before(seed: int) -> None:
+    run_bounded_case(Random(seed), 3)
