@@ -221,6 +221,8 @@ def options(settings: Settings) -> Options:
         secret_key=secret.reveal(),
         is_https=settings.admin.secure_cookies,
         session=settings.admin.session_hours * 60 * 60 * 1000,
+        # HTTPS ends at a proxy in front, whose word on who calls is taken then, and never where there is none.
+        proxies=1 if settings.admin.secure_cookies else 0,
         shop_url=f"http://{host}:{settings.shop.port}/",
     )
 

@@ -135,6 +135,12 @@ def test_the_secret_of_the_sessions_is_made_once_and_kept(settings: Settings) ->
     assert first.shop_url == "http://127.0.0.1:8080/"
 
 
+def test_a_proxy_is_trusted_only_where_https_needs_one(settings: Settings, tmp_path: Path) -> None:
+    assert options(settings).proxies == 0
+    behind = load(environ={"SALIENCE_DATA_DIR": str(tmp_path), "SALIENCE_ADMIN__SECURE_COOKIES": "true"}, folder=tmp_path)
+    assert (options(behind.settings).proxies, options(behind.settings).is_https) == (1, True)
+
+
 def test_a_port_in_use_is_a_sentence_that_says_what_to_do() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(PortTakenError, match="choose another with --port"):
         listen("127.0.0.1", taken.getsockname()[1])
