@@ -261,12 +261,11 @@ def _fill(
     for index, node in compiled.nodes.items():
         if names.ids[index] not in said and index not in kept and index not in memory.forgotten:
             refill(memory, compiled.quantities.all[index], node, events, changed)
-    for name in {
-        quantity.subject.span.since for quantity in compiled.quantities.all if not hasattr(quantity.subject, "fact")
-    }:
-        times = [event.time for event in events if event.type == name]
-        if name is not None and times:
-            memory.resets.setdefault(name, max(times))
+    # Of a type that no `since` named for a while, later ones may have come than the one that is remembered.
+    for event in events:
+        kind = compiled.alpha.get(event.type)
+        if kind is not None and kind.resets:
+            memory.resets[event.type] = max(event.time, memory.resets.get(event.type, event.time))
 
 
 def _change_bundle(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:

@@ -71,3 +71,8 @@ def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: in
 @pytest.mark.parametrize("seed", [504, 1332])
 def test_a_late_entry_that_goes_at_once_does_not_hide_a_later_one_that_went_before(seed: int) -> None:
     run_bounded_case(Random(seed), 3)
+
+
+def test_a_since_that_a_reload_brings_back_begins_at_the_latest_event_of_its_type() -> None:
+    """Not at the latest that came while a rule still named it."""
+    run_bounded_case(Random(2819), 500)
