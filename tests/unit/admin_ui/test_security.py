@@ -93,6 +93,13 @@ def test_signing_out_ends_the_session(publisher: Visitor) -> None:
     assert publisher.get("/").status_code == 302
 
 
+def test_a_page_that_goes_on_asking_does_not_spoil_the_sign_in_of_another_tab(stranger: Visitor) -> None:
+    token = stranger.token()
+    assert stranger.get("/now", HX_Request="true").status_code == 401
+    form = {"csrf_token": token, "name": "marta", "password": PASSWORD}
+    assert stranger.client.post("/sign-in", data=form).status_code == 302
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: Visitor) -> None:
     cookie = stranger.sign_in("marta").headers["Set-Cookie"]
     assert "HttpOnly" in cookie
