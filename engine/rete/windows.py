@@ -76,39 +76,49 @@ class WindowedSeenNode(WindowNode):
             states[index] = time
             if index not in changed:
                 changed[index] = memory.values.get(index, False)
-            if memory.forgotten:
-                memory.forgotten.pop(index, None)
             memory.values[index] = True
             heappush(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
         elif time > latest:
             states[index] = time
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
-        """It is gone when the latest is."""
-        latest: EpochMs | None = memory.states.get(self.index)
-        if latest is None:
-            latest = memory.forgotten.get(self.index)
-        if latest is None:
-            return None
-        if latest + self.window > horizon:
-            return latest + self.window
-        memory.states.pop(self.index, None)
-        memory.forgotten.pop(self.index, None)
-        changed.setdefault(self.index, memory.values.pop(self.index))
+        """It is gone when the latest is, unless what was dropped may still be there."""
+        index, window = self.index, self.window
+        latest: EpochMs | None = memory.states.get(index)
+        if latest is not None:
+            if latest + window > horizon:
+                return latest + window
+            del memory.states[index]
+            changed.setdefault(index, True)
+            memory.values.pop(index, None)
+        forgotten = memory.forgotten.get(index) if memory.forgotten else None
+        if forgotten is not None:
+            if forgotten + window > horizon:
+                memory.values[index] = None
+                return forgotten + window
+            del memory.forgotten[index]
+            changed.setdefault(index, memory.values.pop(index, False))
         return None
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
         """Whether the latest still counts then."""
-        latest = memory.states.get(self.index)
-        if latest is None and memory.forgotten.get(self.index, now - self.window) + self.window > now:
-            return None
-        return latest is not None and latest + self.window > now
+        begin = now - self.window
+        if memory.states.get(self.index, begin) > begin:
+            return True
+        return None if memory.forgotten.get(self.index, begin) > begin else False
 
     def moments(self, memory: Memory) -> Iterator[EpochMs]:
-        """Only the latest matters."""
-        latest = memory.states.get(self.index, memory.forgotten.get(self.index))
-        if latest is not None:
-            yield latest + self.window
+        """Of the entries only the latest matters."""
+        for held in (memory.states, memory.forgotten):
+            if self.index in held:
+                yield held[self.index] + self.window
+
+    def next_moment(self, memory: Memory) -> EpochMs | None:
+        """When the latest leaves, else when what was dropped has left."""
+        latest = memory.states.get(self.index)
+        if latest is None:
+            latest = memory.forgotten.get(self.index) if memory.forgotten else None
+        return None if latest is None else int(latest + self.window)
 
 
 class WindowedCountNode(WindowNode):

@@ -76,3 +76,8 @@ def test_a_late_entry_that_goes_at_once_does_not_hide_a_later_one_that_went_befo
 def test_a_since_that_a_reload_brings_back_begins_at_the_latest_event_of_its_type() -> None:
     """Not at the latest that came while a rule still named it."""
     run_bounded_case(Random(2819), 500)
+
+
+@pytest.mark.parametrize("seed", [9780, 10248])
+def test_when_a_late_event_has_left_its_window_what_went_may_still_be_in_it(seed: int) -> None:
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
