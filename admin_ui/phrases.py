@@ -37,11 +37,12 @@ def length(millis: Millis) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 rule`, `1,204 rules`; nouns in -y after a consonant become -ies."""
+    """`1 rule`, `1,204 rules`, `2 queries`, `3 processes`."""
     if count == 1:
         return f"1 {noun}"
-    many = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
-    return f"{count:,} {many}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def number(value: float) -> str:

@@ -121,7 +121,8 @@ def test_times_are_said_from_now() -> None:
 def test_numbers_names_and_nouns_are_written_for_people() -> None:
     assert (number(1234.4), number(2.25), number(0)) == ("1,234", "2.2", "0")
     assert title("cart_recovery.free_shipping_nudge") == "Free shipping nudge"
-    assert (plural(1, "rule"), plural(2, "rule"), plural(2, "query")) == ("1 rule", "2 rules", "2 queries")
+    assert (plural(1, "rule"), plural(2_000, "rule"), plural(2, "query")) == ("1 rule", "2,000 rules", "2 queries")
+    assert (plural(1, "process"), plural(3, "process")) == ("1 process", "3 processes")
 
 
 def test_reading_on_finds_what_reading_anew_finds() -> None:
