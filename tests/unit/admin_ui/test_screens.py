@@ -342,6 +342,18 @@ def test_a_session_goes_on_with_what_is_typed(viewer: Visitor, backend: MemoryBa
     assert "Free shipping by" in page
 
 
+def test_the_profile_counts_as_it_is_now_unless_something_else_is_typed(
+    viewer: Visitor, backend: MemoryBackend
+) -> None:
+    a_session(backend)  # of a gold customer, with something in the cart
+    asked = {"session": "s-1", "fact.context.page": "cart"}
+    assert "Points reminder by" in words(viewer.post("/simulate", asked).text)
+    backend.sessions["s-1"] = msgspec.structs.replace(backend.sessions["s-1"], profile=b"{}")
+    assert "Points reminder by" not in words(viewer.post("/simulate", asked).text)
+    typed = asked | {"fact.customer.tier": "silver"}
+    assert "Points reminder by" in words(viewer.post("/simulate", typed).text)
+
+
 def test_simulating_changes_nothing(viewer: Visitor, backend: MemoryBackend) -> None:
     a_session(backend)
     before = (dict(backend.sessions), list(backend.decisions.entries), dict(backend.activity.counts))
