@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger
 
 from admin_ui.options import Options
 from config.schema import Settings
+from engine.ports import PortError
 from service.secret_files import generated_secret
 
 log = logging.getLogger("salience.admin")
@@ -74,7 +76,10 @@ class AdminServer(BaseApplication):
         """The application; called in the process that serves, after the fork."""
         from service.admin import application  # noqa: PLC0415  see above
 
-        app, self._closing = application(self._settings, options(self._settings))
+        try:
+            app, self._closing = application(self._settings, options(self._settings))
+        except PortError as error:
+            raise AppImportError(str(error)) from error  # gunicorn then prints the sentence alone, and ends
         return app
 
     def close(self) -> None:
