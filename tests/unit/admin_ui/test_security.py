@@ -17,6 +17,7 @@ CHANGES = (
     ("/editor/aside", Role.EDITOR),
     ("/editor/discard", Role.EDITOR),
     ("/editor/accept", Role.EDITOR),
+    ("/editor/remove", Role.EDITOR),
     ("/editor/add", Role.EDITOR),
     ("/publish", Role.PUBLISHER),
     ("/history/1/rollback", Role.PUBLISHER),
