@@ -113,7 +113,6 @@ class Network:
             and now >= clock
             and not (timed and timed[0][0] <= now)
             and not memory.new
-            and event.customer_id is None
         ):
             return self._insert_plainly(memory, event, clock, now)
         call = _Call(score)
@@ -162,6 +161,8 @@ class Network:
 
     def _insert_plainly(self, memory: Memory, event: Event, clock: EpochMs, now: EpochMs) -> Step:
         """`insert` where nothing is due, late, new or computed: the way of most events, with nothing on it to ask."""
+        if event.customer_id is not None:
+            memory.customer_id = event.customer_id
         compiled, lazy = self._compiled, memory.lazy
         before = now - 1 if clock < now else now
         changed: Changed = {}
