@@ -81,3 +81,10 @@ def test_a_since_that_a_reload_brings_back_begins_at_the_latest_event_of_its_typ
 @pytest.mark.parametrize("seed", [9780, 10248])
 def test_when_a_late_event_has_left_its_window_what_went_may_still_be_in_it(seed: int) -> None:
     run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_conditions_too_large_to_be_multiplied_out_mean_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a bound of one conjunct, every `any` is evaluated as a whole."""
+    monkeypatch.setattr("engine.rete.normal_form.MOST_CONJUNCTS", 1)
+    run_case(Random(seed), plain=True)
