@@ -8,9 +8,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from wsgiref.types import WSGIApplication
 
 import msgspec
-from flask import Flask
 
 from admin_ui.application import create_app
 from admin_ui.backend import Live, Process, Progress, PublishState, Revision, SessionSummary, StoredSession
@@ -200,7 +200,7 @@ def _revision(each: control.Revision) -> Revision:
     return Revision(each.number, each.bundle, each.author, each.time, each.note, each.restores)
 
 
-def application(settings: Settings, options: Options) -> tuple[Flask, list[Callable[[], None]]]:
+def application(settings: Settings, options: Options) -> tuple[WSGIApplication, list[Callable[[], None]]]:
     """The application of this process, following what is live; and what ends it, in order."""
     wiring = Wiring(settings)
     holder = RulesetHolder(

@@ -53,7 +53,7 @@ def test_a_log_with_another_number_of_partitions_is_refused(tmp_path: Path) -> N
         wiring.event_log()
     with (
         Wiring(settings(tmp_path, "kafka.partitions=5")) as wiring,
-        pytest.raises(PortError, match="has 4 partitions and the setting kafka.partitions says 5: set it to 4"),
+        pytest.raises(PortError, match=r"has 4 partitions and the setting kafka\.partitions says 5: set it to 4"),
     ):
         wiring.check_partitions()
 
