@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 
 import click
+from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 
@@ -109,20 +113,33 @@ def _answers(host: str, port: int, path: str) -> bool:
 
 
 def _welcome(settings: Settings, sign_in: Mapping[str, str], seconds: float) -> Panel:
-    rows = Table.grid(padding=(0, 2))
-    rows.add_row(
-        "Shop", f"[bold]http://{settings.shop.host}:{settings.shop.port}/[/]", "add things to the cart, open “Why?”"
-    )
-    rows.add_row("Admin UI", f"http://{settings.admin.host}:{settings.admin.port}/", _sign_in(sign_in))
-    rows.add_row("Decision API", f"http://{settings.api.host}:{settings.api.port}/", "/openapi.json describes it")
-    rows.add_row("Data, logs", str(settings.data_dir), "remove the folder to start over")
-    rows.add_row("", "", "")
-    rows.add_row("Try", "Fill the cart over 200 EUR, open the checkout, go back to the cart: a banner is there.", "")
-    rows.add_row("", "In the admin UI, Rules > free_shipping_nudge > Edit: make it 100, publish; the shop follows.", "")
-    rows.add_row("", "salience status · salience why --session ID · salience test · salience --help", "")
+    places = Table.grid(padding=(0, 2))
+    places.add_row("Shop", f"[bold]http://{settings.shop.host}:{settings.shop.port}/[/]")
+    places.add_row("Admin UI", f"http://{settings.admin.host}:{settings.admin.port}/", _sign_in(sign_in))
+    places.add_row("Decision API", f"http://{settings.api.host}:{settings.api.port}/", "described by /openapi.json")
+    places.add_row("Data, logs", str(settings.data_dir), "remove the folder to start over")
+    steps = Table.grid(padding=(0, 2))
+    steps.add_row("1", "In the shop, fill the cart over 200 EUR, open the checkout, go back to the cart:")
+    steps.add_row("", "a banner offers free delivery. “Why?” at the edge of the page says why.")
+    steps.add_row("2", "Fill a second cart, in a private window, with 150 to 200 EUR; in the admin UI open")
+    steps.add_row("", "Rules > free_shipping_nudge > Edit, make 200 a 150, and 199.99 in its test a 149.99;")
+    steps.add_row("", "publish: the open cart follows.")
+    steps.add_row("3", f"{_own_command()} status, validate, test, why --session ID, --help")
     return Panel(
-        rows, title=f"Salience is running ({seconds:.0f} s)", subtitle="Ctrl-C ends it", expand=False, padding=(1, 2)
+        Group(places, "", "[bold]What to try[/]", steps),
+        title=f"Salience is running ({seconds:.0f} s)",
+        subtitle="Ctrl-C ends it",
+        expand=False,
+        padding=(1, 2),
     )
+
+
+def _own_command() -> str:
+    """How this shell would call `salience`: it may lie in an environment that is not on the path."""
+    beside = Path(sys.executable).with_name("salience")
+    if shutil.which("salience") == str(beside):
+        return "salience"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def _sign_in(sign_in: Mapping[str, str]) -> str:

@@ -92,6 +92,9 @@ class Stream:
     def has_written(self, sessions: int) -> bool:
         return len(self.wiring.state().recent(MANY)) >= sessions
 
+    def has_reached(self, event: int) -> bool:
+        return any(state.time >= NOON + event * 400 for _session, state in self.wiring.state().recent(MANY))
+
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + 100
         while not condition():
@@ -150,7 +153,7 @@ def test_a_worker_killed_in_the_midst_and_its_successors_do_what_one_would(strea
     first.wait(10)
     stream.append(records[1000:2000])
     second = stream.start()
-    stream.until(lambda: stream.has_written(230))
+    stream.until(lambda: stream.has_reached(1_200))
     stream.append(records[2000:])
     second.terminate()
     assert second.wait(30) == 0
