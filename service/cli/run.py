@@ -122,7 +122,7 @@ def _welcome(settings: Settings, sign_in: Mapping[str, str], seconds: float) -> 
     steps.add_row("1", "In the shop, fill the cart over 200 EUR, open the checkout, go back to the cart:")
     steps.add_row("", "a banner offers free delivery. “Why?” at the edge of the page says why.")
     steps.add_row("2", "Fill a second cart, in a private window, with 150 to 200 EUR; in the admin UI open")
-    steps.add_row("", "Rules > free_shipping_nudge > Edit, make 200 a 150, and 199.99 in its test a 149.99;")
+    steps.add_row("", "Rules > Free shipping nudge, make 200 a 150, and 199.99 in its test a 149.99;")
     steps.add_row("", "publish: the open cart follows.")
     steps.add_row("3", f"{_own_command()} status, validate, test, why --session ID, --help")
     return Panel(
