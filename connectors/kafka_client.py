@@ -10,19 +10,21 @@ kafka-python is pinned. What it does wrong when brokers die, and is repaired her
 5. Callbacks of a rebalance run on the client's thread: they only note and seek.
 6. All codecs are installed, or one foreign batch would stop the consumer.
 7. A client that can't be made, since no broker is there, leaves sockets and a thread: `KafkaAddress.open` closes them.
-8. An attempt to connect that fails leaves its socket: `ClosingSocket`.
+8. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
@@ -51,6 +53,8 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # the library ships 
     """Connects without a proxy. The library asks for it by the scheme of `proxy_url`, as for a proxy of one's own."""
 
     SCHEMES = ("direct",)
+    MADE: ClassVar[WeakKeyDictionary[Any, WeakSet[socket.socket]]] = WeakKeyDictionary()
+    """The sockets of each event loop: what a client leaves open is closed with it."""
 
     async def connect(
         self, net: Any, addrinfo: Any, socket_options: Sequence[Any] = (), timeout_at: float | None = None
@@ -58,6 +62,7 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # the library ships 
         """Connect, and close the socket where that fails."""
         family, kind, protocol, _, address = addrinfo
         sock = self.socket(family, kind, protocol)
+        self.MADE.setdefault(net, WeakSet()).add(sock)
         try:
             sock.setblocking(False)
             for option in socket_options:
@@ -78,6 +83,13 @@ class RepairedClient(KafkaNetClient):  # type: ignore[misc]  # the library ships
         except KafkaError:
             time.sleep(0.02)  # else the sender asks again without end and without pause
             return False
+
+    def close(self, node_id: int | None = None) -> None:
+        """Close the connection to a broker, or the client with everything that it opened."""
+        super().close(node_id=node_id)
+        if node_id is None:
+            for sock in ClosingSocket.MADE.pop(self._net, ()):
+                sock.close()
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ const device = () => (innerWidth < 600 ? "phone" : innerWidth < 1000 ? "tablet" 
 let soon;
 function again() {
   clearTimeout(soon);
-  soon = setTimeout(() => document.visibilityState === "visible" ? decide().finally(again) : again(), 1500);
+  soon = setTimeout(() => document.visibilityState === "visible" ? decide().finally(again) : again(), 700);
 }
 
 // ---------------------------------------------------------------- pages

@@ -361,7 +361,7 @@ class Shop:
             metrics=metrics,
             slow=slow,
             salt="salt",
-            score_ms=50,
+            score_ms=self.settings.deadline_ms // 4,
         )
 
         async def close() -> None:
