@@ -14,27 +14,13 @@ from typing import Protocol
 import msgspec
 
 from engine.activation import ScoreFunction
+from engine.bundle import Revision
 from engine.language import Checked
 from engine.language.tree import Program
 from engine.ports import Activity, DecisionLog, Tables
 from engine.rete import Network
 from engine.testing import TestResult
 from engine.values import EpochMs
-
-
-class Revision(msgspec.Struct, frozen=True):
-    """A published bundle, by its number.
-
-    Attributes:
-        restores: For a rollback, the number of the revision whose bundle it brought back.
-    """
-
-    number: int
-    bundle: str
-    author: str
-    time: EpochMs
-    note: str
-    restores: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

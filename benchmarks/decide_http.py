@@ -136,7 +136,8 @@ def _no_score(name: str, reader: Any) -> Any:
 def serve_noop(flags: Sequence[str], answer: Path) -> None:
     """Serve the no-op on the same server with the same settings; a child process of the benchmark."""
     from service.api.schema import DecideAnswer, RawDecideRequest  # noqa: PLC0415  not before the fork, as in the API
-    from service.api.server import ApiServer, listen  # noqa: PLC0415
+    from service.api.server import ApiServer  # noqa: PLC0415
+    from service.listening import listen  # noqa: PLC0415
 
     settings = load(flags=flags, environ={}).settings
     decoder = msgspec.json.Decoder(RawDecideRequest)
@@ -159,7 +160,7 @@ def serve_noop(flags: Sequence[str], answer: Path) -> None:
         def load(self) -> Any:
             return noop
 
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0, "api")
     print(f"decision API on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
     NoopServer(settings, listener).run()
 

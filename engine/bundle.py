@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from engine.values import EpochMs
+
 FORMAT = 1
 
 
@@ -51,3 +53,23 @@ class Bundle(msgspec.Struct, frozen=True):
             message = f"bundle has hash {bundle.hash[:12]}, expected {expected_hash[:12]}"
             raise BundleError(message)
         return bundle
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A published bundle, by its number.
+
+    Attributes:
+        number: From 1, without gaps.
+        bundle: Its hash.
+        author: Who published it.
+        time: When.
+        note: Why.
+        restores: For a rollback, the number of the revision whose bundle it brought back.
+    """
+
+    number: int
+    bundle: str
+    author: str
+    time: EpochMs
+    note: str
+    restores: int | None = None

@@ -13,17 +13,17 @@ from wsgiref.types import WSGIApplication
 import msgspec
 
 from admin_ui.application import create_app
-from admin_ui.backend import Live, Process, Progress, PublishState, Revision, SessionSummary, StoredSession
+from admin_ui.backend import Live, Process, Progress, PublishState, SessionSummary, StoredSession
 from admin_ui.options import Options
 from config.schema import Settings
 from engine.activation import ScoreAnswer, ScoreFunction, ScoreStatus
+from engine.bundle import Revision
 from engine.language import Checked, check
 from engine.language.tree import Program
 from engine.ports import Activity, DecisionLog, PortError, Tables, partition_of
 from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from engine.values import EpochMs, Millis
-from service import control
 from service.clock import Clock, wall_ms
 from service.publisher import PublishBusyError, Published, Publisher, PublishRefusedError, Watcher
 from service.ruleset_holder import RulesetHolder
@@ -74,11 +74,11 @@ class ServiceBackend:
         loaded = self._holder.current
         if loaded is None:
             return None
-        return Live(_revision(loaded.revision), loaded.bundle.sources, loaded.program, loaded.network)
+        return Live(loaded.revision, loaded.bundle.sources, loaded.program, loaded.network)
 
     def history(self) -> Sequence[Revision]:
         """Newest first."""
-        return [_revision(each) for each in self._publisher.history()]
+        return self._publisher.history()
 
     def sources(self, revision: int) -> Mapping[str, str]:
         """The files of a revision."""
@@ -194,10 +194,6 @@ class ServiceBackend:
         if self._partitions is None:
             self._partitions = self._wiring.event_log().partitions
         return self._partitions
-
-
-def _revision(each: control.Revision) -> Revision:
-    return Revision(each.number, each.bundle, each.author, each.time, each.note, each.restores)
 
 
 def application(settings: Settings, options: Options) -> tuple[WSGIApplication, list[Callable[[], None]]]:

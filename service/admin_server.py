@@ -6,7 +6,6 @@ does not survive a fork.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
-from gunicorn.glogging import Logger
 
 from admin_ui.options import Options
 from config.schema import Settings
 from engine.ports import PortError
+from service.listening import BACKLOG, ServerLog
 from service.secret_files import generated_secret
 
 log = logging.getLogger("salience.admin")
@@ -44,6 +43,12 @@ def options(settings: Settings) -> Options:
     )
 
 
+class AdminLog(ServerLog):
+    """The messages of this server."""
+
+    LOG = log
+
+
 class AdminServer(BaseApplication):
     """gunicorn with one process of some threads: what a publication is waiting for is kept in its memory."""
 
@@ -60,12 +65,13 @@ class AdminServer(BaseApplication):
             "workers": 1,
             "worker_class": "gthread",
             "threads": THREADS,
-            "logger_class": ServerLog,
+            "logger_class": AdminLog,
             "loglevel": self._settings.log.level,
             "proc_name": "salience-admin",
             "default_proc_name": "salience-admin",
             "graceful_timeout": GRACE_S,
             "keepalive": 15,
+            "backlog": BACKLOG,
             "control_socket_disable": True,
             "worker_exit": lambda _server, _worker: self.close(),
         }
@@ -86,39 +92,6 @@ class AdminServer(BaseApplication):
         """End the holder, then the ports."""
         while self._closing:
             self._closing.pop(0)()
-
-
-class ServerLog(Logger):
-    """gunicorn's messages in our log; there is no access log."""
-
-    def setup(self, cfg: Any) -> None:
-        """Use our logger."""
-        super().setup(cfg)
-        for handler in list(self.error_log.handlers):
-            self.error_log.removeHandler(handler)
-        self.error_log = log
-        # "Booting worker", "Listening at" and the like: of interest to who looks closely.
-        if log.getEffectiveLevel() == logging.INFO:
-            log.setLevel(logging.WARNING)
-
-
-class PortTakenError(OSError):
-    """The address can't be listened on; the message says which and what to do."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raises `PortTakenError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = "another program listens there; end it, or choose another with --port or the setting admin.port"
-        elif error.errno == errno.EACCES:
-            reason = "ports below 1024 need special rights; choose another with --port or the setting admin.port"
-        else:
-            reason = f"{error.strerror or error}; see the setting admin.host"
-        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.ports import Row, Tables
 from engine.values import EpochMs, Millis
 
@@ -44,21 +44,6 @@ SERVING_ROLES = frozenset({"api", "worker"})
 
 ANCESTORS = 200
 """How many former bundles a process knows the rules of. A session lives for hours; 200 publications last longer."""
-
-
-class Revision(msgspec.Struct, frozen=True):
-    """A published bundle, by its number.
-
-    Attributes:
-        restores: For a rollback, the number of the revision whose bundle it brought back.
-    """
-
-    number: int
-    bundle: str
-    author: str
-    time: EpochMs
-    note: str
-    restores: int | None = None
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bundle import Bundle, BundleError
-from service.control import Revision
+from engine.bundle import Bundle, BundleError, Revision
 
 FOLDER = "last_good"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.language import Checked, check
 from engine.language.diagnostics import Diagnostic, render
 from engine.language.tree import Program
@@ -14,7 +14,6 @@ from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
-from service.control import Revision
 
 
 class BundleRefusedError(Exception):

@@ -14,14 +14,14 @@ from typing import Protocol
 
 import msgspec
 
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.language import Checked, check
 from engine.language.diagnostics import render
 from engine.language.tree import Program
 from engine.ports import ConflictError, Tables
 from engine.values import Millis
 from service.clock import Clock, wall_ms
-from service.control import Control, Refusal, Revision, Stage
+from service.control import Control, Refusal, Stage
 from service.loading import BundleRefusedError, Compiled, compile_bundle
 
 ANSWER_MS: Millis = 10_000

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from engine.bundle import BundleError
+from engine.bundle import BundleError, Revision
 from engine.ports import PortError, Tables
 from engine.values import Millis
 from service.clock import Clock, wall_ms
-from service.control import BEAT_MS, Answer, Control, ProcessReport, Revision, Stage
+from service.control import BEAT_MS, Answer, Control, ProcessReport, Stage
 from service.last_good import LastGood
 from service.loading import BundleRefusedError, Loaded, load
 

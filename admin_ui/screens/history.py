@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.utils import redirect
 
 from admin_ui.accounts import Role
-from admin_ui.backend import Revision
 from admin_ui.context import backend, live, parts, person
 from admin_ui.differences import file_changes, rule_changes
 from admin_ui.security import needs
+from engine.bundle import Revision
 
 blueprint = Blueprint("history", __name__)
 

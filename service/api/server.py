@@ -7,7 +7,6 @@ whether several processes share their metrics.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import shutil
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
 
 from config.schema import Settings
+from service.listening import BACKLOG, ServerLog
 
 if TYPE_CHECKING:
     from service.api.app import Application
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("salience.api.server")
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-BACKLOG = 1024
 KEEP_ALIVE_S = 15
 GRACE_S = 3
 """For requests in flight at the end: ten deadlines. Idle connections of browsers are cut then."""
@@ -36,22 +34,10 @@ HANG_S = 30
 """A process whose event loop stands still for so long is ended and started anew."""
 
 
-class PortTakenError(OSError):
-    """The address can't be listened on; the message says which and what to do."""
+class ApiLog(ServerLog):
+    """The messages of this server."""
 
-
-class ServerLog(Logger):
-    """gunicorn's messages in our log; there is no access log, the metrics count."""
-
-    def setup(self, cfg: Any) -> None:
-        """Use our logger."""
-        super().setup(cfg)
-        for handler in list(self.error_log.handlers):
-            self.error_log.removeHandler(handler)
-        self.error_log = log
-        # "Booting worker", "Shutting down" and the like: of interest to who looks closely.
-        if log.getEffectiveLevel() == logging.INFO:
-            log.setLevel(logging.WARNING)
+    LOG = log
 
 
 class ApiWorker(ASGIWorker):
@@ -92,7 +78,7 @@ class ApiServer(BaseApplication):
             "bind": [f"fd://{self._listener.fileno()}"],
             "workers": self._settings.api.workers,
             "worker_class": ApiWorker,
-            "logger_class": ServerLog,
+            "logger_class": ApiLog,
             "loglevel": self._settings.log.level,
             "proc_name": "salience-api",
             "default_proc_name": "salience-api",
@@ -115,21 +101,6 @@ class ApiServer(BaseApplication):
         from service.api.startup import application  # noqa: PLC0415  see above
 
         return application(self._settings)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raises `PortTakenError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = "another program listens there; end it, or choose another with --port or the setting api.port"
-        elif error.errno == errno.EACCES:
-            reason = "ports below 1024 need special rights; choose another with --port or the setting api.port"
-        else:
-            reason = f"{error.strerror or error}; see the setting api.host"
-        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:

@@ -18,7 +18,8 @@ def command(invocation: Invocation, host: str | None, port: int | None) -> None:
     The shop goes on without it: what is live stays live.
     """
     # Commands import what they run, when they run it.
-    from service.admin_server import PortTakenError, listen, options, serve  # noqa: PLC0415 - see above
+    from service.admin_server import options, serve  # noqa: PLC0415 - see above
+    from service.listening import PortTakenError, listen  # noqa: PLC0415
     from service.logs import set_up_logging  # noqa: PLC0415 - see above
     from service.secret_files import SecretFileError  # noqa: PLC0415
 
@@ -26,7 +27,7 @@ def command(invocation: Invocation, host: str | None, port: int | None) -> None:
     set_up_logging(settings.log)
     try:
         options(settings)  # a secret that can't be kept is told here, in one sentence, not by a process that dies
-        listener = listen(settings.admin.host, settings.admin.port)
+        listener = listen(settings.admin.host, settings.admin.port, "admin")
     except (PortTakenError, SecretFileError, ValueError) as error:
         raise Failure(str(error)) from None
     address, bound, *_ = listener.getsockname()

@@ -18,13 +18,14 @@ def command(invocation: Invocation, host: str | None, port: int | None, workers:
 
     SIGTERM and Ctrl-C end it in order. A new ruleset needs no restart: it is taken up while requests go on.
     """
-    from service.api.server import PortTakenError, listen, serve  # noqa: PLC0415 - `--help` answers without it
+    from service.api.server import serve  # noqa: PLC0415 - `--help` answers without it
+    from service.listening import PortTakenError, listen  # noqa: PLC0415
     from service.logs import set_up_logging  # noqa: PLC0415
 
     settings = invocation.having(api__host=host, api__port=port, api__workers=workers).settings
     set_up_logging(settings.log)
     try:
-        listener = listen(settings.api.host, settings.api.port)
+        listener = listen(settings.api.host, settings.api.port, "api")
     except PortTakenError as error:
         raise Failure(str(error)) from None
     address, bound, *_ = listener.getsockname()

@@ -6,12 +6,13 @@ import click
 import msgspec
 from rich.table import Table
 
+from engine.bundle import Revision
 from engine.ports import PortError
 from engine.values import EpochMs
 from service.cli.console import print_json, stdout
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation
 from service.clock import wall_ms
-from service.control import FolderReport, ProcessReport, Refusal, Revision, Stage
+from service.control import FolderReport, ProcessReport, Refusal, Stage
 from service.wiring import Wiring
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 import rulesets
-from admin_ui.backend import Live, Process, Progress, PublishState, Revision, SessionSummary, StoredSession
+from admin_ui.backend import Live, Process, Progress, PublishState, SessionSummary, StoredSession
 from engine.activation import ScoreAnswer, ScoreFunction, ScoreStatus
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.decision import Decision
 from engine.language import Checked, check
 from engine.language.tree import Program

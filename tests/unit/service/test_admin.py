@@ -18,7 +18,7 @@ from engine.event import RawEvent
 from engine.ports import SessionState, StateBatch, partition_of
 from engine.vocabulary import admit
 from service.admin import ServiceBackend
-from service.admin_server import PortTakenError, listen, options
+from service.admin_server import options
 from service.ruleset_holder import RulesetHolder
 from service.settings import load
 from service.wiring import Wiring
@@ -151,8 +151,3 @@ def test_the_process_that_forks_has_no_runtime_of_models() -> None:
     asked = "import sys, service.admin_server, service.cli.admin; print('onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
-
-
-def test_a_port_in_use_is_a_sentence_that_says_what_to_do() -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(PortTakenError, match="choose another with --port"):
-        listen("127.0.0.1", taken.getsockname()[1])

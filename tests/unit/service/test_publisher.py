@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.bundle import Revision
 from engine.ports import ConflictError
-from service.control import Answer, Revision, Stage
+from service.control import Answer, Stage
 from service.publisher import PublishBusyError, PublishRefusedError
 from tests.unit.service.small_shop import Installation, sources, with_threshold
 

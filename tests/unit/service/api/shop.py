@@ -15,7 +15,7 @@ import numpy as np
 
 from config.schema import ApiSettings
 from engine.activation import ScoreAnswer, ScoreStatus
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.event import Event
 from engine.language import check, render
 from engine.offers import MemoryLimits
@@ -37,7 +37,6 @@ from service.api.recorder import Recorder
 from service.api.rules import LiveRules
 from service.api.services import Services
 from service.api.stale import Lately
-from service.control import Revision
 from service.keys import KeyKind, KeyRing, Scope, create
 from service.loading import Loaded
 

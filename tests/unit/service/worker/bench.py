@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from connectors.embedded import Embedded
-from engine.bundle import Bundle
+from engine.bundle import Bundle, Revision
 from engine.event import RawEvent
 from engine.ports import NewRecord, Output, OutputKind, PortError, Record
 from models.scorer import Scorer
-from service.control import Revision
 from service.loading import Loaded, compile_bundle
 from service.worker.emission import Emission
 from service.worker.intake import Intake

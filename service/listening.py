@@ -1,0 +1,58 @@
+"""What the servers of this package share: taking an address, and gunicorn's messages in our log."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import Any, ClassVar
+
+from gunicorn.glogging import Logger
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted."""
+
+
+class PortTakenError(OSError):
+    """The address can't be listened on; the message says which and what to do."""
+
+
+def listen(host: str, port: int, settings: str) -> socket.socket:
+    """Take the address.
+
+    Args:
+        host: Name or address of an interface.
+        port: 0: the system chooses.
+        settings: The group of settings that the address came from, for the message: `api`.
+
+    Raises:
+        PortTakenError: It can't be taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        another = f"choose another with --port or the setting {settings}.port"
+        if error.errno == errno.EADDRINUSE:
+            reason = f"another program listens there; end it, or {another}"
+        elif error.errno == errno.EACCES:
+            reason = f"ports below 1024 need special rights; {another}"
+        else:
+            reason = f"{error.strerror or error}; see the setting {settings}.host"
+        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
+
+
+class ServerLog(Logger):
+    """gunicorn's messages in a log of ours, which a subclass names; there is no access log, the metrics count."""
+
+    LOG: ClassVar[logging.Logger]
+
+    def setup(self, cfg: Any) -> None:
+        """Use our logger."""
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log = self.LOG
+        # "Booting worker", "Listening at" and the like: of interest to who looks closely.
+        if self.LOG.getEffectiveLevel() == logging.INFO:
+            self.LOG.setLevel(logging.WARNING)
