@@ -143,7 +143,7 @@ def test_a_body_that_grows_too_large_is_refused(shop):
         (b'{"session_id": "", "placements": ["banner"]}', "invalid-field", "/session_id"),
         (b'{"session_id": "s1", "placements": ["banner"], "context": ' + b"[" * 5000 + b"]" * 5000 + b"}", "", None),
         (
-            b'{"session_id": "s1", "placements": ["banner"], "context": {"a": ' + b"[" * 9000 + b"]" * 9000 + b"}}",
+            b'{"session_id": "s1", "placements": ["banner"], "context": {"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}",
             "too-deep",
             None,
         ),
