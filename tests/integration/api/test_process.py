@@ -167,6 +167,13 @@ def test_several_processes_share_port_metrics_and_decisions(tmp_path):
         wait_until(lambda: len(set(children.read_text().split()) - {before[0]}) == 2)
 
 
+def await_revision(answers, number):
+    end = time.monotonic() + 30
+    while not answers or answers[-1].json()["revision"] != number:
+        assert time.monotonic() < end, f"no answer of revision {number} came"
+        time.sleep(0.02)
+
+
 def test_a_publication_under_load_costs_no_request_and_mixes_no_revisions(tmp_path):
     sources = read_sources(SHOP)
     with Running(tmp_path) as running, Wiring(running.settings) as wiring:
@@ -197,7 +204,7 @@ def test_a_publication_under_load_costs_no_request_and_mixes_no_revisions(tmp_pa
         assert {answer.status_code for answer in answers} == {200}
         made = [answer.json() for answer in answers]
         assert all(each["bundle"] == bundles.get(each["revision"], each["bundle"]) for each in made)
-        assert made[-1]["revision"] == 5
+        assert {each["revision"] for each in made} >= {2, 3, 4, 5}
         for each in made:
             title = each["placements"][0]["offers"][0]["content"]["title"]
             days = "two to three" if each["revision"] == 1 else each["revision"]

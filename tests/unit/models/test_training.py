@@ -102,6 +102,7 @@ def test_a_table_that_is_none_is_refused_with_its_place(tmp_path: Path, text: st
 
 
 @pytest.mark.data
+@pytest.mark.timeout(900)  # ten trainings; on a busy machine XGBoost's threads wait for one another
 def test_online_shoppers_reach_what_is_published(data_dir: Path) -> None:
     """Published for this table: ROC AUC 0.937; without PageValues, which is hardly known during a session, far less."""
     file = data_dir / "online_shoppers" / "online_shoppers_intention.csv"
