@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,8 @@ def test_status_names_who_serves_what(
     salience("publish")
     now = wall_ms() + 60_000  # seen in the future: it lives however slow this test is
     counts = {"applied": 1234, "lag": 56}
-    Control(Embedded(tmp_path / "data").tables()).beat(
-        ProcessReport("worker-x", "worker", now, now, revision, problem, counts)
-    )
+    with closing(Embedded(tmp_path / "data").tables()) as tables:
+        Control(tables).beat(ProcessReport("worker-x", "worker", now, now, revision, problem, counts))
     done = salience("status")
     assert done.exit_code == code
     assert "worker-x" in done.stdout
