@@ -168,13 +168,26 @@ class Aggregation(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BoundRef:
+    """The value of an attribute of a bound name: `$seen.product_id`."""
+
+    name: str
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
 class FactRef:
-    """The value of a fact or feature, as subject or as the right side of a test."""
+    """The value of a fact or feature, as subject or as the right side of a test.
+
+    Attributes:
+        of: For a catalogue fact, where its key comes from (`of: $liked.product_id`).
+    """
 
     fact: str
+    of: BoundRef | None = None
 
 
-Operand: TypeAlias = Value | FactRef
+Operand: TypeAlias = Value | FactRef | BoundRef
 """The right side, already typed: `between` has a tuple (low, high), `is_one_of` and `is_none_of` a tuple in sorted
 order without repeats, `exists` a bool, `older_than` and `within_last` `Millis`, money minor units."""
 
@@ -266,10 +279,11 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """At least one selected event lies in the span; never unknown."""
+    """At least one selected event lies in the span; never unknown. With `bind`, one combination for each such event."""
 
     of: Selection
     span: Span
+    bind: str | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -302,6 +316,53 @@ class ScoreTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyed:
+    """An aggregate for each value of an attribute (`per`): holds once for each key whose value passes all tests.
+
+    Attributes:
+        per: The attribute; events without a value for it belong to no key.
+        tests: What the aggregate of a key must pass.
+        bind: `$bind.<per>` is the key, `$bind.value` the aggregate's value.
+        take_highest: Of the keys that pass only the one with the highest value, the earliest to reach it.
+    """
+
+    aggregate: Aggregate
+    per: str
+    tests: tuple[tuple[Operator, Operand], ...]
+    bind: str | None = None
+    take_highest: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceStep:
+    """One event of a sequence, and the name that it is bound to."""
+
+    of: Selection
+    bind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Such events lie in the span in strictly this order; one combination for each set of bound values that are used."""
+
+    steps: tuple[SequenceStep, ...]
+    span: Span
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """The latest `after` event is at least `duration` old, no `of` event followed it, and it is younger than `until`."""
+
+    of: Selection
+    after: Selection
+    duration: Millis
+    until: Millis | None = None
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A named condition of segments.yaml, resolved; equal wherever it is used."""
 
@@ -311,7 +372,7 @@ class Segment:
 
 
 Condition: TypeAlias = All | AnyOf | Not | Test | Seen | ScoreTest | Segment
-"""`sequence`, `absence` and keyed aggregates join this union when the engine learns them."""
+"""`Keyed`, `Sequence` and `Absence` join this union when the engine evaluates them."""
 
 
 # ------------------------------------------------------------------ rules
