@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from admin_ui import security, wording
+from admin_ui import filters, security
 from admin_ui.backend import Backend
 from admin_ui.compiled import Compiler
 from admin_ui.context import EXTENSION, Parts, draft, live
@@ -38,7 +38,7 @@ def create_app(backend: Backend, options: Options) -> Flask:
             app.wsgi_app, x_for=options.proxies, x_proto=options.proxies, x_host=options.proxies
         )
     security.protect(app, options)
-    wording.install(app)
+    filters.install(app)
     _serve_assets(app)
     for screen in (session, home, rules, editor, simulate, publish, history, why):
         app.register_blueprint(screen.blueprint)
@@ -93,6 +93,8 @@ def _explain_errors(app: Flask) -> None:
 
     @app.errorhandler(CSRFError)
     def no_token(error: CSRFError) -> ResponseReturnValue:
+        if request.is_json:
+            return {"error": "Your session has changed. Try once more.", "code": "token"}, 400
         return answer(
             400,
             "This page was open for too long",

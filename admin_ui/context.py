@@ -13,6 +13,7 @@ from admin_ui.compiled import Compiled, Compiler
 from admin_ui.drafts import Draft, Drafts
 from admin_ui.options import Options
 from admin_ui.throttle import Throttle
+from admin_ui.traffic import Traffic, TrafficReader
 
 EXTENSION = "salience"
 FIVE_MINUTES = 5 * 60 * 1000
@@ -29,6 +30,7 @@ class Parts:
     backend: Backend
     options: Options
     compiler: Compiler
+    traffic: TrafficReader = field(default_factory=TrafficReader)
     by_name: Throttle = field(default_factory=lambda: Throttle(5, FIVE_MINUTES))
     by_address: Throttle = field(default_factory=lambda: Throttle(30, FIVE_MINUTES))
 
@@ -93,3 +95,8 @@ def timezone() -> str:
     """The shop's own time zone, in which people read and write times; UTC before anything is live."""
     current = live()
     return "UTC" if current is None else current.program.vocabulary.timezone
+
+
+def traffic() -> Traffic:
+    """The counters of the last day."""
+    return parts().traffic.read(backend().activity, backend().now())

@@ -61,7 +61,9 @@ def _admit() -> ResponseReturnValue | None:
     if account is not None and secrets.compare_digest(account.stamp, str(session.get("stamp"))):
         g.account = account
         return None
-    session.clear()
+    # Not all of the session: a page that goes on asking in one tab must not spoil the sign-in form of another.
+    session.pop("user", None)
+    session.pop("stamp", None)
     target = url_for("session.sign_in", next=request.full_path.rstrip("?") if request.method == "GET" else None)
     if request.headers.get("HX-Request"):
         response = Response(status=401)

@@ -119,7 +119,7 @@ def simulate(program: Program, network: Network, scenario: Scenario, models: Sco
     """
     score = _with_typed(scenario.scores, models)
     run = _begin(program, network, scenario, score)
-    profile, refused = _facts(program.vocabulary, scenario.facts, FactSource.PROFILE)
+    profile, refused = _profile(program.vocabulary, scenario)
     context, refused_context = _facts(program.vocabulary, scenario.facts, FactSource.REQUEST)
     run.remarks += [*refused, *refused_context]
     begins = min([scenario.now, *(_time(event) for event in scenario.events)])
@@ -165,6 +165,18 @@ def _with_typed(typed: Mapping[str, float | None], models: ScoreFunction) -> Sco
         return ScoreAnswer(ScoreStatus.MISSING) if value is None else ScoreAnswer(ScoreStatus.OK, value, "typed")
 
     return answer
+
+
+def _profile(vocabulary: Vocabulary, scenario: Scenario) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """What is known of the customer, with what was typed in its place."""
+    typed, refused = _facts(vocabulary, scenario.facts, FactSource.PROFILE)
+    stored = scenario.stored
+    if stored is None or stored.profile is None:
+        return typed, refused
+    # As the decision API does it: the profile as it is now, not as it was when the session began.
+    known = msgspec.json.decode(stored.profile)
+    values, _ = read_facts(vocabulary, FactSource.PROFILE, known if isinstance(known, dict) else {})
+    return {**values, **typed}, refused
 
 
 def _facts(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from admin_ui.phrases import length, plural
 from admin_ui.sparkline import series, sparkline
-from admin_ui.wording import length, plural
 from engine.language.tree import OfferAction, Program, Rule
 from engine.ports import Activity
 from engine.schedule import is_open
@@ -39,7 +40,7 @@ class RuleTraffic:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The counters of the last day, read once."""
+    """The counters of the last day as they were at one moment."""
 
     counts: Mapping[str, Mapping[int, int]]
     minute: int
@@ -92,6 +93,35 @@ class Traffic:
             day,
             self.total(f"error/{rule.id}", HOUR),
         )
+
+
+class TrafficReader:
+    """Reads the day once and then what is new: home screens ask every few seconds. Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: Traffic | None = None
+
+    def read(self, activity: Activity, now: EpochMs) -> Traffic:
+        """The last 24 hours."""
+        with self._lock:
+            last = self._last
+            if last is None or not 0 <= now // 60_000 - last.minute < DAY:
+                self._last = Traffic.read(activity, now)
+            else:
+                self._last = _continued(last, activity, now // 60_000)
+            return self._last
+
+
+def _continued(last: Traffic, activity: Activity, minute: int) -> Traffic:
+    """The day up to this minute: the last two minutes of the earlier reading may have grown, so they are read again."""
+    since = last.minute - 1
+    fresh = activity.read(since)
+    counts = {}
+    for key in {*last.counts, *fresh}:
+        kept = {at: count for at, count in last.counts.get(key, {}).items() if minute - DAY <= at < since}
+        counts[key] = {**kept, **fresh.get(key, {})}
+    return Traffic(counts, minute)
 
 
 @dataclass(frozen=True, slots=True)

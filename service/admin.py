@@ -1,20 +1,16 @@
-"""The admin UI wired to the rest: its backend over the ports and the publisher, and gunicorn to serve it."""
+"""The admin UI wired to the rest: its backend over the ports and the publisher."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
+from flask import Flask
 
 from admin_ui.application import create_app
 from admin_ui.backend import Live, Process, Progress, PublishState, Revision, SessionSummary, StoredSession
@@ -31,14 +27,10 @@ from service import control
 from service.clock import Clock, wall_ms
 from service.publisher import PublishBusyError, Published, Publisher, PublishRefusedError, Watcher
 from service.ruleset_holder import RulesetHolder
-from service.secret_files import generated_secret
 from service.wiring import Wiring
 
 log = logging.getLogger("salience.admin")
 
-THREADS = 8
-"""Requests at once: people's clicks, and a poll every 3 s of each open home screen."""
-GRACE_S = 3
 KEPT_TICKETS = 50
 SEEN_WITHIN_MS: Millis = 3_000
 """So long a publication that is live waits for this process to see it, so that the next screen shows it."""
@@ -208,104 +200,15 @@ def _revision(each: control.Revision) -> Revision:
     return Revision(each.number, each.bundle, each.author, each.time, each.note, each.restores)
 
 
-# ------------------------------------------------------------------ serving
-
-
-def options(settings: Settings) -> Options:
-    """The options of the application; raises `SecretFileError` where the generated secret can't be kept."""
-    secret = settings.admin.secret_key
-    if not secret.reveal():
-        secret = generated_secret(settings.data_dir, "admin_session")
-    host = "localhost" if settings.shop.host in {"0.0.0.0", "::"} else settings.shop.host  # noqa: S104 - compared
-    return Options(
-        secret_key=secret.reveal(),
-        is_https=settings.admin.secure_cookies,
-        session=settings.admin.session_hours * 60 * 60 * 1000,
-        shop_url=f"http://{host}:{settings.shop.port}/",
+def application(settings: Settings, options: Options) -> tuple[Flask, list[Callable[[], None]]]:
+    """The application of this process, following what is live; and what ends it, in order."""
+    wiring = Wiring(settings)
+    holder = RulesetHolder(
+        wiring.tables(),
+        role="admin",
+        registry=settings.models.registry,
+        data_dir=settings.data_dir,
+        poll_ms=settings.bundle.poll_ms,
     )
-
-
-class AdminServer(BaseApplication):
-    """gunicorn with one process of some threads: what a publication is waiting for is kept in its memory."""
-
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        self._settings = settings
-        self._listener = listener
-        self._closing: list[Callable[[], None]] = []
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Set what differs from gunicorn's defaults."""
-        chosen: dict[str, Any] = {
-            "bind": [f"fd://{self._listener.fileno()}"],
-            "workers": 1,
-            "worker_class": "gthread",
-            "threads": THREADS,
-            "logger_class": ServerLog,
-            "loglevel": self._settings.log.level,
-            "proc_name": "salience-admin",
-            "default_proc_name": "salience-admin",
-            "graceful_timeout": GRACE_S,
-            "keepalive": 15,
-            "control_socket_disable": True,
-            "worker_exit": lambda _server, _worker: self.close(),
-        }
-        for name, value in chosen.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Any:
-        """The application; called in the process that serves, after the fork, so that ports belong to it."""
-        wiring = Wiring(self._settings)
-        holder = RulesetHolder(
-            wiring.tables(),
-            role="admin",
-            registry=self._settings.models.registry,
-            data_dir=self._settings.data_dir,
-            poll_ms=self._settings.bundle.poll_ms,
-        )
-        holder.start()
-        self._closing = [holder.stop, wiring.close]
-        return create_app(ServiceBackend(wiring, holder), options(self._settings))
-
-    def close(self) -> None:
-        """End the holder, then the ports."""
-        while self._closing:
-            self._closing.pop(0)()
-
-
-class ServerLog(Logger):
-    """gunicorn's messages in our log; there is no access log."""
-
-    def setup(self, cfg: Any) -> None:
-        """Use our logger."""
-        super().setup(cfg)
-        for handler in list(self.error_log.handlers):
-            self.error_log.removeHandler(handler)
-        self.error_log = log
-        # "Booting worker", "Listening at" and the like: of interest to who looks closely.
-        if log.getEffectiveLevel() == logging.INFO:
-            log.setLevel(logging.WARNING)
-
-
-class PortTakenError(OSError):
-    """The address can't be listened on; the message says which and what to do."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raises `PortTakenError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = "another program listens there; end it, or choose another with --port or the setting admin.port"
-        elif error.errno == errno.EACCES:
-            reason = "ports below 1024 need special rights; choose another with --port or the setting admin.port"
-        else:
-            reason = f"{error.strerror or error}; see the setting admin.host"
-        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
-
-
-def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve until a signal ends it; leaves the process with `SystemExit`."""
-    AdminServer(settings, listener).run()
+    holder.start()
+    return create_app(ServiceBackend(wiring, holder), options), [holder.stop, wiring.close]

@@ -78,6 +78,8 @@ def show() -> ResponseReturnValue:
     return render_template(
         "editor.html",
         files=_files(sources, compiled),
+        deleted=[each for each, file in draft().files.items() if file.text is None],
+        may_go=path is not None and path not in _COMMON,
         path=path,
         text="" if path is None else sources[path],
         version=0 if path is None else draft().versions.get(path, 0),
@@ -152,6 +154,26 @@ def discard() -> ResponseReturnValue:
     flash(f"The draft of {path} is discarded. Its text is kept below the editor, under “Set aside”.", "ok")
     target = path if path in live_sources() else None
     return redirect(url_for("editor.show", file=target))
+
+
+@blueprint.post("/editor/remove")
+@needs(Role.EDITOR)
+def remove() -> ResponseReturnValue:
+    """Take a ruleset file away with the next publication; one that was never live goes at once."""
+    path = request.form.get("path", "")
+    if path in _COMMON or path not in draft_sources():
+        abort(404, f"{path} can't be deleted here.")
+    if path not in live_sources():
+        return discard()
+    version = draft().versions.get(path, 0)
+    edit = Edit(path, None, version, base_of(live_sources(), path))
+    try:
+        drafts().save(edit, live_sources(), person().name, backend().now())
+    except DraftConflictError as conflict:
+        flash(f"{path} was changed by {conflict.author} this moment. Look at it, then delete it once more.", "warn")
+        return redirect(url_for("editor.show", file=path))
+    flash(f"The draft deletes {path}. Its rules go on until the draft is published.", "ok")
+    return redirect(url_for("editor.show"))
 
 
 @blueprint.post("/editor/accept")

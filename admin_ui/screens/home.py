@@ -8,9 +8,9 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from admin_ui.backend import Live, Process
-from admin_ui.context import backend, draft, live, parts
-from admin_ui.traffic import Traffic, concerns
-from admin_ui.wording import ago
+from admin_ui.context import backend, draft, live, parts, traffic
+from admin_ui.phrases import ago
+from admin_ui.traffic import concerns
 from engine.values import EpochMs
 
 blueprint = Blueprint("home", __name__)
@@ -43,15 +43,14 @@ def now() -> ResponseReturnValue:
 def _found() -> dict[str, object]:
     time = backend().now()
     current = live()
-    traffic = Traffic.read(backend().activity, time)
     processes = [_health(process, current, time) for process in backend().processes()]
     kinds = {health.process.kind for health in processes if health.kind != "danger"}
     live_for = 0 if current is None else (time - current.revision.time) // 60_000
-    found = [] if current is None else concerns(current.program, traffic, time, live_for)
+    found = [] if current is None else concerns(current.program, traffic(), time, live_for)
     return {
         "live": current,
         "draft": draft(),
-        "traffic": traffic,
+        "traffic": traffic(),
         "processes": processes,
         "missing": [kind for kind in ("api", "worker") if kind not in kinds],
         "loud": [concern for concern in found if concern.kind in {"danger", "warn"}],

@@ -9,10 +9,10 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from admin_ui.accounts import Role
-from admin_ui.context import backend, compiled_draft, draft, drafts, live, person
+from admin_ui.context import backend, compiled_draft, draft, drafts, live, person, traffic
 from admin_ui.drafts import DraftConflictError, Edit, base_of, text_hash
 from admin_ui.security import needs
-from admin_ui.traffic import Concern, RuleTraffic, Traffic, concerns_of
+from admin_ui.traffic import Concern, RuleTraffic, concerns_of
 from engine.language.edit import set_enabled
 from engine.language.sentence import rule_sentence
 from engine.language.tree import Program, Rule
@@ -149,7 +149,7 @@ def _by_id(program: Program | None) -> Mapping[str, Rule]:
 
 def _cards(program: Program | None, drafted: Program | None) -> list[Card]:
     now = backend().now()
-    traffic = Traffic.read(backend().activity, now)
+    counted = traffic()
     current = live()
     live_for = 0 if current is None else (now - current.revision.time) // 60_000
     in_draft = _by_id(drafted)
@@ -158,9 +158,9 @@ def _cards(program: Program | None, drafted: Program | None) -> list[Card]:
         assert program is not None
         other = in_draft.get(rule.id)
         mark = "" if drafted is None else "removed" if other is None else "changed" if _differs(rule, other) else ""
-        did = traffic.rule(rule)
+        did = counted.rule(rule)
         cards.append(
-            _card(rule, number, program, did, concerns_of(rule, did, now, min(live_for, traffic.observed)), mark)
+            _card(rule, number, program, did, concerns_of(rule, did, now, min(live_for, counted.observed)), mark)
         )
     known = _by_id(program)
     for rule in drafted.rules if drafted else ():

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 
 from admin_ui.accounts import Accounts
 from admin_ui.context import backend, parts
@@ -42,6 +43,12 @@ def enter() -> ResponseReturnValue:
     by_name.forget(f"{address}/{name}")
     begin_session(account)
     return redirect(target)
+
+
+@blueprint.get("/token")
+def token() -> ResponseReturnValue:
+    """A fresh token, for a page that was open while its session ended and another began: its work must not be lost."""
+    return {"token": generate_csrf()}
 
 
 @blueprint.post("/sign-out")

@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 
 from admin_ui.completion import type_text
 from admin_ui.context import backend, compiled_draft, draft, draft_sources, live
+from admin_ui.phrases import read_local
 from admin_ui.simulation import Outcome, Scenario, SimulationError, read_events, read_fact, simulate
-from admin_ui.wording import read_local
 from engine.activation import RuleReport
 from engine.decision import PlacementDecision
 from engine.language.sentence import rule_sentence

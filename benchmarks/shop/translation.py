@@ -29,8 +29,11 @@ features:
   shopper.tier: {{last: identify.tier}}
 placements: {{}}
 """
+FILE = 500
+"""Rules of one file; the language bounds its size. Later files have a lower priority, so that the order is kept."""
 RULE = """\
   - rule: {id}
+    priority: {priority}
     when:
       all:
         - {{fact: cart.total, above: {total}}}
@@ -50,19 +53,19 @@ def sources(folder: Path, rules: int | None = None, keep_events: int = 500) -> d
     texts = [
         RULE.format(
             id=rule["id"],
+            priority=-(number // FILE),
             total=f"{rule['total_over'] // 100}.{rule['total_over'] % 100:02d}",
             tier=rule["tier"],
             category=rule["category"],
             views=rule["min_views"],
             **windows,
         )
-        for rule in document["rules"][:rules]
+        for number, rule in enumerate(document["rules"][:rules])
     ]
-    # A file holds at most 1,000 rules or so: marketers read it.
     files = {"vocabulary.yaml": VOCABULARY.format(keep=keep_events)}
-    for number in range(0, len(texts), 500):
-        name = f"shop{number // 500:03d}"
-        files[f"{name}.yaml"] = f"ruleset: {name}\nowner: benchmark\nrules:\n" + "".join(texts[number : number + 500])
+    for number in range(0, len(texts), FILE):
+        name = f"shop{number // FILE:03d}"
+        files[f"{name}.yaml"] = f"ruleset: {name}\nowner: benchmark\nrules:\n" + "".join(texts[number : number + FILE])
     return files
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from engine.activation import Activation, FactReader, TriggerMessage
-from engine.language.tree import Limit, TriggerAction, Vocabulary
+from engine.language.tree import Limit, Vocabulary
 from engine.offers.content import UnknownHoleError, fill
 from engine.rete.memory import Memory
 from engine.rete.production import Production
@@ -41,16 +41,17 @@ def activate(
         else:
             acts.append(now)
             _forget_acts(production, acts, now)
+    if reason is None and production.messages is not None:
+        return Activation(rule.id, now, (), True, None, production.messages)
     triggers: list[TriggerMessage] = []
     if reason is None:
-        for action in rule.actions:
-            if isinstance(action, TriggerAction):
-                try:
-                    triggers.append(TriggerMessage(action.name, fill(action.payload, read, vocabulary)))
-                except UnknownHoleError as problem:
-                    failures.setdefault(rule.id, f"trigger {action.name} was not sent: {problem}")
-                except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
-                    failures.setdefault(rule.id, f"trigger {action.name}: {type(problem).__name__}: {problem}")
+        for action in production.triggers:
+            try:
+                triggers.append(TriggerMessage(action.name, fill(action.payload, read, vocabulary)))
+            except UnknownHoleError as problem:
+                failures.setdefault(rule.id, f"trigger {action.name} was not sent: {problem}")
+            except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
+                failures.setdefault(rule.id, f"trigger {action.name}: {type(problem).__name__}: {problem}")
     return Activation(rule.id, now, (), reason is None, reason, tuple(triggers))
 
 

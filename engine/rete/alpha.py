@@ -107,6 +107,12 @@ class AlphaType:
             self.trie.add(ordered, End(number, (), False))
         self.trie.settle()
 
+    def all_reached(self, attributes: Mapping[str, Value], time: EpochMs) -> Iterable[Feed]:
+        """As `reached`, through the table too, and without a word about broken tests."""
+        if self.table is not None:
+            return self.table.get(attributes.get(self.table_of), self.plain)  # type: ignore[arg-type]
+        return self.reached(attributes, time, [])
+
     def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
         found = list(self.plain)

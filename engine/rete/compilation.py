@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from engine.language.tree import Aggregation, FactRef, FactSource, IfUnavailable, Program, ScoreTest
+from engine.language.tree import Aggregation, Condition, FactRef, FactSource, IfUnavailable, Program, ScoreTest
 from engine.rete.aggregates import AggregateNode
 from engine.rete.alpha import AlphaType, build
 from engine.rete.conflict import ConflictIndex
@@ -51,6 +51,7 @@ class Compiled:
         has_clock_moments: Whether the clock itself can change something, see `clockwork`.
         is_plain: Whether nothing follows from a change but rules: no computed or scanned feature, no derived fact, no
             score, no test against the clock.
+        texts: Sentences of conditions, as reports have needed them.
     """
 
     program: Program
@@ -77,6 +78,7 @@ class Compiled:
     keep_events: int
     has_clock_moments: bool
     is_plain: bool
+    texts: dict[Condition, str]
 
 
 def compile_program(program: Program) -> Compiled:
@@ -132,6 +134,7 @@ def compile_program(program: Program) -> Compiled:
         assert_gates=assert_gates,
         index=ConflictIndex(productions, every),
         keep_events=vocabulary.keep_events,
+        texts={},
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
     )

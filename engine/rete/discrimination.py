@@ -8,7 +8,7 @@ quantity's value finds by hash and by bisection where to go on, so that a thousa
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from engine.rete.normal_form import Literal, Shape
@@ -78,12 +78,14 @@ class Node:
 class Ladder:
     """Limits of one kind of comparison, sorted, each with where a value that passes it goes on."""
 
-    __slots__ = ("is_strict", "is_upward", "limits", "nodes")
+    __slots__ = ("find", "is_strict", "is_upward", "limits", "nodes")
 
     def __init__(self, *, is_upward: bool, is_strict: bool) -> None:
         """`is_upward` for above and at_least, `is_strict` for above and below."""
         self.is_upward = is_upward
         self.is_strict = is_strict
+        # A limit that is equal to the value is passed unless the comparison is strict.
+        self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
 
@@ -96,22 +98,16 @@ class Ladder:
         return self.nodes[at]
 
     def passed(self, value: Any) -> tuple[int, int]:
-        """The range of the limits that a value passes."""
-        if self.is_upward:
-            return 0, bisect_left(self.limits, value) if self.is_strict else bisect_right(self.limits, value)
-        at = bisect_right(self.limits, value) if self.is_strict else bisect_left(self.limits, value)
-        return at, len(self.limits)
+        """The range of the limits that a value passes: from the lowest up, or from the highest down."""
+        at = self.find(self.limits, value)
+        return (0, at) if self.is_upward else (at, len(self.limits))
 
     def risen(self, old: Any, new: Any) -> tuple[int, int]:
         """The range of the limits that `new` passes and `old` did not."""
-        low, high = self.passed(new)
-        if old is not None:
-            before_low, before_high = self.passed(old)
-            if self.is_upward:
-                low = max(low, before_high)
-            else:
-                high = min(high, before_low)
-        return low, high
+        if old is None:
+            return self.passed(new)
+        before, after = self.find(self.limits, old), self.find(self.limits, new)
+        return (before, after) if self.is_upward else (after, before)
 
 
 class Branch:
@@ -284,7 +280,8 @@ def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen:
                 _reach(node, values, found, risen, old)
     for ladder in branch.ladders:
         low, high = ladder.risen(old, value) if is_risen else ladder.passed(value)
-        for node in ladder.nodes[low:high]:
+        for at in range(low, high):
+            node = ladder.nodes[at]
             if node.is_leaf:
                 found.extend(node.ends)
             else:

@@ -31,7 +31,9 @@ from engine.values import EpochMs, Kind, Truth, Value, ValueType
 if TYPE_CHECKING:
     from engine.rete.view import View
 
-_PROBABILITY = ValueType(Kind.NUMBER)
+MOST_TEXTS = 50_000
+"""Sentences that a network keeps: of 10,000 rules with four conditions each."""
+
 _JUNCTIONS = {All: "all", AnyOf: "any"}
 
 
@@ -43,7 +45,12 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
         condition: Over the view's vocabulary.
         wanted: The truth that would help its rule: False below a `not`. `distance` is how far it is from that.
     """
-    text = sentence(condition, view.compiled.program.vocabulary)
+    if isinstance(condition, Test | Seen | ScoreTest):
+        found = view.reports.get((condition, wanted))
+        if found is None:
+            found = view.reports[condition, wanted] = _leaf(view, condition, wanted=wanted)
+        return found
+    text = _text(view, condition)
     if isinstance(condition, Segment):
         part = report(view, condition.condition, wanted=wanted)
         return ConditionReport(text, part.truth, "segment", condition.name, parts=(part,))
@@ -51,14 +58,28 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
         part = report(view, condition.part, wanted=not wanted)
         truth = None if part.truth is None else not part.truth
         return ConditionReport(text, truth, "not", parts=(part,))
-    if isinstance(condition, All | AnyOf):
-        parts = tuple(report(view, part, wanted=wanted) for part in condition.parts)
-        return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
-    if isinstance(condition, ScoreTest):
-        return _score(view, condition, text, wanted=wanted)
-    if isinstance(condition, Seen):
-        return _seen(view, condition, text, wanted=wanted)
-    return _test(view, condition, text, wanted=wanted)
+    parts = tuple(report(view, part, wanted=wanted) for part in condition.parts)
+    return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
+
+
+def _leaf(view: View, leaf: Test | Seen | ScoreTest, *, wanted: bool) -> ConditionReport:
+    text = _text(view, leaf)
+    if isinstance(leaf, ScoreTest):
+        return _score(view, leaf, text, wanted=wanted)
+    if isinstance(leaf, Seen):
+        return _seen(view, leaf, text, wanted=wanted)
+    return _test(view, leaf, text, wanted=wanted)
+
+
+def _text(view: View, condition: Condition) -> str:
+    """The sentence of a condition, made once for a network: a thousand rules are explained in one go."""
+    texts = view.compiled.texts
+    found = texts.get(condition)
+    if found is None:
+        if len(texts) >= MOST_TEXTS:
+            texts.clear()  # drafts come and go
+        found = texts[condition] = sentence(condition, view.compiled.program.vocabulary)
+    return found
 
 
 def explain(view: View, rule: Rule) -> RuleReport:

@@ -17,7 +17,7 @@ from engine.rete.production import Production
 from engine.rete.reading import Reader
 from engine.rete.scoring import Asking
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
-from engine.rete.snapshot import Names, read_snapshot, short_hash, write_snapshot
+from engine.rete.snapshot import Names, read_snapshot, write_snapshot
 from engine.rete.view import View
 from engine.values import EpochMs, Value
 
@@ -54,9 +54,8 @@ class Network:
     def __init__(self, compiled: Compiled, bundle_hash: str, ancestry: Mapping[str, frozenset[str]]) -> None:
         """Use `build`."""
         self._compiled = compiled
-        self._names = Names(compiled)
+        self._names = Names(compiled, bundle_hash, ancestry)
         self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
-        self._ancestry = {short_hash(name): digests for name, digests in ancestry.items()}
         self.program = compiled.program
         self.bundle_hash = bundle_hash
         self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
@@ -91,11 +90,11 @@ class Network:
         Raises:
             SnapshotError: These bytes are no snapshot, or one of a format that this version does not read.
         """
-        return read_snapshot(self._compiled, self._names, self.bundle_hash, self._ancestry, snapshot)
+        return read_snapshot(self._compiled, self._names, snapshot)
 
     def snapshot(self, memory: Memory) -> bytes:
         """The memory as bytes; the same memory gives the same bytes."""
-        return write_snapshot(self._compiled, self._names, self.bundle_hash, memory)
+        return write_snapshot(self._compiled, self._names, memory)
 
     # ------------------------------------------------------------------ the stream
 
@@ -114,7 +113,6 @@ class Network:
             and now >= clock
             and not (timed and timed[0][0] <= now)
             and not memory.new
-            and event.customer_id is None
         ):
             return self._insert_plainly(memory, event, clock, now)
         call = _Call(score)
@@ -163,6 +161,8 @@ class Network:
 
     def _insert_plainly(self, memory: Memory, event: Event, clock: EpochMs, now: EpochMs) -> Step:
         """`insert` where nothing is due, late, new or computed: the way of most events, with nothing on it to ask."""
+        if event.customer_id is not None:
+            memory.customer_id = event.customer_id
         compiled, lazy = self._compiled, memory.lazy
         before = now - 1 if clock < now else now
         changed: Changed = {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.language.tree import AssertAction, Limit, LimitScope, Rule, ScoreTest
+from engine.activation import TriggerMessage
+from engine.language.tree import AssertAction, Limit, LimitScope, Rule, ScoreTest, TriggerAction
+from engine.offers.content import fill, holes
 from engine.rete.normal_form import Conjunct, Literal, NormalForm
 from engine.rete.quantity import Quantities
 from engine.rete.scoring import Asking
@@ -25,6 +27,8 @@ class Production:
         reads: The quantities that it looks at.
         asserts: Derived facts by the index of their quantity, with the value.
         limits: Its limits per session.
+        triggers: Its triggers.
+        messages: What they send, where no fact has to be filled in; else None.
         broken: Why it could not be compiled; it never holds then, and says so when it is looked at.
     """
 
@@ -37,6 +41,8 @@ class Production:
     reads: tuple[int, ...] = ()
     asserts: tuple[tuple[int, Value], ...] = ()
     limits: tuple[Limit, ...] = ()
+    triggers: tuple[TriggerAction, ...] = ()
+    messages: tuple[TriggerMessage, ...] | None = None
     broken: str | None = None
 
     @property
@@ -79,6 +85,12 @@ def compile_rules(rules: Sequence[Rule], quantities: Quantities, normal_form: No
 
 def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: NormalForm) -> Production:
     made = Production(index, rule)
+    made.triggers = tuple(action for action in rule.actions if isinstance(action, TriggerAction))
+    if not any(True for trigger in made.triggers for _ in holes(trigger.payload)):
+        vocabulary = quantities.vocabulary
+        made.messages = tuple(
+            TriggerMessage(each.name, fill(each.payload, _no_fact, vocabulary)) for each in made.triggers
+        )
     made.limits = tuple(limit for limit in rule.limits if limit.scope is LimitScope.SESSION)
     try:
         made.asserts = tuple(
@@ -99,6 +111,10 @@ def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: Normal
     made.literals = tuple(literals.values())
     made.reads = tuple(dict.fromkeys(index for literal in made.literals for index in literal.reads))
     return made
+
+
+def _no_fact(name: str) -> None:
+    return None
 
 
 def _no_score(test: ScoreTest) -> None:

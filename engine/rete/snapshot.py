@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from heapq import heapify
 from typing import Any
 
@@ -26,13 +27,13 @@ from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
 from engine.rete.scoring import Asking
 from engine.rete.settle import settle_computed, settle_derived
-from engine.values import EpochMs, Value
+from engine.values import EpochMs
 
 MAGIC = b"SM"
 FORMAT = 1
-_ID = 6
 _HASH = 8
 _LONGEST_INT = 2**63
+_STORED_APART = (list, dict)
 
 
 class SnapshotError(ValueError):
@@ -40,7 +41,11 @@ class SnapshotError(ValueError):
 
 
 class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A snapshot's parts. Times are distances before the clock, but for the clock itself."""
+    """A snapshot's parts. Times are distances before the clock, but for the clock itself.
+
+    `entries` has by the name of the quantity its value or, where it is over a window, what its node keeps; `states`
+    what the other nodes keep beside the value.
+    """
 
     bundle: bytes
     quantities: bytes
@@ -50,10 +55,8 @@ class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     started: int
     last_event: int | None
     evaluated: int | None
-    ids: bytes = b""
-    values: list[Any] = []
-    state_ids: bytes = b""
-    states: list[Any] = []
+    entries: dict[bytes, Any] = {}
+    states: dict[bytes, Any] = {}
     kept: bytes = b""
     kept_origin: EpochMs | None = None
     kept_count: int = 0
@@ -68,11 +71,23 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
 
 
-class Names:
-    """The structural names of a network's quantities, rules and score tests."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a network has that the one of an earlier bundle had not: rules, and quantities that only these look at."""
 
-    def __init__(self, compiled: Compiled) -> None:
+    rules: frozenset[int]
+    nodes: frozenset[int]
+
+
+class Names:
+    """The structural names of a network's quantities, rules and score tests, and of its bundle and those before it."""
+
+    def __init__(self, compiled: Compiled, bundle_hash: str, ancestry: Mapping[str, frozenset[str]]) -> None:
         quantities = compiled.quantities.all
+        self.bundle = _hash(bundle_hash)
+        self._compiled = compiled
+        self._ancestry = {_hash(name): digests for name, digests in ancestry.items()}
+        self._differences: dict[bytes, Difference | None] = {}
         self.ids = [each.id for each in quantities]
         self.by_id = {each.id: each.index for each in quantities}
         self.signature = hashlib.sha256(b"".join(sorted(self.ids))).digest()[:_HASH]
@@ -82,21 +97,37 @@ class Names:
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
         self.follows = frozenset(each.index for each in quantities if each.origin in {Origin.COMPUTED, Origin.SCANNED})
+        self.unstored = self.follows.union(compiled.windows)
+        self.derived = tuple(each.index for each in quantities if each.origin is Origin.DERIVED)
+
+    def difference(self, bundle: bytes) -> Difference | None:
+        """What is new since a bundle; None where that is not among the known ancestors."""
+        if bundle not in self._differences:
+            known = self._ancestry.get(bundle)
+            found = None
+            if known is not None:
+                productions = self._compiled.productions
+                old = {index for each in productions if each.rule.digest in known for index in each.reads}
+                found = Difference(
+                    frozenset(each.index for each in productions if each.rule.digest not in known),
+                    frozenset(self._compiled.nodes) - old,
+                )
+            self._differences[bundle] = found
+        return self._differences[bundle]
 
 
-def write_snapshot(compiled: Compiled, names: Names, bundle_hash: str, memory: Memory) -> bytes:
+def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     """The memory as bytes."""
-    clock = memory.clock
+    clock, ids, unstored = memory.clock, names.ids, names.unstored
+    entries = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
     if clock is None:
-        packed = _Packed(
-            _hash(bundle_hash), names.signature, memory.session_id, memory.customer_id, None, 0, None, None
-        )
-        packed.ids, packed.values = _values(names, memory.values)
+        packed = _Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
+        packed.entries = entries
         return _framed(packed)
     assert memory.started is not None
     last_event, evaluated = memory.last_event, memory.evaluated
     packed = _Packed(
-        _hash(bundle_hash),
+        names.bundle,
         names.signature,
         memory.session_id,
         memory.customer_id,
@@ -104,13 +135,13 @@ def write_snapshot(compiled: Compiled, names: Names, bundle_hash: str, memory: M
         clock - memory.started,
         None if last_event is None else clock - last_event,
         None if evaluated is None else clock - evaluated,
+        entries,
     )
-    windows = compiled.windows
-    plain = {index: value for index, value in memory.values.items() if index not in windows}
-    packed.ids, packed.values = _values(names, plain)
-    states = memory.states
-    packed.state_ids = b"".join([names.ids[index] for index in states])
-    packed.states = [compiled.nodes[index].pack(state, clock) for index, state in states.items()]
+    windows, nodes = compiled.windows, compiled.nodes
+    states: dict[bytes, Any] = {}
+    for index, state in memory.states.items():
+        (entries if index in windows else states)[ids[index]] = nodes[index].pack(state, clock)
+    packed.states = states
     if memory.resets:
         packed.resets = {name: clock - time for name, time in memory.resets.items()}
     retained = memory.retained
@@ -145,9 +176,7 @@ def write_snapshot(compiled: Compiled, names: Names, bundle_hash: str, memory: M
     return _framed(packed)
 
 
-def read_snapshot(
-    compiled: Compiled, names: Names, bundle_hash: str, ancestry: Mapping[bytes, frozenset[str]], raw: bytes
-) -> Memory:
+def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
     """The opposite of `write_snapshot`, into this network.
 
     Raises:
@@ -155,23 +184,25 @@ def read_snapshot(
     """
     packed = _unframed(raw)
     try:
-        return _read(compiled, names, bundle_hash, ancestry, packed)
+        return _read(compiled, names, packed)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
         message = f"this session snapshot does not fit together: {type(problem).__name__}: {problem}"
         raise SnapshotError(message) from problem
 
 
-def _read(
-    compiled: Compiled, names: Names, bundle_hash: str, ancestry: Mapping[bytes, frozenset[str]], packed: _Packed
-) -> Memory:
+def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
     memory = Memory(packed.session_id, packed.customer_id)
     clock = packed.clock
     memory.clock = clock
-    values = memory.values
-    for at, value in enumerate(packed.values):
-        index = names.by_id.get(packed.ids[at * _ID : at * _ID + _ID])
+    values, states, by_id, windows = memory.values, memory.states, names.by_id, compiled.windows
+    for name, value in packed.entries.items():
+        index = by_id.get(name)
         if index is not None:
-            values[index] = _value(value)
+            if index in windows:
+                assert clock is not None
+                states[index] = windows[index].unpack(value, clock)
+            else:
+                values[index] = value if type(value) not in _STORED_APART else _value(value)
     if clock is None:
         return memory
     memory.started = clock - packed.started
@@ -185,23 +216,22 @@ def _read(
         retained.latest = packed.kept_origin + packed.kept_latest
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
         retained.shapes = packed.kept_shapes
-    is_same_bundle = packed.bundle == _hash(bundle_hash)
     if packed.rest:
         _read_rest(names, memory, clock, packed.rest)
-    for at, state in enumerate(packed.states):
-        index = names.by_id.get(packed.state_ids[at * _ID : at * _ID + _ID])
+    for name, state in packed.states.items():
+        index = by_id.get(name)
         if index is not None and index in compiled.nodes:
-            memory.states[index] = compiled.nodes[index].unpack(state, clock)
+            states[index] = compiled.nodes[index].unpack(state, clock)
     _mark_windows(compiled, memory, clock)
+    difference = None if packed.bundle == names.bundle else names.difference(packed.bundle)
     if packed.quantities != names.signature:
-        _fill(compiled, names, ancestry.get(packed.bundle), memory, packed)
-    _follow(compiled, memory, clock)
-    if not is_same_bundle:
-        _change_bundle(compiled, memory, clock)
-        known = ancestry.get(packed.bundle)
-        if known is not None:
-            fresh = (each.index for each in compiled.productions if each.rule.digest not in known)
-            memory.new = memory.new.union(fresh)
+        _fill(compiled, names, difference, memory, packed)
+    if names.follows:
+        _follow(compiled, memory, clock)
+    if packed.bundle != names.bundle:
+        _change_bundle(compiled, names, memory, clock)
+        if difference is not None:
+            memory.new = memory.new.union(difference.rules)
         else:
             memory.quiet = frozenset(each.index for each in compiled.scored) - memory.held
     heapify(memory.timed)
@@ -236,40 +266,41 @@ def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
         memory.values[index] = node.value_at(memory, clock)
         moment = node.next_moment(memory)
         if moment is not None:
-            timed = node.is_timed or index in memory.forgotten
-            (memory.timed if timed else memory.lazy).append((moment, index))
+            (memory.timed if node.is_timed else memory.lazy).append((moment, index))
+        if index in memory.forgotten:
+            memory.timed.append((memory.forgotten[index] + node.window, index))
 
 
-def _fill(
-    compiled: Compiled, names: Names, known_rules: frozenset[str] | None, memory: Memory, packed: _Packed
-) -> None:
+def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed) -> None:
     """Fill the quantities that the network of the snapshot did not have, from the retained events.
 
-    Of a quantity of which the snapshot says nothing, that network may have known that there is nothing: it did where
-    a rule that looks at it is not new.
+    Where all events are retained, only those that they reach can be anything but empty. Where some went, the snapshot's
+    network may all the same have known that there was nothing: it did where a rule that looks at it is not new.
     """
-    events = [] if memory.retained is None else memory.retained.read()
-    said = {packed.ids[at : at + _ID] for at in range(0, len(packed.ids), _ID)}
-    said |= {packed.state_ids[at : at + _ID] for at in range(0, len(packed.state_ids), _ID)}
-    dropped = memory.retained is not None and memory.retained.dropped is not None
-    kept: set[int] = set()
-    if dropped and known_rules is not None:
-        for production in compiled.productions:
-            if production.rule.digest in known_rules:
-                kept.update(production.reads)
+    retained = memory.retained
+    events = [] if retained is None else retained.read()
+    if retained is not None and retained.dropped is not None:
+        candidates: Iterable[int] = compiled.nodes if difference is None else difference.nodes
+    else:
+        reached: set[int] = set()
+        for event in events:
+            kind = compiled.alpha.get(event.type)
+            if kind is not None and not kind.is_dull:
+                reached.update(feed.node.index for feed in kind.all_reached(event.attributes, event.time))
+        candidates = sorted(reached)
     changed: Changed = {}
-    for index, node in compiled.nodes.items():
-        if names.ids[index] not in said and index not in kept and index not in memory.forgotten:
-            refill(memory, compiled.quantities.all[index], node, events, changed)
-    for name in {
-        quantity.subject.span.since for quantity in compiled.quantities.all if not hasattr(quantity.subject, "fact")
-    }:
-        times = [event.time for event in events if event.type == name]
-        if name is not None and times:
-            memory.resets.setdefault(name, max(times))
+    for index in candidates:
+        name = names.ids[index]
+        if name not in packed.entries and name not in packed.states and index not in memory.forgotten:
+            refill(memory, compiled.quantities.all[index], compiled.nodes[index], events, changed)
+    # Of a type that no `since` named for a while, later ones may have come than the one that is remembered.
+    for event in events:
+        kind = compiled.alpha.get(event.type)
+        if kind is not None and kind.resets:
+            memory.resets[event.type] = max(event.time, memory.resets.get(event.type, event.time))
 
 
-def _change_bundle(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
+def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: EpochMs) -> None:
     """Derived facts as the rules of this network have them, so that their change is no edge of another rule.
 
     A rule with scores holds if it held; a model is not asked here.
@@ -279,9 +310,8 @@ def _change_bundle(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
     memory.is_asking = bool(compiled.scored)
     asserted = {fact for stratum in compiled.strata for fact in stratum.facts}
     withdrawn: Changed = {}
-    for quantity in compiled.quantities.all:
-        index = quantity.index
-        if quantity.origin is Origin.DERIVED and index not in asserted and index in memory.values:
+    for index in names.derived:
+        if index not in asserted and index in memory.values:
             withdrawn[index] = memory.values.pop(index)
     settle_computed(compiled, memory.values, withdrawn, {})
     nobody = Asking(_no_answer, _no_fact, memory, clock, compiled.score_numbers, remembers=False)
@@ -319,26 +349,25 @@ def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
         settle_computed(compiled, memory.values, dict.fromkeys(memory.values), {})
 
 
-def _values(names: Names, values: Mapping[int, Value | None]) -> tuple[bytes, list[Any]]:
-    stored = [(index, value) for index, value in values.items() if index not in names.follows]
-    return b"".join([names.ids[index] for index, _ in stored]), [_storable(value) for _, value in stored]
-
-
 def _storable(value: Any) -> Any:
     """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
-    if type(value) is int and not -_LONGEST_INT <= value < _LONGEST_INT:
+    if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
         return {"int": str(value)}
     return value
 
 
 def _value(stored: Any) -> Any:
     if isinstance(stored, list):
-        return tuple(stored)
+        return tuple(map(_value, stored))
     return int(stored["int"]) if isinstance(stored, dict) else stored
 
 
 def _framed(packed: _Packed) -> bytes:
-    body = _encoder.encode(packed)
+    try:
+        body = _encoder.encode(packed)
+    except OverflowError:
+        packed.entries = {name: _storable(value) for name, value in packed.entries.items()}
+        body = _encoder.encode(packed)
     return MAGIC + bytes((FORMAT,)) + zlib.crc32(body).to_bytes(4, "big") + body
 
 
@@ -358,11 +387,6 @@ def _unframed(raw: bytes) -> _Packed:
     except msgspec.MsgspecError as problem:
         message = f"this session snapshot can't be read: {problem}"
         raise SnapshotError(message) from problem
-
-
-def short_hash(text: str) -> bytes:
-    """The name of a rule, a score test or a bundle in a snapshot."""
-    return _hash(text)
 
 
 def _hash(text: str) -> bytes:

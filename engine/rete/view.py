@@ -43,6 +43,7 @@ class View:
 
     Attributes:
         now: The later of the request's time and the session's clock.
+        reports: Reports of leaves that were made already, with the truth that was wanted of them.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class View:
         _derive(compiled, self._values, self.now, self._asking, self._failures)
         self._holding: frozenset[int] | None = None
         self._found: dict[Subject, Value | None] = {}
+        self._kept: list[Kept] | None = None
+        self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
     # ------------------------------------------------------------------ answers
 
@@ -162,7 +165,9 @@ class View:
 
     def kept_events(self) -> list[Kept]:
         """The retained events, oldest first."""
-        return [] if self._memory.retained is None else self._memory.retained.read()
+        if self._kept is None:
+            self._kept = [] if self._memory.retained is None else self._memory.retained.read()
+        return self._kept
 
     def _holding_now(self) -> frozenset[int]:
         if self._holding is None:

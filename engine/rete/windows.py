@@ -45,6 +45,12 @@ class WindowNode(AggregateNode):
         """The first of them."""
         return min(self.moments(memory), default=None)
 
+    def _forget_oldest(self, memory: Memory, time: EpochMs) -> None:
+        """An entry had to go: the value is unknown until the latest of these would have left the window."""
+        time = max(time, memory.forgotten.get(self.index, time))
+        memory.forgotten[self.index] = time
+        heappush(memory.timed, (time + self.window, self.index))
+
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
         heappush(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
 
@@ -70,39 +76,49 @@ class WindowedSeenNode(WindowNode):
             states[index] = time
             if index not in changed:
                 changed[index] = memory.values.get(index, False)
-            if memory.forgotten:
-                memory.forgotten.pop(index, None)
             memory.values[index] = True
             heappush(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
         elif time > latest:
             states[index] = time
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
-        """It is gone when the latest is."""
-        latest: EpochMs | None = memory.states.get(self.index)
-        if latest is None:
-            latest = memory.forgotten.get(self.index)
-        if latest is None:
-            return None
-        if latest + self.window > horizon:
-            return latest + self.window
-        memory.states.pop(self.index, None)
-        memory.forgotten.pop(self.index, None)
-        changed.setdefault(self.index, memory.values.pop(self.index))
+        """It is gone when the latest is, unless what was dropped may still be there."""
+        index, window = self.index, self.window
+        latest: EpochMs | None = memory.states.get(index)
+        if latest is not None:
+            if latest + window > horizon:
+                return latest + window
+            del memory.states[index]
+            changed.setdefault(index, True)
+            memory.values.pop(index, None)
+        forgotten = memory.forgotten.get(index) if memory.forgotten else None
+        if forgotten is not None:
+            if forgotten + window > horizon:
+                memory.values[index] = None
+                return forgotten + window
+            del memory.forgotten[index]
+            changed.setdefault(index, memory.values.pop(index, False))
         return None
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
         """Whether the latest still counts then."""
-        latest = memory.states.get(self.index)
-        if latest is None and memory.forgotten.get(self.index, now - self.window) + self.window > now:
-            return None
-        return latest is not None and latest + self.window > now
+        begin = now - self.window
+        if memory.states.get(self.index, begin) > begin:
+            return True
+        return None if memory.forgotten.get(self.index, begin) > begin else False
 
     def moments(self, memory: Memory) -> Iterator[EpochMs]:
-        """Only the latest matters."""
-        latest = memory.states.get(self.index, memory.forgotten.get(self.index))
-        if latest is not None:
-            yield latest + self.window
+        """Of the entries only the latest matters."""
+        for held in (memory.states, memory.forgotten):
+            if self.index in held:
+                yield held[self.index] + self.window
+
+    def next_moment(self, memory: Memory) -> EpochMs | None:
+        """When the latest leaves, else when what was dropped has left."""
+        latest = memory.states.get(self.index)
+        if latest is None:
+            latest = memory.forgotten.get(self.index) if memory.forgotten else None
+        return None if latest is None else int(latest + self.window)
 
 
 class WindowedCountNode(WindowNode):
@@ -141,8 +157,7 @@ class WindowedCountNode(WindowNode):
         if index not in changed:
             changed[index] = memory.values.get(index, 0)
         if len(times) > self.limit:
-            memory.forgotten[index] = times.pop(0)
-            heappush(memory.timed, (memory.forgotten[index] + self.window, index))
+            self._forget_oldest(memory, times.pop(0))
         memory.values[index] = None if memory.forgotten and index in memory.forgotten else len(times)
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
@@ -230,8 +245,7 @@ class WindowedEntriesNode(WindowNode):
         if index not in changed:
             changed[index] = old
         if len(entries) > self.limit:
-            memory.forgotten[index] = entries.pop(0)[0]
-            heappush(memory.timed, (memory.forgotten[index] + self.window, index))
+            self._forget_oldest(memory, entries.pop(0)[0])
         if memory.forgotten and index in memory.forgotten:
             memory.values[index] = None
         elif self.is_running:

@@ -18,7 +18,7 @@ def command(invocation: Invocation, host: str | None, port: int | None) -> None:
     The shop goes on without it: what is live stays live.
     """
     # Commands import what they run, when they run it.
-    from service.admin import PortTakenError, listen, options, serve  # noqa: PLC0415 - see above
+    from service.admin_server import PortTakenError, listen, options, serve  # noqa: PLC0415 - see above
     from service.logs import set_up_logging  # noqa: PLC0415 - see above
     from service.secret_files import SecretFileError  # noqa: PLC0415
 

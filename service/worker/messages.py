@@ -13,6 +13,16 @@ from engine.values import EpochMs
 TICK = "$tick"
 """Reserved type of a record that says what time it is. No vocabulary can declare it: event names are words."""
 
+REJECTIONS = {
+    "not-json": "the record is no JSON",
+    "not-an-event": "the JSON is no event: a field is missing, or has another shape",
+    "bad-tick": "a record of the type `$tick` without a time; only workers write those",
+    "from-the-future": "the event's time is more than an hour after the log received it",
+    "evaluation-failed": "the engine failed on the event; the reason names the error, the log has its traceback",
+    "late": "the event came later than the allowed lateness",
+}
+"""The worker's own codes of `Rejected`; the others are those of `engine.vocabulary`."""
+
 
 class Trigger(msgspec.Struct, frozen=True):
     """A message of a rule's `trigger` action.
@@ -39,7 +49,7 @@ class Rejected(msgspec.Struct, frozen=True):
     """A record that was not applied: why, where it stands in the log, and its bytes as they came (base64 in JSON).
 
     Attributes:
-        code: Stable: `not-json`, `late`, `from-the-future`, or a code of `engine.vocabulary.EventRefusedError`.
+        code: Stable: one of `REJECTIONS`, or a code of `engine.vocabulary.EventRefusedError`.
         field: The field that does not fit, where there is one.
         received: When it was appended to the log.
     """

@@ -24,6 +24,10 @@ DUE_AT_ONCE = 5_000
 """Timers of so many sessions in one write: after a quiet night all sessions end at the first event of the morning."""
 
 
+LOOK_AHEAD_MS: Millis = 2_000
+"""Timers are asked for so far ahead of the watermark, or each small batch of live traffic would ask the store again."""
+
+
 class Standing(enum.Enum):
     """How a partition is with this worker."""
 
@@ -72,6 +76,8 @@ class Partition:
         self.cache = SessionCache(cache_bytes)
         self._stores = stores
         self._has_leftover = False
+        self._moments: dict[str, EpochMs] = {}  # when sessions come due, for all that do at or before the horizon
+        self._horizon: EpochMs = -1
 
     def claim(self) -> bool:
         """Own the partition from where its stored state stands; whether its caches can be kept.
@@ -97,6 +103,8 @@ class Partition:
     def reset(self) -> None:
         """Forget all that is not stored."""
         self.cache.clear()
+        self._moments.clear()
+        self._horizon = -1
         self._stores.emission.drop(self.number)
         if self.standing is Standing.OWNED:
             self.standing = Standing.UNCLAIMED
@@ -129,7 +137,7 @@ class Partition:
         readings = equipment.intake.read(records)
         work = self._work(records, readings, equipment)
         until = watermark_after(work)
-        due = self._stores.state.due(self.number, until, DUE_AT_ONCE) if until > self.watermark else ()
+        due = self._due(until) if until > self.watermark else ()
         if len(due) < DUE_AT_ONCE:
             self._write(work, due, equipment, counts)
             return
@@ -143,6 +151,26 @@ class Partition:
         self._write(work, (), equipment, counts)
         self._has_leftover = True
         self._leftover(equipment, counts)
+
+    def _due(self, until: EpochMs) -> Sequence[str]:
+        """Stored sessions that come due at or before a moment, earliest first, at most `DUE_AT_ONCE`."""
+        if until > self._horizon:
+            state = self._stores.state
+            horizon = until + LOOK_AHEAD_MS
+            ahead = state.due(self.number, horizon, DUE_AT_ONCE)
+            if len(ahead) == DUE_AT_ONCE:
+                self._horizon = -1
+                return state.due(self.number, until, DUE_AT_ONCE)
+            known = {each: session.due for each in ahead if (session := self.cache.get(each)) is not None}
+            missing = [each for each in ahead if each not in known]
+            if missing:
+                known.update((each, stored.due) for each, stored in state.load(self.number, missing).items())
+            self._moments = {each: moment for each, moment in known.items() if moment is not None}
+            self._horizon = horizon
+        return sorted(
+            (each for each, moment in self._moments.items() if moment <= until),
+            key=lambda each: (self._moments[each], each),
+        )
 
     def _leftover(self, equipment: Equipment, counts: Counts) -> None:
         """Timers that are due at the watermark already."""
@@ -233,10 +261,13 @@ class Partition:
         self.watermark = outcome.watermark
         stored = iter(sizes)
         for session_id, session in outcome.touched.items():
+            self._moments.pop(session_id, None)
             if session is None:
                 self.cache.drop(session_id)
-            else:
-                self.cache.put(session_id, session, next(stored))
+                continue
+            self.cache.put(session_id, session, next(stored))
+            if session.due is not None and session.due <= self._horizon:
+                self._moments[session_id] = session.due
         self.cache.shrink()
         self._stores.emission.offer(self.number, batch.outputs)
         outcome.counts.batches += 1

@@ -148,6 +148,10 @@ def running(commands: list[str], environ: Mapping[str, str], folder: Path) -> It
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+    for command, child in zip(commands, children, strict=True):
+        log_text = (folder / f"{command}.log").read_text("utf-8")
+        assert child.returncode == 0, f"{command} did not end in order:\n{log_text[-3000:]}"
+        assert "SIGABRT" not in log_text, f"a process of {command} died at its end:\n{log_text[-3000:]}"
 
 
 @dataclass

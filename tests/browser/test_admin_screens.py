@@ -380,3 +380,28 @@ def test_a_server_that_does_not_answer_leaves_the_text_where_it_is(page: Page, d
     page.unroute("**/editor/save")
     page.get_by_role("button", name="Save draft").click()
     expect(page.locator("#save-state")).to_have_text("Saved in the draft")
+
+
+def test_work_survives_a_session_that_ended_and_began_anew_in_another_tab(page: Page, desk: Desk) -> None:
+    from playwright.sync_api import expect
+
+    open_editor(page, desk)
+    page.locator(".cm-line").first.click()
+    page.keyboard.type("# typed before lunch ")
+    page.context.clear_cookies()
+    page.keyboard.press("Control+s")
+    expect(page.locator("#save-state")).to_contain_text("Sign in again in another tab")
+    other = page.context.new_page()
+    sign_in(other, desk)
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.locator("#save-state")).to_have_text("Saved in the draft")
+
+
+def test_a_home_screen_that_gets_no_answer_says_so_until_it_does(page: Page, desk: Desk) -> None:
+    from playwright.sync_api import expect
+
+    sign_in(page, desk)
+    page.route("**/now", lambda route: route.abort())
+    expect(page.get_by_text("The server does not answer.")).to_be_visible(timeout=10_000)
+    page.unroute("**/now")
+    expect(page.get_by_text("The server does not answer.")).to_be_hidden(timeout=10_000)

@@ -82,7 +82,7 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     page.get_by_label("purchase_intent").fill("0.2")
     page.get_by_role("button", name="Simulate").click()
     banner = page.get_by_role("region", name="cart_banner")
-    expect(banner).to_contain_text("differs")
+    expect(banner).to_contain_text("differs", timeout=15_000)
     expect(banner).to_contain_text("Free shipping")
     expect(banner).to_contain_text("Standard banner")
     nudge = page.locator("details.rule-line", has_text=NUDGE)
@@ -107,10 +107,10 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
 
     # Publishing, with every process agreeing
     page.get_by_role("link", name="Review and publish").click()
-    expect(page.get_by_text(re.compile(r"All \d+ tests pass"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"All \d+ tests pass"))).to_be_visible(timeout=15_000)
     page.get_by_label("Note").fill("Free shipping from 150")
     page.get_by_role("button", name="Publish revision 2").click()
-    expect(page.get_by_text("Revision 2 is live.")).to_be_visible()
+    expect(page.get_by_text(re.compile("Revision 2 is live. +[23] processes loaded it"))).to_be_visible(timeout=30_000)
     expect(page.get_by_role("listitem").filter(has_text="api-")).to_contain_text("has loaded and tested it")
     expect(page.get_by_role("listitem").filter(has_text="worker-")).to_contain_text("has loaded and tested it")
     page.get_by_role("link", name="Publish").first.click()
@@ -130,7 +130,7 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Why?").fill("Too generous")
     dialog.get_by_role("button", name="Go back to revision 1").click()
-    expect(page.get_by_text("Revision 3 is live.")).to_be_visible()
+    expect(page.get_by_text("Revision 3 is live.")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="Rules").click()
     expect(page.locator(f'[id="{NUDGE}"]')).to_contain_text("at least 200.00 EUR")
 

@@ -19,6 +19,7 @@ from service.settings import load
 from service.wiring import Wiring
 from service.worker import loop
 from service.worker.counts import NUMBERS
+from service.worker.messages import REJECTIONS
 from service.worker.process import WorkerProcess
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial-operator.md"
@@ -127,6 +128,11 @@ def test_every_counter_is_explained() -> None:
     page = PAGE.read_text("utf-8")
     names = {*NUMBERS, "lag", "outputs_waiting", "busy_ms"} - {"batches"}
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_every_code_of_a_dead_letter_is_explained() -> None:
+    page = PAGE.read_text("utf-8")
+    assert [code for code, meaning in REJECTIONS.items() if f"| `{code}` | {meaning} |" not in page] == []
 
 
 def test_the_bound_on_waiting_outputs_is_the_one_of_the_code() -> None:

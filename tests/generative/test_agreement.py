@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.generative.agreement import run_case
+from tests.generative.agreement import run_bounded_case, run_case
 
 # A world is large by nature: a vocabulary, rules and a history.
 LARGE = [HealthCheck.large_base_example, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -60,3 +60,31 @@ FOUND = {
 def test_what_generation_found_stays_found(seed: int) -> None:
     """Each a defect once; the name says of what."""
     run_case(Random(seed), wild=seed % 10 == 0)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: int) -> None:
+    """With 3, 6 or 10 kept events; with all of them kept, nothing is unknown for want of an event."""
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", [504, 1332])
+def test_a_late_entry_that_goes_at_once_does_not_hide_a_later_one_that_went_before(seed: int) -> None:
+    run_bounded_case(Random(seed), 3)
+
+
+def test_a_since_that_a_reload_brings_back_begins_at_the_latest_event_of_its_type() -> None:
+    """Not at the latest that came while a rule still named it."""
+    run_bounded_case(Random(2819), 500)
+
+
+@pytest.mark.parametrize("seed", [9780, 10248])
+def test_when_a_late_event_has_left_its_window_what_went_may_still_be_in_it(seed: int) -> None:
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_conditions_too_large_to_be_multiplied_out_mean_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a bound of one conjunct, every `any` is evaluated as a whole."""
+    monkeypatch.setattr("engine.rete.normal_form.MOST_CONJUNCTS", 1)
+    run_case(Random(seed), plain=True)

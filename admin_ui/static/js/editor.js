@@ -55,14 +55,26 @@ let conflict = null;
 
 // ---------------------------------------------------------------- talking to the server
 
-async function post(url, body) {
+let token = meta("csrf-token");
+
+async function ask(url, body) {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": meta("csrf-token") },
+    headers: { "Content-Type": "application/json", "X-CSRFToken": token },
     body: JSON.stringify(body),
   });
   const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
   return { status: response.status, body: isJson ? await response.json() : {} };
+}
+
+/** Ask; where somebody signed in anew in another tab, with the token of that session. */
+async function post(url, body) {
+  const answer = await ask(url, body);
+  if (answer.body.code !== "token") return answer;
+  const fresh = await fetch(box.dataset.token, { headers: { Accept: "application/json" } });
+  if (fresh.redirected || !fresh.ok) return { status: 401, body: { error: "Your session has ended. Sign in again in another tab, then try once more." } };
+  ({ token } = await fresh.json());
+  return ask(url, body);
 }
 
 // ---------------------------------------------------------------- the look of the text

@@ -42,3 +42,8 @@ document.addEventListener("submit", (event) => {
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("button[disabled]:not([data-off])").forEach((button) => button.removeAttribute("disabled"));
 });
+
+// A part of the page that can't be had: say so, and take it back when the next one comes.
+const offline = document.getElementById("offline");
+document.addEventListener("htmx:error", () => offline?.removeAttribute("hidden"));
+document.addEventListener("htmx:after:swap", () => offline?.setAttribute("hidden", ""));

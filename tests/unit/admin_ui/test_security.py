@@ -17,6 +17,7 @@ CHANGES = (
     ("/editor/aside", Role.EDITOR),
     ("/editor/discard", Role.EDITOR),
     ("/editor/accept", Role.EDITOR),
+    ("/editor/remove", Role.EDITOR),
     ("/editor/add", Role.EDITOR),
     ("/publish", Role.PUBLISHER),
     ("/history/1/rollback", Role.PUBLISHER),
@@ -91,6 +92,13 @@ def test_a_lower_role_counts_at_the_next_click(publisher: Visitor, backend: Memo
 def test_signing_out_ends_the_session(publisher: Visitor) -> None:
     publisher.post("/sign-out")
     assert publisher.get("/").status_code == 302
+
+
+def test_a_page_that_goes_on_asking_does_not_spoil_the_sign_in_of_another_tab(stranger: Visitor) -> None:
+    token = stranger.token()
+    assert stranger.get("/now", HX_Request="true").status_code == 401
+    form = {"csrf_token": token, "name": "marta", "password": PASSWORD}
+    assert stranger.client.post("/sign-in", data=form).status_code == 302
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: Visitor) -> None:

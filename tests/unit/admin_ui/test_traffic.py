@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from admin_ui.phrases import ago, length, number, plural, title
 from admin_ui.sparkline import series, sparkline
-from admin_ui.traffic import Traffic, concerns
-from admin_ui.wording import ago, length, number, plural, title
+from admin_ui.traffic import Traffic, TrafficReader, concerns
 from engine.language import check
 from engine.language.tree import Program
 from tests.unit.admin_ui.memory_backend import NOON, MemoryActivity, shop_sources
@@ -121,4 +121,17 @@ def test_times_are_said_from_now() -> None:
 def test_numbers_names_and_nouns_are_written_for_people() -> None:
     assert (number(1234.4), number(2.25), number(0)) == ("1,234", "2.2", "0")
     assert title("cart_recovery.free_shipping_nudge") == "Free shipping nudge"
-    assert (plural(1, "rule"), plural(2, "rule"), plural(2, "query")) == ("1 rule", "2 rules", "2 queries")
+    assert (plural(1, "rule"), plural(2_000, "rule"), plural(2, "query")) == ("1 rule", "2,000 rules", "2 queries")
+    assert (plural(1, "process"), plural(3, "process")) == ("1 process", "3 processes")
+
+
+def test_reading_on_finds_what_reading_anew_finds() -> None:
+    activity, reader = MemoryActivity(), TrafficReader()
+    for step in range(0, 2_000, 7):
+        now = NOON + step * 60_000
+        activity.add(now // 60_000, {"decisions": step, f"fired/{step % 5}": 1})
+        activity.add(now // 60_000 - 1, {"late": 1})
+        read_on, anew = reader.read(activity, now), Traffic.read(activity, now)
+        assert {key: counts for key, counts in read_on.counts.items() if counts} == {
+            key: counts for key, counts in anew.counts.items() if counts
+        }

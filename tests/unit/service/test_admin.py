@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,8 @@ from engine.activation import ScoreStatus
 from engine.event import RawEvent
 from engine.ports import SessionState, StateBatch, partition_of
 from engine.vocabulary import admit
-from service.admin import PortTakenError, ServiceBackend, listen, options
+from service.admin import ServiceBackend
+from service.admin_server import PortTakenError, listen, options
 from service.ruleset_holder import RulesetHolder
 from service.settings import load
 from service.wiring import Wiring
@@ -133,6 +136,21 @@ def test_the_secret_of_the_sessions_is_made_once_and_kept(settings: Settings) ->
     first, second = options(settings), options(settings)
     assert first.secret_key == second.secret_key
     assert first.shop_url == "http://127.0.0.1:8080/"
+
+
+def test_a_proxy_is_trusted_only_where_https_needs_one(settings: Settings, tmp_path: Path) -> None:
+    assert options(settings).proxies == 0
+    behind = load(
+        environ={"SALIENCE_DATA_DIR": str(tmp_path), "SALIENCE_ADMIN__SECURE_COOKIES": "true"}, folder=tmp_path
+    )
+    assert (options(behind.settings).proxies, options(behind.settings).is_https) == (1, True)
+
+
+def test_the_process_that_forks_has_no_runtime_of_models() -> None:
+    """Its threads would not be there after the fork, and the child would abort at its end."""
+    asked = "import sys, service.admin_server, service.cli.admin; print('onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_port_in_use_is_a_sentence_that_says_what_to_do() -> None:

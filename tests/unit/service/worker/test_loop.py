@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +140,8 @@ def test_time_passes_in_a_partition_where_nothing_comes(bench: Bench) -> None:
     ended(worker)
     (body,) = bench.bodies()
     assert (body["trigger"], body["time"]) == ("waits", NOON + 300_000)
-    assert sum(bench.embedded.event_source("other").ends().values()) == 2
+    with contextlib.closing(bench.embedded.event_source("other")) as reader:
+        assert sum(reader.ends().values()) == 2
 
 
 def test_reading_pauses_while_too_much_waits_to_be_sent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

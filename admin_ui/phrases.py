@@ -1,14 +1,10 @@
-"""How the UI writes times, numbers, names and limits: Jinja filters, each a plain function."""
+"""How the UI writes times, numbers, names and reasons: plain functions."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from flask import Flask
-from markupsafe import Markup
-
-from admin_ui.context import backend, timezone
 from engine.decision import Lost, Suppression
 from engine.values import EpochMs, Millis
 
@@ -16,28 +12,6 @@ SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-
-
-def install(app: Flask) -> None:
-    """Add the filters; times are told on the shop's own clock."""
-
-    def absolute(time: EpochMs) -> str:
-        return at(time, ZoneInfo(timezone()))
-
-    def when(time: EpochMs) -> Markup:
-        iso = datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="seconds")
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(
-            iso, absolute(time), ago(time, backend().now())
-        )
-
-    app.add_template_filter(absolute, "at")
-    app.add_template_filter(when, "when")
-    app.add_template_filter(title, "title_of")
-    app.add_template_filter(number, "number")
-    app.add_template_filter(plural, "plural")
-    app.add_template_filter(lambda time: local_input(time, timezone()), "local_input")
-    app.add_template_filter(because, "because")
-    app.jinja_env.globals["timezone"] = timezone
 
 
 def at(time: EpochMs, zone: ZoneInfo) -> str:
@@ -63,11 +37,12 @@ def length(millis: Millis) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 rule`, `1,204 rules`; nouns in -y after a consonant become -ies."""
+    """`1 rule`, `1,204 rules`, `2 queries`, `3 processes`."""
     if count == 1:
         return f"1 {noun}"
-    many = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
-    return f"{count:,} {many}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def number(value: float) -> str:

@@ -1,0 +1,45 @@
+"""Run the benchmarks one after the other: `python -m benchmarks [NAME ...]`; `make bench` runs all.
+
+Each prints ratios to a peer or a limit that it measures in the same run; absolute figures are this machine's alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+BENCHMARKS = {
+    "engine": ("benchmarks.engine", "the engine beside durable_rules and a decode of its events; bytes of a session"),
+    "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
+    "recording": (
+        "benchmarks.recording",
+        "a real recording through Kafka, worker, Redis and API (needs SALIENCE_DATA)",
+    ),
+}
+
+
+def main() -> int:
+    """Run those that were named, else all; the exit code is that of the first that failed."""
+    named = "\n".join(f"  {name:10} {what}" for name, (_, what) in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"benchmarks:\n{named}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; default: all")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    failed = 0
+    for name in names:
+        module, what = BENCHMARKS[name]
+        if name == "recording" and not os.environ.get("SALIENCE_DATA"):
+            print(f"\n== {name}: LEFT OUT, set SALIENCE_DATA to the folder with rees46_sample", flush=True)
+            continue
+        print(f"\n== {name}: {what}", flush=True)
+        failed = failed or subprocess.run([sys.executable, "-m", module], check=False).returncode
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
