@@ -21,6 +21,7 @@ from engine.language.tree import (
     All,
     AnyOf,
     AssertAction,
+    BoundRef,
     Condition,
     FactRef,
     FactSource,
@@ -257,7 +258,7 @@ def _follows(seen: Seen, other: Seen) -> bool:
 
 def _bound(test: Test) -> float | None:
     """The one number with which a test compares."""
-    return None if isinstance(test.operand, str | bool | tuple | FactRef) else test.operand
+    return None if isinstance(test.operand, str | bool | tuple | FactRef | BoundRef) else test.operand
 
 
 def _start(test: Test) -> tuple[float, bool]:

@@ -176,7 +176,7 @@ class Conditions:
             return None
         selection = self.aggregates.selection(syntax.event, name, syntax.where)
         span = self.aggregates.span(syntax.span)
-        return None if selection is None or span is None else Seen(selection, span, syntax.extent.place)
+        return None if selection is None or span is None else Seen(selection, span, None, syntax.extent.place)
 
     def _score(self, syntax: ScoreSyntax) -> Condition | None:
         name = self.values.known(syntax.score, self.vocabulary.scores.keys(), "unknown-score", "score")
