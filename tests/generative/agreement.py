@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from engine.activation import Activation
-from engine.language.tree import Program, ScoreTest, Seen, Test
+from engine.activation import Step
+from engine.language.tree import Program, Seen, Test
 from engine.rete import Memory, Network
 from engine.rete.truth import subject_of
 from engine.values import EpochMs, Value
 from tests.generative.worlds import START, World, scores
-from tests.naive.evaluator import Act, Naive, leaves
+from tests.naive.evaluator import Act, Bindings, Naive, leaves
 
 
 def run_case(random: Random, *, wild: bool = False, plain: bool = False, steps: int = 14) -> None:
@@ -65,7 +65,7 @@ class Case:
         self.log.append(f"insert {event}")
         before = self._due()
         acts = self.naive.insert(event, self.score)
-        self._same(acts, self.network.insert(self.memory, event, self.score).activations)
+        self._same(acts, self.network.insert(self.memory, event, self.score))
         self._not_before(before, acts)
 
     def _facts(self) -> None:
@@ -73,14 +73,14 @@ class Case:
         facts = self.world.facts()
         self.log.append(f"facts {facts} at {self.now}")
         acts = self.naive.set_facts(facts, self.now, self.score)
-        self._same(acts, self.network.set_facts(self.memory, facts, self.now, self.score).activations)
+        self._same(acts, self.network.set_facts(self.memory, facts, self.now, self.score))
 
     def _advance(self) -> None:
         self.now += 500 * self.world.one((0, 1, 2, 5, 20, 40))
         self.log.append(f"advance to {self.now}")
         before = self._due()
         acts = self.naive.advance(self.now, self.score)
-        self._same(acts, self.network.advance(self.memory, self.now, self.score).activations)
+        self._same(acts, self.network.advance(self.memory, self.now, self.score))
         self._not_before(before, acts)
 
     def _restore(self) -> None:
@@ -119,9 +119,22 @@ class Case:
                 assert due is not None, self._story(f"{act} was not due")
                 assert due <= act.time, self._story(f"{act} came before {due}")
 
-    def _same(self, expected: list[Act], found: tuple[Activation, ...]) -> None:
-        acts = [Act(each.rule, each.time, each.acts, each.held_back) for each in found]
+    def _same(self, expected: list[Act], step: Step) -> None:
+        acts = [
+            Act(
+                each.rule,
+                each.time,
+                each.acts,
+                each.held_back,
+                each.bindings,
+                tuple((message.name, repr(message.payload)) for message in each.triggers),
+            )
+            for each in step.activations
+        ]
         assert acts == expected, self._story(f"network {acts}\n    naive {expected}")
+        if not self.naive.unsettled and not self.world.wild:
+            failed = {failure.rule for failure in step.failures}
+            assert failed == self.naive.failed, self._story(f"failed {step.failures}, naive {self.naive.failed}")
 
     def _look(self) -> None:
         """A request: what holds, every leaf, and until when."""
@@ -129,7 +142,7 @@ class Case:
         now = self.now + 500 * self.world.one((0, 0, 1, 3))
         view = self.network.view(self.memory, now, context, self.score)
         expected = self.naive.holding(now, context, self.score)
-        found = [rule.id for rule in view.holding()]
+        found = [(rule.id, ()) for rule in view.holding()]
         assert found == expected, self._story(f"at {now} with {context}: view {found}, naive {expected}")
         state, truth = self.naive.look(now, context, self.score)
         for rule in self.program.rules:
@@ -147,7 +160,9 @@ class Case:
                     assert type(mine) is type(other), self._story(f"{leaf.subject}: {mine!r} and {other!r}")
         self._stays(now, context, expected, view.valid_until())
 
-    def _stays(self, now: EpochMs, context: dict[str, Value], holding: list[str], until: EpochMs | None) -> None:
+    def _stays(
+        self, now: EpochMs, context: dict[str, Value], holding: list[tuple[str, Bindings]], until: EpochMs | None
+    ) -> None:
         now = max(now, self.naive.clock or now)
         end = now + 40_000 if until is None else min(until, now + 40_000)
         for moment in (*self.naive.moments(now, end), end - 1):
@@ -195,7 +210,7 @@ def run_bounded_case(random: Random, keep_events: int, steps: int = 24) -> int:
         state, _ = naive.look(now, {}, score)
         for rule in program.rules:
             for leaf in leaves(rule.when):
-                if isinstance(leaf, ScoreTest):
+                if not isinstance(leaf, Test | Seen):
                     continue
                 ours = view.value(subject_of(leaf))
                 exact = naive.truth(leaf, state, None) if isinstance(leaf, Seen) else naive.value(leaf.subject, state)
@@ -210,4 +225,4 @@ def run_bounded_case(random: Random, keep_events: int, steps: int = 24) -> int:
 
 def _is_concluded(leaf: Test | Seen, naive: Naive) -> bool:
     """Whether rules have a say in it, which may have been unknown themselves."""
-    return bool(naive._derived_in(leaf))
+    return bool(naive.derived_in(leaf))
