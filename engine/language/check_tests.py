@@ -72,6 +72,7 @@ class _Checker:
             events=tuple(event for event, _ in events),
             scores=self._scores(syntax.scores),
             facts=self._facts(syntax.facts),
+            catalogue=self._catalogue(syntax.catalogue),
             customer_id=customer,
             expect=tuple(one for one, _ in expect),
             place=syntax.name.extent.place,
@@ -165,6 +166,34 @@ class _Checker:
             if value is not None:
                 facts[fact.name] = value
         return facts
+
+    def _catalogue(self, node: Mapping | None) -> dict[str, dict[Value, Value]]:
+        """`{product.stock: {p1: 4}}`: what the catalogue says of each thing."""
+        facts = self.vocabulary.facts
+        found: dict[str, dict[Value, Value]] = {}
+        for entry in node.entries if node is not None else ():
+            name = self.values.known(entry.key, facts.keys(), "unknown-fact", "fact")
+            if name is None:
+                continue
+            fact = facts[name]
+            if fact.source is not FactSource.CATALOGUE:
+                message = f"{name} does not come from the catalogue"
+                self.report.error(
+                    "operator-not-here", entry.key, message, "tests write it under facts:, or send events"
+                )
+                continue
+            if not isinstance(entry.value, Mapping):
+                if not isinstance(entry.value, Broken):
+                    message = f"{name} has a value for each {fact.by}"
+                    self.report.error("wrong-shape", entry.value, message, f"write {name}: {{p1: ..., p2: ...}}")
+                continue
+            found[name] = {}
+            for each in entry.value.entries:
+                key = self.values.literal(each.key, self.conditions.tests.key_type(fact), f"{fact.by} of {name}")
+                value = self._value(each.value, fact.type, name)
+                if key is not None and value is not None:
+                    found[name][key] = value
+        return found
 
     def _value(self, node: Node, value_type: ValueType, name: str) -> Value | None:
         if value_type.item is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.language.diagnostics import Report
 from engine.language.nodes import Mapping, Node, Scalar, Sequence
-from engine.language.shape import Fields, mapping, not_yet, word
+from engine.language.shape import Fields, mapping, refuse_unevaluated, word
 from engine.language.syntax import (
     ActionSyntax,
     AssertActionSyntax,
@@ -37,7 +37,7 @@ _RULE_HINTS = {
     "cost": "the cost belongs to the offer, in offers.yaml",
     **dict.fromkeys((*_SCOPES, "budget"), "put it under limits:"),
 }
-_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "expect")
+_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "catalogue", "expect")
 _EXPECT_KEYS = ("at", "placement", "offer", "trigger", "no_trigger", "facts", "because")
 
 
@@ -103,7 +103,7 @@ def _action(node: Node, report: Report) -> ActionSyntax | None:
     kinds = [key.text for key in keys if key.text in {"offer", "trigger", "assert"}]
     later = [key for key in keys if key.text == "recommend"]
     if later:
-        not_yet("recommend", later[0], report)
+        refuse_unevaluated("recommend", later[0], report)
         return None
     if len(kinds) != 1:
         where = keys[0] if keys else found
@@ -185,6 +185,7 @@ def _test(node: Node, report: Report) -> RuleTestSyntax | None:
         tuple(event for event in events if event is not None),
         fields.mapping("facts"),
         fields.mapping("scores"),
+        fields.mapping("catalogue"),
         tuple(each for each in expect if each is not None),
     )
 
