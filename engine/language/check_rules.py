@@ -75,7 +75,8 @@ class Rules:
         if syntax.when is not None:
             when, bindings = self.conditions.check_rule(syntax.when)
         actions = self._actions(syntax.actions, bindings)
-        bindings.report_unused()
+        if when is not None:
+            bindings.report_unused()
         timezone = schedule.timezone if schedule is not None else values.timezone
         limits = check_limits(syntax.limits, timezone, values)
         budget = self._budget(syntax, actions)
