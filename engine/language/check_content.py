@@ -91,7 +91,7 @@ def _text(node: Scalar, conditions: Conditions, names: Names) -> str | Template 
             if end < 0:
                 report.error("bad-template", node, "a { opens a hole that no } closes", "write {{ for a brace")
                 return None
-            hole = _hole(node, text[position + 1 : end].strip(), conditions, names)
+            hole = _hole(_inside(node, position, end + 1), text[position + 1 : end].strip(), conditions, names)
             if hole is None:
                 is_whole = False
             else:
@@ -116,8 +116,14 @@ def hole_text(hole: FactRef | BoundRef) -> str:
     return hole.fact if hole.of is None else f"{hole.fact} of {hole.of.name}.{hole.of.attribute}"
 
 
-def _hole(node: Scalar, text: str, conditions: Conditions, names: Names) -> FactRef | BoundRef | None:
-    where = Here(node.extent)
+def _inside(node: Scalar, start: int, end: int) -> Here:
+    """A stretch of a text, where it is written as it reads: on one line and without escapes; else all of it."""
+    quotes = (node.extent.end - node.extent.start - len(node.text)) // 2
+    written = 2 * quotes + len(node.text) == node.extent.end - node.extent.start
+    return Here(node.extent.part(start + quotes, end + quotes)) if quotes in {0, 1} and written else Here(node.extent)
+
+
+def _hole(where: Here, text: str, conditions: Conditions, names: Names) -> FactRef | BoundRef | None:
     looked_up = _OF.fullmatch(text)
     if looked_up is not None:
         return _looked_up(looked_up[1], looked_up[2], where, conditions, names)

@@ -246,7 +246,7 @@ def test_a_hole_that_nothing_fills(text: str, code: str) -> None:
 
 def test_an_offer_of_two_rules_names_what_both_bind() -> None:
     other = "  - {rule: y, when: {event: purchase}, then: {offer: o, placement: cart_banner}}\n"
-    assert found_in(SEEN, SHOWN, other, offers=offers("{seen.price}")) == [("unknown-binding", '"{seen.price}"')]
+    assert found_in(SEEN, SHOWN, other, offers=offers("{seen.price}")) == [("unknown-binding", "{seen.price}")]
     both = other.replace("{event: purchase}", "{event: cart_added, as: seen}")
     assert found_in(SEEN, SHOWN, both, offers=offers("{seen.price}")) == []
 
