@@ -6,15 +6,42 @@ All are msgspec structs, so that they can be stored, sent and compared.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
 
-from engine.values import EpochMs, Truth, Value
+from engine.language.tree import BoundRef
+from engine.values import EpochMs, Truth, Value, ValueType
 
 FactReader: TypeAlias = Callable[[str], Value | None]
 """Reads a fact or feature of one session, by name, as it is at the moment of the evaluation; None is unknown."""
+
+
+Catalogue: TypeAlias = Callable[[str, Value], Value | None]
+"""Looks up a fact of a thing (`product.stock`) by its key; None where it is unknown. Must be quick, and not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """What the names of a rule are bound to where it holds.
+
+    Attributes:
+        bindings: What tells it from the rule's other combinations: (`name.attribute`, value), sorted by name; an
+            attribute that the event lacks is left out.
+        values: All that is bound and used, values of aggregates among it, of the first events that make it true.
+        types: Their types.
+        catalogue: Answers what a text says of a bound thing.
+    """
+
+    bindings: tuple[tuple[str, Value], ...] = ()
+    values: Mapping[BoundRef, Value] = field(default_factory=dict)
+    types: Mapping[BoundRef, ValueType] = field(default_factory=dict)
+    catalogue: Catalogue | None = None
+
+
+NOTHING_BOUND = Combination()
 
 
 class ScoreStatus(enum.StrEnum):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
 from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
 from engine.language.tree import (
+    Absence,
     All,
     AnyOf,
     Condition,
     FactRef,
+    Keyed,
     Not,
     Operator,
     Rule,
@@ -19,6 +21,7 @@ from engine.language.tree import (
     Seen,
     Segment,
     Selection,
+    Sequence,
     Test,
 )
 from engine.rete import agenda, operators
@@ -58,6 +61,8 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
         part = report(view, condition.part, wanted=not wanted)
         truth = None if part.truth is None else not part.truth
         return ConditionReport(text, truth, "not", parts=(part,))
+    if isinstance(condition, Keyed | Sequence | Absence):
+        return ConditionReport(text, view.truth(condition), type(condition).__name__.lower())
     parts = tuple(report(view, part, wanted=wanted) for part in condition.parts)
     return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
 
@@ -97,7 +102,7 @@ def explain(view: View, rule: Rule) -> RuleReport:
 
 def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
     """The moments at which the clock changes a test of the condition that no rule need have."""
-    for leaf in leaves_of(condition):
+    for leaf in leaves_of(view.form(condition)):
         if isinstance(leaf, Test) and leaf.operator in operators.CLOCKED:
             value: Any = view.value(leaf.subject)
             age: Any = view.fact(leaf.operand.fact) if isinstance(leaf.operand, FactRef) else leaf.operand

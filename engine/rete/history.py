@@ -13,8 +13,9 @@ from typing import Any
 
 from engine.language.tree import Aggregate, Aggregation, FactRef, Operator, Selection
 from engine.rete import operators
-from engine.rete.quantity import Presence, nothing, selections
+from engine.rete.quantity import selections
 from engine.rete.retained import Kept
+from engine.rete.subjects import Presence, nothing
 from engine.values import EpochMs, Kind, Value, ValueType
 
 WHOLE = frozenset({Kind.INTEGER, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP})
