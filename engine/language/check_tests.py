@@ -62,6 +62,7 @@ class _Checker:
         expect = [(one, each) for each in syntax.expect if (one := self._expect(each)) is not None]
         self._order([(event.at, each) for event, each in events])
         self._order([(one.at, each) for one, each in expect])
+        profiling = self.values.boolean(syntax.profiling, "profiling") if syntax.profiling is not None else None
         customer = syntax.customer.text if syntax.customer is not None else None
         if syntax.customer is not None and len(syntax.customer.text) > LONGEST_ID:
             message = f"an id has at most {LONGEST_ID} characters"
@@ -73,6 +74,7 @@ class _Checker:
             scores=self._scores(syntax.scores),
             facts=self._facts(syntax.facts),
             catalogue=self._catalogue(syntax.catalogue),
+            profiling=profiling is not False,
             customer_id=customer,
             expect=tuple(one for one, _ in expect),
             place=syntax.name.extent.place,

@@ -289,6 +289,7 @@ class RuleTestSyntax:
     facts: Mapping | None
     scores: Mapping | None
     catalogue: Mapping | None
+    profiling: Node | None
     expect: tuple[ExpectSyntax, ...]
 
 

@@ -37,7 +37,7 @@ _RULE_HINTS = {
     "cost": "the cost belongs to the offer, in offers.yaml",
     **dict.fromkeys((*_SCOPES, "budget"), "put it under limits:"),
 }
-_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "catalogue", "expect")
+_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "catalogue", "profiling", "expect")
 _EXPECT_KEYS = ("at", "placement", "offer", "trigger", "no_trigger", "facts", "because")
 
 
@@ -186,6 +186,7 @@ def _test(node: Node, report: Report) -> RuleTestSyntax | None:
         fields.mapping("facts"),
         fields.mapping("scores"),
         fields.mapping("catalogue"),
+        fields.node("profiling"),
         tuple(each for each in expect if each is not None),
     )
 

@@ -213,6 +213,7 @@ class RuleTest:
         scores: The models' answers; None: the model does not answer.
         facts: Profile and request facts from the beginning.
         catalogue: What the catalogue says: values of its facts by key, from the beginning.
+        profiling: False where the shopper objects to it.
     """
 
     name: str
@@ -224,6 +225,7 @@ class RuleTest:
     expect: tuple[Expectation, ...]
     place: Place
     catalogue: Mapping[str, Mapping[Value, Value]] = field(default_factory=dict)
+    profiling: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,7 @@ class _Run:
             score=self._score,
             limits=self._limits,
             grants=self._grants,
+            profiling=self._test.profiling,
         )
         placed = decision.placements[0]
         shown = placed.offers[0] if placed.offers else None
