@@ -88,13 +88,13 @@ class InNetwork(Playing):
         self.memory = self.network.open("s")
 
     def insert(self, event: Event) -> None:
-        self._note(self.network.insert(self.memory, event, self.score))
+        self._note(self.network.insert(self.memory, event, self.score, self.look_up))
 
     def set_facts(self, facts: Mapping[str, Value | None], now: int) -> None:
-        self._note(self.network.set_facts(self.memory, facts, now, self.score))
+        self._note(self.network.set_facts(self.memory, facts, now, self.score, self.look_up))
 
     def advance(self, now: int) -> None:
-        self._note(self.network.advance(self.memory, now, self.score))
+        self._note(self.network.advance(self.memory, now, self.score, self.look_up))
 
     def reload(self, program: Program) -> None:
         raw = self.network.snapshot(self.memory)
@@ -119,7 +119,7 @@ class InNetwork(Playing):
         ]
 
     def request(self, now: int, context: Mapping[str, Value]) -> dict[str, Any]:
-        view = self.network.view(self.memory, now, context, self.score)
+        view = self.network.view(self.memory, now, context, self.score, self.look_up)
         until = view.valid_until()
         truths = {rule.name: view.truth(rule.when) for rule in self.program.rules}
         for rule in self.program.rules:
@@ -127,7 +127,11 @@ class InNetwork(Playing):
             assert report.truth is truths[rule.name]
             assert bool(report.failing) is (report.truth is not True), report
         return {
-            "holds": [{"rule": rule.name, "with": {}} for rule in view.holding()],
+            "holds": [
+                {"rule": rule.name, "with": dict(bound.bindings)}
+                for rule in view.holding()
+                for bound in view.combinations(rule)
+            ],
             "fails": [name for name, truth in truths.items() if truth is False],
             "unknown": [name for name, truth in truths.items() if truth is None],
             "until": None if until is None else until - BEGIN,

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 from engine.activation import Step
-from engine.language.tree import Program, Seen, Test
+from engine.language.tree import Program, ScoreTest, Seen, Test
 from engine.rete import Memory, Network
 from engine.rete.truth import subject_of
+from engine.schedule import is_open
 from engine.values import EpochMs, Value
-from tests.generative.worlds import START, World, scores
+from tests.generative.words import START
+from tests.generative.worlds import World, catalogue, scores
+from tests.naive.conditions import Leaf
 from tests.naive.evaluator import Act, Bindings, Naive, leaves
+from tests.naive.history import no_catalogue
 
 
-def run_case(random: Random, *, wild: bool = False, plain: bool = False, steps: int = 14) -> None:
+def run_case(
+    random: Random,
+    *,
+    wild: bool = False,
+    plain: bool = False,
+    steps: int = 14,
+    patterns: frozenset[str] = frozenset(),
+) -> None:
     """Draw a world and a history; raises AssertionError where the two evaluators differ."""
-    Case(random, wild=wild, plain=plain).run(steps)
+    Case(random, wild=wild, plain=plain, patterns=patterns).run(steps)
 
 
 class Case:
     """A session in both evaluators."""
 
-    def __init__(self, random: Random, *, wild: bool = False, plain: bool = False) -> None:
-        self.world = World(random, wild, plain)
+    def __init__(
+        self, random: Random, *, wild: bool = False, plain: bool = False, patterns: frozenset[str] = frozenset()
+    ) -> None:
+        self.world = World(random, wild, plain, patterns)
         self.random = random
         self.program = self.world.program()
         self.bundle = 0
         self.ancestry: dict[str, frozenset[str]] = {}
         self.network = self._build(self.program)
         self.memory: Memory = self.network.open("s")
-        self.naive = Naive(self.program)
         self.score = scores(random.randrange(1_000))
+        self.catalogue = catalogue(random.randrange(1_000)) if patterns else no_catalogue
+        self.naive = Naive(self.program, self.catalogue)
         self.now: EpochMs = START
         self.log: list[str] = []
 
@@ -65,7 +80,7 @@ class Case:
         self.log.append(f"insert {event}")
         before = self._due()
         acts = self.naive.insert(event, self.score)
-        self._same(acts, self.network.insert(self.memory, event, self.score))
+        self._same(acts, self.network.insert(self.memory, event, self.score, self.catalogue))
         self._not_before(before, acts)
 
     def _facts(self) -> None:
@@ -73,14 +88,14 @@ class Case:
         facts = self.world.facts()
         self.log.append(f"facts {facts} at {self.now}")
         acts = self.naive.set_facts(facts, self.now, self.score)
-        self._same(acts, self.network.set_facts(self.memory, facts, self.now, self.score))
+        self._same(acts, self.network.set_facts(self.memory, facts, self.now, self.score, self.catalogue))
 
     def _advance(self) -> None:
         self.now += 500 * self.world.one((0, 1, 2, 5, 20, 40))
         self.log.append(f"advance to {self.now}")
         before = self._due()
         acts = self.naive.advance(self.now, self.score)
-        self._same(acts, self.network.advance(self.memory, self.now, self.score))
+        self._same(acts, self.network.advance(self.memory, self.now, self.score, self.catalogue))
         self._not_before(before, acts)
 
     def _restore(self) -> None:
@@ -140,9 +155,9 @@ class Case:
         """A request: what holds, every leaf, and until when."""
         context = self.world.context()
         now = self.now + 500 * self.world.one((0, 0, 1, 3))
-        view = self.network.view(self.memory, now, context, self.score)
+        view = self.network.view(self.memory, now, context, self.score, self.catalogue)
         expected = self.naive.holding(now, context, self.score)
-        found = [(rule.id, ()) for rule in view.holding()]
+        found = [(rule.id, each.bindings) for rule in view.holding() for each in view.combinations(rule)]
         assert found == expected, self._story(f"at {now} with {context}: view {found}, naive {expected}")
         state, truth = self.naive.look(now, context, self.score)
         for rule in self.program.rules:
@@ -158,7 +173,45 @@ class Case:
                     mine, other = view.value(subject_of(leaf)), self.naive.value(leaf.subject, state)
                     assert mine == other, self._story(f"{leaf.subject} at {now}: view {mine!r}, naive {other!r}")
                     assert type(mine) is type(other), self._story(f"{leaf.subject}: {mine!r} and {other!r}")
-        self._stays(now, context, expected, view.valid_until())
+        until = view.valid_until()
+        self._stays(now, context, expected, until)
+        if until is not None:
+            self._changes(max(now, self.naive.clock or now), context, until)
+
+    def _changes(self, now: EpochMs, context: dict[str, Value], until: EpochMs) -> None:
+        """What was valid until a moment is something else at it.
+
+        Not so where a score has a say, whose answer may change with anything, nor after very many moments.
+        """
+        if any(isinstance(leaf, ScoreTest) for leaf in self._leaves()) or len(self.naive.moments(now, until)) > 40:
+            return
+        before, after = self._answer(now, context), self._answer(until, context)
+        assert before != after, self._story(f"valid from {now} until {until}, and nothing changes then: {after}")
+
+    def _leaves(self) -> Iterator[Leaf]:
+        for rule in self.program.rules:
+            yield from leaves(rule.when)
+        for offer in self.program.offers.values():
+            if offer.eligible is not None:
+                yield from leaves(offer.eligible)
+
+    def _answer(self, moment: EpochMs, context: dict[str, Value]) -> object:
+        """What holds at a moment with what the messages would say, which of it may act, what is eligible."""
+        state, truth = self.naive.look(moment, context, self.score)
+        holding = self.naive.holding(moment, context, self.score)
+        return (
+            holding,
+            [
+                is_open(rule.schedule, moment)
+                for rule in self.program.rules
+                if any(rule.id == each for each, _ in holding)
+            ],
+            [
+                self.naive.truth(offer.eligible, state, truth)
+                for offer in self.program.offers.values()
+                if offer.eligible is not None
+            ],
+        )
 
     def _stays(
         self, now: EpochMs, context: dict[str, Value], holding: list[tuple[str, Bindings]], until: EpochMs | None
