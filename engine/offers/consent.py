@@ -56,4 +56,5 @@ def _facts_of(subject: FactRef, operand: Operand) -> tuple[str, ...]:
 
 
 def _comes_with_it(vocabulary: Vocabulary, fact: str) -> bool:
-    return vocabulary.facts[fact].source is FactSource.REQUEST
+    """What a rule binds (`liked.product_id`) comes from events, and so does the key of a fact of a thing."""
+    return fact in vocabulary.facts and vocabulary.facts[fact].source is FactSource.REQUEST

@@ -119,7 +119,7 @@ class _Run:
         self._memory = self._network.open(name, self._test.customer_id)
         self._last_event: EpochMs | None = None
         if self._profile:
-            self._act(self._network.set_facts(self._memory, self._profile, now, self._score))
+            self._act(self._network.set_facts(self._memory, self._profile, now, self._score, self._look_up))
 
     def insert(self, event: TestEvent) -> None:
         """Let an event happen; raises `EventRefusedError`."""
@@ -135,14 +135,14 @@ class _Run:
         )
         admitted = admit(self._program.vocabulary, raw, event.at)
         self._last_event = event.at
-        self._act(self._network.insert(self._memory, admitted, self._score))
+        self._act(self._network.insert(self._memory, admitted, self._score, self._look_up))
 
     def check(self, expectation: Expectation) -> Check:
         """Hold an expectation against what there is at its moment."""
         now = expectation.at
         self._reach(now)
-        self._act(self._network.advance(self._memory, now, self._score))
-        view = self._network.view(self._memory, now, self._context, self._score)
+        self._act(self._network.advance(self._memory, now, self._score, self._look_up))
+        view = self._network.view(self._memory, now, self._context, self._score, self._look_up)
         findings = list(self._findings(expectation, view))
         failed = [finding for finding in findings if not finding.passed]
         # Of several things expected at one moment the first that did not come is told, else all that came.
@@ -173,7 +173,7 @@ class _Run:
         timeout = self._program.vocabulary.session_timeout
         if self._last_event is not None and now >= self._last_event + timeout:
             end = self._last_event + timeout
-            self._act(self._network.advance(self._memory, end, self._score))
+            self._act(self._network.advance(self._memory, end, self._score, self._look_up))
             self._grants = {}
             self._open(end)
 
@@ -182,6 +182,10 @@ class _Run:
         if value is None:
             return ScoreAnswer(ScoreStatus.MISSING)
         return ScoreAnswer(ScoreStatus.OK, value, "test")
+
+    def _look_up(self, fact: str, key: Value) -> Value | None:
+        """What the test says of the catalogue."""
+        return self._test.catalogue.get(fact, {}).get(key)
 
     def _act(self, step: Step) -> None:
         """Send what activations send, within the limits that span sessions; the session's own the network keeps."""
