@@ -234,7 +234,8 @@ class _Checker:
         if at is None:
             return None
         place = syntax.extent.place
-        return Expectation(at, placement, offer, trigger, no_trigger, facts, syntax.because, place)
+        content = {entry.key.text: _raw(entry.value) for entry in syntax.content.entries} if syntax.content else {}
+        return Expectation(at, placement, offer, trigger, no_trigger, facts, syntax.because, place, content)
 
     def _trigger(self, node: Scalar) -> str | None:
         if node.text in self.triggers:

@@ -275,6 +275,7 @@ class ExpectSyntax:
     no_trigger: Scalar | None
     facts: Mapping | None
     because: str | None
+    content: Mapping | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _RULE_HINTS = {
     **dict.fromkeys((*_SCOPES, "budget"), "put it under limits:"),
 }
 _TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "catalogue", "profiling", "expect")
-_EXPECT_KEYS = ("at", "placement", "offer", "trigger", "no_trigger", "facts", "because")
+_EXPECT_KEYS = ("at", "placement", "offer", "content", "trigger", "no_trigger", "facts", "because")
 
 
 def read_ruleset(file: str, root: Node, report: Report) -> RulesetSyntax | None:
@@ -219,6 +219,10 @@ def _expect(node: Node, report: Report) -> ExpectSyntax | None:
         one, other = ("offer", "placement") if placement is None else ("placement", "offer")
         if one in fields and other not in fields:
             report.error("missing-key", fields.key(one), f"an expectation with {one} needs {other}", f"add {other}:")
+    if "content" in fields and offer is None:
+        report.error(
+            "missing-key", fields.key("content"), "content is an offer's: say which", "add placement: and offer:"
+        )
     if not any(key in fields for key in ("placement", "offer", "trigger", "no_trigger", "facts")):
         message = "this expectation expects nothing"
         report.error(
@@ -235,4 +239,5 @@ def _expect(node: Node, report: Report) -> ExpectSyntax | None:
         fields.word("no_trigger"),
         fields.mapping("facts"),
         fields.text("because") or None,
+        fields.mapping("content"),
     )

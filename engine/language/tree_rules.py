@@ -188,6 +188,7 @@ class Expectation:
 
     Attributes:
         offer: The expected winner of `placement` (the first slot).
+        content: Parts of its content with their values (JSON), all holes filled.
         trigger: A trigger that must have been sent by then (and after the expectation before it).
         no_trigger: A trigger that must not have been sent by then.
         facts: Derived facts and features with their expected values at that moment.
@@ -203,6 +204,7 @@ class Expectation:
     facts: Mapping[str, Value | None] = field(default_factory=dict)
     because: str | None = None
     place: Place = NOWHERE
+    content: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,10 @@ class _Run:
         wanted = expectation.offer
         why: tuple[str, ...] = ()
         passed = wanted is None or (shown is not None and shown.offer == wanted)
+        if passed and shown is not None and expectation.content:
+            says = _unlike(expectation.content, shown.content)
+            if says:
+                return _Finding(passed=False, expected=f"{wanted} in {placement}", came=came, why=says)
         if not passed:
             rules = explain.nominating(self._program, placement, wanted)
             why = (*explain.lost_in(placed, wanted), *explain.why_not(view, rules), *explain.shown_by(placed))
@@ -324,6 +328,16 @@ class _Finding:
     expected: str
     came: str
     why: tuple[str, ...]
+
+
+def _unlike(wanted: Mapping[str, object], content: object) -> tuple[str, ...]:
+    """What the content says otherwise than expected."""
+    said = content if isinstance(content, Mapping) else {}
+    return tuple(
+        f"{key} of its content is {said[key]!r}, expected {value!r}" if key in said else f"its content has no {key}"
+        for key, value in wanted.items()
+        if key not in said or said[key] != value
+    )
 
 
 def _sending(program: Program, trigger: str) -> tuple[Rule, ...]:
