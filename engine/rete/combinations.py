@@ -73,7 +73,8 @@ def combinations(
                 for ref, value in zip(identity, token, strict=True)
                 if value is not None
             )
-            made.append((order, Combination(bindings, bound, production.types, look.catalogue)))
+            known = {name: value for name, value in bound.items() if value is not None}
+            made.append((order, Combination(bindings, known, production.types, look.catalogue)))
     made.sort(key=_order)
     return [combination for _, combination in made]
 

@@ -54,7 +54,7 @@ def network_form(condition: Condition, payloads: Iterable[Payload] = ()) -> Cond
     Raises:
         ValueError: It uses a name that nothing binds, or has too many alternatives with scores.
     """
-    if not _is_new(condition):
+    if not has_names(condition):
         return condition
     payloads = tuple(payloads)
     used = {*references(condition), *(ref for payload in payloads for ref in references_in(payload))}
@@ -222,19 +222,14 @@ def _plain(condition: Condition) -> Condition:
     return condition
 
 
-def plain_leaf(condition: Condition) -> Condition:
-    """As `network_form`, for a part that uses nothing bound and of which no name is used."""
-    return _plain(condition)
-
-
-def _is_new(condition: Condition) -> bool:
-    """Whether anything in it needs another form; most conditions don't."""
+def has_names(condition: Condition) -> bool:
+    """Whether anything in it is bound, uses what is bound, or has to be joined; most conditions don't."""
     if isinstance(condition, All | AnyOf):
-        return any(_is_new(part) for part in condition.parts)
+        return any(has_names(part) for part in condition.parts)
     if isinstance(condition, Not):
-        return _is_new(condition.part)
+        return has_names(condition.part)
     if isinstance(condition, Segment):
-        return _is_new(condition.condition)
+        return has_names(condition.condition)
     if isinstance(condition, Seen):
         return condition.bind is not None or any(True for _ in references(condition))
     return isinstance(condition, Keyed | Sequence | Absence) or any(True for _ in references(condition))

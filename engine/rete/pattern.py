@@ -144,22 +144,33 @@ class Pattern:
                 found[token] = truth
         return found
 
-    def first(self, look: Look, token: Token) -> tuple[tuple[Positions, ...], Mapping[BoundRef, Value]] | None:
-        """The first true combination of a token: where its events lie, and all that is bound."""
-        best: tuple[tuple[Positions, ...], Mapping[BoundRef, Value]] | None = None
+    def first(
+        self, look: Look, token: Token, wanted: Truth = True
+    ) -> tuple[tuple[Positions, ...], Mapping[BoundRef, Value | None]] | None:
+        """The first combination of a token with a truth: where its events lie, and all that is bound."""
+        best: tuple[tuple[Positions, ...], Mapping[BoundRef, Value | None]] | None = None
         for truth, env, placed in self._combinations(look, tuple(enumerate(token))):
             order = tuple(placed[number] for number in range(len(self._binders)))
-            if truth and (best is None or order < best[0]):
-                bound = {ref: env[slot] for ref, slot in self.places.items()}
-                best = order, {ref: value for ref, value in bound.items() if value is not None and value is not UNSET}
+            if truth is wanted and (best is None or order < best[0]):
+                best = order, self._bound(env)
         return best
 
-    def candidates(self, look: Look) -> Iterator[tuple[Token, Truth]]:
-        """Every combination that the binders allow, whatever the rest says; those of unknown binders too."""
-        size = len(self.identity)
-        for _, env, _ in self._combinations(look, (), with_rest=False):
-            token = tuple(env[:size])
-            yield token, self.truth_of(look, env)
+    def choices(self, look: Look) -> Iterator[tuple[tuple[Positions, ...], Mapping[BoundRef, Value | None]]]:
+        """Every combination that the binders allow, whatever the rest says."""
+        for _, env, placed in self._combinations(look, (), with_rest=False):
+            yield tuple(placed[number] for number in range(len(self._binders))), self._bound(env)
+
+    def partial(self, look: Look) -> Mapping[BoundRef, Value | None]:
+        """What can be bound where no combination can: the first that fits, binder by binder."""
+        env: Environment = [UNSET] * len(self.places)
+        for number in self._plan(frozenset()):
+            if next(self._binders[number].solutions(look, env), None) is None:
+                break
+            env = list(env)  # the binder is left as it stands, and does not release what it bound
+        return self._bound(env)
+
+    def _bound(self, env: Environment) -> dict[BoundRef, Value | None]:
+        return {ref: env[slot] for ref, slot in self.places.items() if env[slot] is not UNSET}
 
     def truth_of(self, look: Look, env: Environment) -> Truth:
         """The truth of what binds nothing."""

@@ -29,7 +29,7 @@ from engine.language.tree import (
 from engine.rete import subjects
 from engine.rete.binders import Binder, EventBinder, KeyBinder, RowBinder
 from engine.rete.history import aggregate
-from engine.rete.joining import NAMELESS, is_keyed_by_name, plain_leaf
+from engine.rete.joining import NAMELESS, is_keyed_by_name
 from engine.rete.pattern import Ground, Pattern, Role
 from engine.rete.quantity import Quantities, Quantity
 from engine.rete.selector import (
@@ -219,10 +219,11 @@ class _Compiler:
             return _junction(parts, decides=isinstance(condition, AnyOf))
         if isinstance(condition, Test):
             return self._test(condition)
-        if not any(True for _ in references(condition)):
-            return self._unbound(plain_leaf(condition))
         if isinstance(condition, Seen):
-            return self._seen(condition, wanted=wanted)
+            if any(True for _ in references(condition)):
+                return self._seen(condition, wanted=wanted)
+            truth = leaf_truth(condition, self._quantities)
+            return lambda look, env: truth(look.values, look.now)
         if isinstance(condition, Absence):
             return self._absence(condition, wanted=wanted)
         if isinstance(condition, Keyed):
@@ -230,12 +231,6 @@ class _Compiler:
         assert isinstance(condition, Sequence)
         steps = tuple(SequenceStep(step.of) for step in condition.steps)
         return _some(self._row(Sequence(steps, condition.span), may_rise=not wanted))
-
-    def _unbound(self, condition: Condition) -> Ground:
-        """A leaf that is the same for all combinations: the truth of a quantity."""
-        assert isinstance(condition, Test | Seen)
-        truth = leaf_truth(condition, self._quantities)
-        return lambda look, env: truth(look.values, look.now)
 
     def _seen(self, condition: Seen, *, wanted: bool) -> Ground:
         span = self._span(condition.span)

@@ -26,12 +26,14 @@ from engine.rete.joining import network_form
 from engine.rete.joins import Overlay
 from engine.rete.leaves import leaf_value_truth
 from engine.rete.memory import Memory
+from engine.rete.pattern import Pattern, PatternState
 from engine.rete.production import Production
 from engine.rete.quantity import Subject
 from engine.rete.reading import Reader
 from engine.rete.refill import scanned_value
 from engine.rete.retained import Kept
 from engine.rete.scoring import Asking
+from engine.rete.selector import Look
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.subjects import Joined, Presence
 from engine.rete.truth import subject_of
@@ -77,6 +79,7 @@ class View:
         _derive(compiled, self._values, self.now, self._asking, self._failures, self._patterns)
         self._holding: frozenset[int] | None = None
         self._found: dict[Subject, Value | None] = {}
+        self._patterns_apart: dict[Joined, Apart] = {}
         self._kept: list[Kept] | None = None
         self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
@@ -197,9 +200,30 @@ class View:
                 self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
         return self._found[subject]
 
+    def pattern(self, subject: Joined) -> tuple[Pattern, PatternState, Look]:
+        """Joined conditions as they stand at the moment, and what they are looked at with."""
+        quantity = self._compiled.quantities.find(subject)
+        if quantity is None or quantity.index not in self._compiled.patterns or self._patterns is None:
+            apart = self._apart(subject)
+            return apart.pattern, apart.state, apart.look
+        pattern, look = self._compiled.patterns[quantity.index], self._patterns.look()
+        state = self._patterns.states.get(quantity.index) or PatternState()
+        look.dropped = state.dropped
+        return pattern, state, look
+
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """What looks up facts of things."""
+        return self._catalogue
+
     def _apart(self, subject: Joined) -> Apart:
         """Joined conditions that no rule has, looked at on their own."""
-        return Apart(subject, self._compiled.program.vocabulary, self._memory, self.now, self.value, self._catalogue)
+        if subject not in self._patterns_apart:
+            vocabulary = self._compiled.program.vocabulary
+            self._patterns_apart[subject] = Apart(
+                subject, vocabulary, self._memory, self.now, self.value, self._catalogue
+            )
+        return self._patterns_apart[subject]
 
     def kept_events(self) -> list[Kept]:
         """The retained events, oldest first."""
@@ -230,14 +254,19 @@ class View:
         except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
             return productions
 
-    def _combined(self, holding: Iterable[int]) -> list[list[Combination]]:
-        """The combinations for which rules hold that tell them apart."""
+    def _combined(self, holding: Iterable[int]) -> list[list[object]]:
+        """For which combinations rules hold that tell them apart, in order."""
         productions = self._compiled.productions
         if self._patterns is None:
             return []
         states, look = self._patterns.states, self._patterns.look()
         return [
-            combinations(self._compiled, productions[index], states, self._values, look, None, self._asking.truth)
+            [
+                each.bindings
+                for each in combinations(
+                    self._compiled, productions[index], states, self._values, look, None, self._asking.truth
+                )
+            ]
             for index in holding
             if productions[index].patterns
         ]
