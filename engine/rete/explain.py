@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
+from engine.language.bindings import references
 from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
 from engine.language.tree import (
     Absence,
@@ -114,6 +115,11 @@ def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bo
         if isinstance(leaf, Keyed):
             return keyed_report(view, leaf, text, grounding, wanted=wanted)
     except UnboundError as unbound:
+        if isinstance(leaf, Sequence) and all(
+            ref.name in {step.bind for step in leaf.steps} for ref in references(leaf)
+        ):
+            steps = " > ".join(step.of.event for step in leaf.steps)
+            return ConditionReport(text, view.truth(leaf), "sequence", steps)
         return ConditionReport(text, None, _KINDS[type(leaf)], missing=unbound.name)
     assert isinstance(leaf, ScoreTest)
     return _score(view, leaf, text, wanted=wanted)

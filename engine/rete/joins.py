@@ -241,7 +241,9 @@ class Following:
         if lazy is not None and lazy != state.lazy:
             heappush(memory.lazy, (lazy, index))
         state.timed, state.lazy = timed, lazy
-        if not state.tokens and state.dropped is None and timed is None and lazy is None and memory.joins is not None:
+        is_empty = not state.tokens and state.dropped is None and timed is None and lazy is None
+        # What the catalogue says is asked again by each view.
+        if is_empty and not self._compiled.patterns[index].asks_catalogue and memory.joins is not None:
             del memory.joins.states[index]
 
 

@@ -214,7 +214,7 @@ class Network:
         take_in(compiled, memory, event, changed, failures)
         if compiled.patterns:
             Following(compiled, memory, now, catalogue, failures)(changed)
-            if memory.joins is not None and memory.joins.was:
+            if memory.joins is not None and (memory.joins.was or changed):
                 risen = self._risen(memory, now, before, changed, failures, is_first=False)
                 call = _Call(_no_score, catalogue)
                 call.failures = failures
