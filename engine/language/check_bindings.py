@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from engine.language.bindings import VALUE
+from engine.language.bindings import VALUE, names_bound_by, references, spine
 from engine.language.check_values import Values
 from engine.language.diagnostics import Located, Report
 from engine.language.nodes import Scalar
@@ -17,10 +17,13 @@ from engine.language.syntax import (
     SeenSyntax,
     SequenceSyntax,
 )
-from engine.language.tree import Aggregation, BoundRef, Vocabulary
+from engine.language.tree import Aggregation, BoundRef, Condition, Vocabulary
 from engine.values import Kind, ValueType
 
 _REFERENCE = re.compile(r"\$([A-Za-z][A-Za-z0-9_]*)\.([A-Za-z][A-Za-z0-9_]*)", re.ASCII)
+MOST_NAMES = 10
+"""Names that one rule binds."""
+
 _EXAMPLE = "write for example $seen.product_id"
 
 Attributes = Mapping[str, ValueType]
@@ -61,6 +64,11 @@ class Bindings:
 
     def __contains__(self, name: str) -> bool:
         return name in self._attributes
+
+    @property
+    def all_names(self) -> Collection[str]:
+        """The names."""
+        return self._attributes.keys()
 
     @property
     def spelled(self) -> Sequence[str]:
@@ -136,6 +144,23 @@ class Bindings:
                     return
                 else:
                     way.append(following)
+
+    def report_untied(self, condition: Condition) -> None:
+        """Names that nothing ties to one another multiply: 500 events each are 250,000 combinations."""
+        groups: list[set[str]] = []
+        for part in spine(condition):
+            tied = {*names_bound_by(part), *(ref.name for ref in references(part))} & self.used
+            if tied:
+                for group in [group for group in groups if group & tied]:
+                    groups.remove(group)
+                    tied |= group
+                groups.append(tied)
+        if len(groups) > 1:
+            order = [name for name in self._nodes if name in self.used]
+            first, second = sorted((min(group, key=order.index) for group in groups), key=order.index)[:2]
+            message = f"nothing ties {second} to {first}, so that each is combined with every other"
+            proposal = "compare an attribute of the one with one of the other, or write two rules"
+            self.report.warning("untied-names", self._nodes[second], message, proposal)
 
     def report_unused(self) -> None:
         """A name that nothing uses makes no difference."""
@@ -277,6 +302,9 @@ def _declare(
         return
     if name in bindings:
         values.report.error("duplicate-name", node, f"{name} is bound twice in this rule", "give one another name")
+        return
+    if len(bindings.all_names) >= MOST_NAMES:
+        values.report.error("too-large", node, f"a rule binds at most {MOST_NAMES} names", "split the rule")
         return
     fact = next((fact for fact in vocabulary.facts if fact.startswith(f"{name}.")), None)
     if fact is not None:

@@ -77,6 +77,7 @@ class Rules:
         actions = self._actions(syntax.actions, bindings)
         if when is not None:
             bindings.report_unused()
+            bindings.report_untied(when)
         timezone = schedule.timezone if schedule is not None else values.timezone
         limits = check_limits(syntax.limits, timezone, values)
         budget = self._budget(syntax, actions)

@@ -80,6 +80,7 @@ CODES: Mapping[str, str] = {
     "test-expects-nothing": "a test without expectations, which passes whatever the rules say",
     "test-order": "times of a test that run backwards",
     "never-asserted": "a derived fact is read, and no rule asserts it",
+    "untied-names": "bound names that nothing compares with one another, so that they multiply",
     "unused-offer": "an offer that no rule nominates and no placement falls back to",
     "without-effect": "something that is written and changes nothing",
 }

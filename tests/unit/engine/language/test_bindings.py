@@ -311,3 +311,23 @@ def test_sentences(when: str, text: str) -> None:
         program = check(folder(when)).program
     assert program is not None
     assert rule_sentence(program.rules[0], program) == text
+
+
+def test_names_that_nothing_ties_multiply() -> None:
+    """500 views and 500 things put in are 250,000 combinations; a condition that looks at both ties them."""
+    two = f"{SEEN}, {{event: cart_added, as: added}}"
+    then = "{trigger: t, payload: {text: '{seen.product_id} {added.product_id}'}}"
+    assert found_in(f"{{all: [{two}]}}", then) == [("untied-names", "added")]
+    for tie in (
+        "{event: purchase, where: {total: {above: $seen.price, below: $added.price}}}",
+        "{any: [{event: purchase, where: {total: $seen.price}}, {fact: cart.value, above: $added.price}]}",
+    ):
+        assert found_in(f"{{all: [{two}, {tie}]}}", then) == []
+    assert found_in(f"{{all: [{SEEN}, {{event: cart_added, as: added, where: {{price: $seen.price}}}}]}}", then) == []
+    steps = "{sequence: [{event: product_viewed, as: seen}, {event: cart_added, as: added}]}"
+    assert found_in(steps, then) == []
+
+
+def test_a_rule_binds_a_bounded_number_of_names() -> None:
+    events = ", ".join(f"{{event: purchase, as: p{number}}}" for number in range(11))
+    assert ("too-large", "p10") in found_in(f"{{all: [{events}]}}")
