@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
-from engine.language.bindings import references
 from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
 from engine.language.tree import (
     Absence,
@@ -115,14 +114,20 @@ def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bo
         if isinstance(leaf, Keyed):
             return keyed_report(view, leaf, text, grounding, wanted=wanted)
     except UnboundError as unbound:
-        if isinstance(leaf, Sequence) and all(
-            ref.name in {step.bind for step in leaf.steps} for ref in references(leaf)
-        ):
-            steps = " > ".join(step.of.event for step in leaf.steps)
-            return ConditionReport(text, view.truth(leaf), "sequence", steps)
-        return ConditionReport(text, None, _KINDS[type(leaf)], missing=unbound.name)
+        return _unbound(view, leaf, text, grounding, unbound.name)
     assert isinstance(leaf, ScoreTest)
     return _score(view, leaf, text, wanted=wanted)
+
+
+def _unbound(view: View, leaf: Condition, text: str, grounding: Grounding, name: str) -> ConditionReport:
+    """A leaf that looks at a name to which nothing is bound: its own, where no sequence was there to bind it."""
+    if isinstance(leaf, Sequence):
+        try:
+            truth = view.truth(grounding.outside(leaf))
+        except UnboundError:
+            truth = None
+        return ConditionReport(text, truth, "sequence", " > ".join(step.of.event for step in leaf.steps))
+    return ConditionReport(text, None, _KINDS[type(leaf)], missing=name)
 
 
 def _text(view: View, condition: Condition) -> str:

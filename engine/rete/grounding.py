@@ -81,6 +81,18 @@ class Grounding:
         steps = tuple(SequenceStep(self._own(step.of, step.bind)) for step in sequence.steps)
         return Sequence(steps, sequence.span)
 
+    def outside(self, sequence: Sequence) -> Sequence:
+        """A sequence with what others bind in place, and its own names left open."""
+        own = {step.bind for step in sequence.steps}
+        steps = []
+        for step in sequence.steps:
+            where = tuple(
+                test if isinstance(test.operand, BoundRef) and test.operand.name in own else self._where(test)
+                for test in step.of.where
+            )
+            steps.append(SequenceStep(replace(step.of, where=where), step.bind))
+        return Sequence(tuple(steps), sequence.span)
+
     def absence(self, absence: Absence) -> Absence:
         """An absence."""
         of, after = self._selection(absence.of), self._selection(absence.after)

@@ -248,7 +248,12 @@ def _binds(condition: Condition) -> bool:
 
 
 def _without_unused(condition: Condition, used: set[str]) -> Condition:
-    """A binder on the spine without the names that nothing uses: with none left, it only asks whether there is one."""
+    """A binder on the spine without the names that nothing uses: with none left, it only asks whether there is one.
+
+    One that is tied to others stays what it is: its events have a say in the order of combinations.
+    """
+    if any(ref.name not in _names(condition) for ref in references(condition)):
+        return condition
     if isinstance(condition, Seen | Keyed) and condition.bind not in used:
         return replace(condition, bind=None)
     if isinstance(condition, Sequence):

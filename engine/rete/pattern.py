@@ -164,9 +164,8 @@ class Pattern:
         """What can be bound where no combination can: the first that fits, binder by binder."""
         env: Environment = [UNSET] * len(self.places)
         for number in self._plan(frozenset()):
-            if next(self._binders[number].solutions(look, env), None) is None:
-                break
-            env = list(env)  # the binder is left as it stands, and does not release what it bound
+            # The binder is left as it stands, and does not release what it bound.
+            next(self._binders[number].solutions(look, env), None)
         return self._bound(env)
 
     def _bound(self, env: Environment) -> dict[BoundRef, Value | None]:
