@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappush
 from typing import TYPE_CHECKING, Any
@@ -298,6 +298,12 @@ class Overlay:
             self._refresh(index, changed)
             if len(changed) > before:
                 pending.update(readers.get(index, ()))
+
+    def clocked(self) -> Iterator[EpochMs]:
+        """Where the clock next changes a test of a pattern."""
+        for state in self.states.values():
+            if state.clocked is not None and state.clocked > self._now:
+                yield state.clocked
 
     def look(self) -> Look:
         """What combinations are looked at with at the view's moment."""

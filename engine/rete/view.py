@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -162,9 +163,14 @@ class View:
         gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
         gate = min((at for at in gates if at is not None), default=None)
         combined = self._combined(holding)
-        for number, moment in enumerate(self._moments()):
+        moments = self._moments()
+        heapify(moments)
+        number = -1
+        while moments:
+            moment = heappop(moments)
             if gate is not None and gate <= moment:
                 break
+            number += 1
             if number >= MOST_MOMENTS or self._asking.is_worth_it:
                 return moment
             later = View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
@@ -172,6 +178,10 @@ class View:
                 return moment
             if combined != later._combined(holding):
                 return moment
+            if later._patterns is not None:
+                for at in later._patterns.clocked():
+                    if at not in moments:
+                        heappush(moments, at)
         return gate
 
     # ------------------------------------------------------------------ for reports
@@ -277,8 +287,8 @@ class View:
         conditions = (offer.eligible for offer in view.compiled.program.offers.values())
         return [view.truth(condition) for condition in conditions if condition is not None]
 
-    def _moments(self) -> Iterator[EpochMs]:
-        """The moments after `now` at which time changes a value or a test, in order."""
+    def _moments(self) -> list[EpochMs]:
+        """The moments after `now` at which time changes a value or a test."""
         compiled, memory = self._compiled, self._memory
         moments: set[EpochMs] = set()
         for index in {*memory.states, *memory.forgotten}:
@@ -310,7 +320,7 @@ class View:
                 moments.add(answer[1] + length)
         for condition in self._own_clocked():
             moments.add(condition)
-        yield from sorted(moment for moment in moments if moment > self.now)
+        return [moment for moment in moments if moment > self.now]
 
     def _own_clocked(self) -> Iterator[EpochMs]:
         """Moments of the conditions of offers, which no rule needs to have."""
