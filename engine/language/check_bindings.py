@@ -147,6 +147,8 @@ class Bindings:
 
     def report_untied(self, condition: Condition) -> None:
         """Names that nothing ties to one another multiply: 500 events each are 250,000 combinations."""
+        if len(self._attributes) < 2:
+            return
         groups: list[set[str]] = []
         for part in spine(condition):
             tied = {*names_bound_by(part), *(ref.name for ref in references(part))} & self.used

@@ -107,7 +107,7 @@ class Rules:
             order=(-priority, syntax.position, ruleset.file),
             digest="",
             place=syntax.name.extent.place,
-            identity=identity(when, self._payloads(actions)),
+            identity=identity(when, self._payloads(actions)) if bindings.all_names else (),
         )
         return dataclasses.replace(rule, digest=self._digests.of(rule))
 
