@@ -7,7 +7,7 @@ import time
 from random import Random
 
 from tests.generative.agreement import run_case
-from tests.generative.words import EVALUATED
+from tests.generative.words import PATTERNS
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     failures = 0
     for seed in range(options.seed, options.seed + options.cases):
         try:
-            patterns = EVALUATED if options.patterns and seed % 2 else frozenset[str]()
+            patterns = PATTERNS if options.patterns and seed % 2 else frozenset[str]()
             run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=options.steps, patterns=patterns)
         except Exception as problem:
             failures += 1

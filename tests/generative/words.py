@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.language.shape import UNEVALUATED
 from engine.language.tree import BoundRef, FactSource, Operator
 from engine.values import Kind, Value, ValueType
 
@@ -39,8 +38,6 @@ CATALOGUE = {"product.stock": INTEGER, "product.price": MONEY}  # by colour
 
 PATTERNS = frozenset({"as", "per", "take", "of", "sequence", "absence"})
 """Words for conditions over several events; each can be left out of a world."""
-EVALUATED = PATTERNS - UNEVALUATED
-"""Those that the network evaluates."""
 
 Scope = tuple[tuple[BoundRef, ValueType], ...]
 """What may be named at a place: attributes of bound names, with their types."""
