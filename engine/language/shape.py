@@ -11,7 +11,7 @@ from engine.language.diagnostics import Report
 from engine.language.nodes import Broken, Entry, Mapping, Node, Scalar, Sequence, kind_of
 from engine.language.source import Extent
 
-UNEVALUATED = frozenset({"sequence", "absence", "per", "take", "as", "of", "recommend"})
+UNEVALUATED = frozenset({"recommend"})
 """Words of the language that the engine does not evaluate yet: rules with them are checked, and refused."""
 MOST_ENTRIES = 20_000
 """Entries of one mapping, items of one list."""

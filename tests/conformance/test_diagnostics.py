@@ -10,12 +10,6 @@ CASES = Path(__file__).with_name("diagnostics")
 NAMES = sorted(path.name for path in CASES.iterdir())
 
 
-@pytest.fixture(autouse=True)
-def _everything_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the checker finds does not depend on what the engine evaluates of the language today."""
-    monkeypatch.setattr("engine.language.shape.UNEVALUATED", frozenset({"recommend"}))
-
-
 def sources_of(name: str) -> dict[str, str]:
     folder = CASES / name
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "expected.txt"]

@@ -12,13 +12,9 @@ CASES = Path(__file__).resolve().parents[1] / "conformance" / "diagnostics"
 PAGE = (DOCS / "language.md").read_text("utf-8")
 FOLDER = dict(re.findall(r"```yaml title=(\S+)\n(.*?)```", PAGE, re.DOTALL))
 SECTION = PAGE.partition("## Conditions")[2].partition("## Actions")[0]
-EXAMPLES = re.findall(r"`(\{(?:fact|event|count|distinct|sum|maximum|last|sequence|absence|score|segment): [^`]*\})`", SECTION)
-
-
-@pytest.fixture(autouse=True)
-def _everything_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page tells the language, whatever the engine evaluates of it today."""
-    monkeypatch.setattr("engine.language.shape.UNEVALUATED", frozenset({"recommend"}))
+EXAMPLES = re.findall(
+    r"`(\{(?:fact|event|count|distinct|sum|maximum|last|sequence|absence|score|segment): [^`]*\})`", SECTION
+)
 
 
 def folder_with(rules: str) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from engine.language import check
 from engine.rete import Network
 from engine.testing import TestResult, run_tests
@@ -47,11 +45,6 @@ tests:
       - {at: 10:02:00, product_viewed: {product_id: p3, price: 3}}
     expect:
 """
-
-
-@pytest.fixture(autouse=True)
-def _everything_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.language.shape.UNEVALUATED", frozenset({"recommend"}))
 
 
 def run(*expect: str, rules: str = RULES) -> TestResult:
