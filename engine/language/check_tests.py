@@ -72,6 +72,7 @@ class _Checker:
             ruleset=ruleset,
             events=tuple(event for event, _ in events),
             scores=self._scores(syntax.scores),
+            later_scores=self._later_scores(syntax.scores),
             facts=self._facts(syntax.facts),
             catalogue=self._catalogue(syntax.catalogue),
             profiling=profiling is not False,
@@ -142,17 +143,38 @@ class _Checker:
         scores: dict[str, float | None] = {}
         for entry in node.entries if node is not None else ():
             name = self.values.known(entry.key, self.vocabulary.scores.keys(), "unknown-score", "score")
-            if isinstance(entry.value, Scalar) and entry.value.text == "unavailable":
-                value = None
-            else:
-                value = self.values.number(entry.value, f"the score {entry.key.text}")
-                if value is None:
-                    continue
-                if not 0 <= value <= 1:
-                    self.report.error("out-of-range", entry.value, "a score is from 0 to 1")
-            if name is not None:
-                scores[name] = value
+            answer = None if isinstance(entry.value, Mapping) else self._answer(entry.value, entry.key.text)
+            if name is not None and answer is not None:
+                scores[name] = answer[0]
         return scores
+
+    def _later_scores(self, node: Mapping | None) -> dict[str, tuple[tuple[EpochMs, float | None], ...]]:
+        """`{churn_risk: {10:00: 0.8, 10:05: unavailable}}`: answers from moments on."""
+        scores: dict[str, tuple[tuple[EpochMs, float | None], ...]] = {}
+        for entry in node.entries if node is not None else ():
+            if not isinstance(entry.value, Mapping):
+                continue
+            answers: list[tuple[EpochMs, float | None]] = []
+            for each in entry.value.entries:
+                at, answer = self._moment(each.key), self._answer(each.value, entry.key.text)
+                if at is None or answer is None:
+                    continue
+                if answers and at <= answers[-1][0]:
+                    message = "this lies before the answer in front of it"
+                    self.report.error("test-order", each.key, message, "put them in order of time")
+                answers.append((at, answer[0]))
+            if entry.key.text in self.vocabulary.scores:
+                scores[entry.key.text] = tuple(answers)
+        return scores
+
+    def _answer(self, node: Node, score: str) -> tuple[float | None] | None:
+        """What a model answers, None for nothing; None, reported, where it is no probability."""
+        if isinstance(node, Scalar) and node.text == "unavailable":
+            return (None,)
+        value = self.values.number(node, f"the score {score}")
+        if value is not None and not 0 <= value <= 1:
+            self.report.error("out-of-range", node, "a score is from 0 to 1")
+        return (value,) if value is not None else None
 
     def _facts(self, node: Mapping | None) -> dict[str, Value]:
         facts: dict[str, Value] = {}

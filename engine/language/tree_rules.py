@@ -213,6 +213,7 @@ class RuleTest:
 
     Attributes:
         scores: The models' answers; None: the model does not answer.
+        later_scores: Those that change, with the moments from which they hold, in order.
         facts: Profile and request facts from the beginning.
         catalogue: What the catalogue says: values of its facts by key, from the beginning.
         profiling: False where the shopper objects to it.
@@ -228,6 +229,7 @@ class RuleTest:
     place: Place
     catalogue: Mapping[str, Mapping[Value, Value]] = field(default_factory=dict)
     profiling: bool = True
+    later_scores: Mapping[str, tuple[tuple[EpochMs, float | None], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class _Run:
             name: test.facts[name] for name, source in sources.items() if source is FactSource.PROFILE
         }
         self._sessions = 0
+        self._now: EpochMs = 0
         self._open(min((moment.at for moment in _moments(test)), default=0))
 
     def _open(self, now: EpochMs) -> None:
@@ -170,6 +171,7 @@ class _Run:
 
     def _reach(self, now: EpochMs) -> None:
         """End the session where its time-out lies before this moment, and begin another."""
+        self._now = now
         timeout = self._program.vocabulary.session_timeout
         if self._last_event is not None and now >= self._last_event + timeout:
             end = self._last_event + timeout
@@ -179,6 +181,9 @@ class _Run:
 
     def _score(self, name: str, _reader: FactReader) -> ScoreAnswer:
         value = self._test.scores.get(name)
+        for since, answer in self._test.later_scores.get(name, ()):
+            if since <= self._now:
+                value = answer
         if value is None:
             return ScoreAnswer(ScoreStatus.MISSING)
         return ScoreAnswer(ScoreStatus.OK, value, "test")

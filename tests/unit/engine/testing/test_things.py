@@ -84,3 +84,43 @@ def test_content_belongs_to_an_offer() -> None:
     text = RULES + "      - {at: 10:00:00, facts: {context.page: home}, content: {title: x}}\n"
     found = check({"vocabulary.yaml": VOCABULARY, "offers.yaml": OFFERS, "r.yaml": text}).diagnostics
     assert [each.code for each in found] == ["missing-key"]
+
+
+SCORED = """
+ruleset: r
+rules:
+  - {rule: leaving, when: {score: churn, above: 0.7, if_unavailable: skip}, then: {offer: of_the_page, placement: tip}}
+tests:
+  - test: t
+    scores: {churn: SCORES}
+    events: [{at: 10:00:00, product_viewed: {}}]
+    expect:
+"""
+
+
+def scored(scores: str, *expect: str) -> list[str] | TestResult:
+    text = SCORED.replace("SCORES", scores) + "".join(f"      - {{{each}}}\n" for each in expect)
+    offers = "offers:\n  standard: {content: {title: Hello}}\n  of_the_page: {content: {title: Here}}\n"
+    vocabulary = VOCABULARY.replace("placements:", "scores:\n  churn: {model: churn}\nplacements:")
+    checked = check({"vocabulary.yaml": vocabulary, "offers.yaml": offers, "r.yaml": text})
+    if checked.program is None:
+        return [each.code for each in checked.diagnostics]
+    (result,) = run_tests(checked.program, Network.build(checked.program))
+    return result
+
+
+def test_a_score_changes_at_its_moments() -> None:
+    result = scored(
+        "{10:00:00: 0.7, 10:01: 0.71, 10:02: unavailable}",
+        "at: 10:00:59.999, placement: tip, offer: standard",
+        "at: 10:01:00, placement: tip, offer: of_the_page",
+        "at: 10:02:00, placement: tip, offer: standard",
+    )
+    assert isinstance(result, TestResult)
+    assert result.passed
+
+
+def test_a_score_changes_in_order_of_time_and_within_its_range() -> None:
+    expect = "at: 10:01:00, placement: tip, offer: standard"
+    assert scored("{10:01: 0.7, 10:00: 0.8}", expect) == ["test-order"]
+    assert scored("{10:01: 7, soon: 0.8}", expect) == ["out-of-range", "bad-date"]
