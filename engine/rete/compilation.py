@@ -74,6 +74,7 @@ class Compiled:
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
         forms: Conditions of rules that the network runs in another form.
+        plain: The other conditions of rules, by their id.
     """
 
     program: Program
@@ -105,6 +106,7 @@ class Compiled:
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
     forms: dict[Condition, Condition]
+    plain: frozenset[int]
 
 
 def compile_program(program: Program) -> Compiled:
@@ -180,6 +182,7 @@ def compile_program(program: Program) -> Compiled:
         patterns=patterns,
         readers=_by_key((index, each.index) for each in joined for index in each.reads),
         forms={each.rule.when: each.form for each in productions if each.form is not None},
+        plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
         joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
 from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
 from engine.language.tree import (
@@ -54,20 +56,28 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
         condition: Over the view's vocabulary.
         wanted: The truth that would help its rule: False below a `not`. `distance` is how far it is from that.
     """
-    return _report(view, condition, _grounding(view, condition), wanted=wanted)
+    return _told(view, condition, _grounding(view, condition), wanted=wanted)
 
 
-def _grounding(view: View, condition: Condition) -> Grounding:
-    """The combination that the report is about."""
+def _told(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
+    """The report on one combination, with the truth of the whole: what was dropped may have been in another."""
+    tree = _report(view, condition, grounding, wanted=wanted)
+    truth = tree.truth if grounding is None else view.truth(condition)
+    return tree if tree.truth is truth else replace(tree, truth=truth)
+
+
+def _grounding(view: View, condition: Condition) -> Grounding | None:
+    """The combination that the report is about; None where nothing has to be joined."""
+    if id(condition) in view.compiled.plain or not has_names(condition):
+        return None
 
     def far(bound: Bound) -> int:
         return _leaves_between(_report(view, condition, Grounding(bound, view.catalogue), wanted=True))
 
-    bound = combination_told(view, condition, far) if view.compiled.patterns or has_names(condition) else {}
-    return Grounding(bound, view.catalogue)
+    return Grounding(combination_told(view, condition, far), view.catalogue)
 
 
-def _report(view: View, condition: Condition, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+def _report(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
     if isinstance(condition, Segment):
         part = _report(view, condition.condition, grounding, wanted=wanted)
         return ConditionReport(_text(view, condition), part.truth, "segment", condition.name, parts=(part,))
@@ -79,10 +89,11 @@ def _report(view: View, condition: Condition, grounding: Grounding, *, wanted: b
         parts = tuple(_report(view, part, grounding, wanted=wanted) for part in condition.parts)
         text = _text(view, condition)
         return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
-    if grounding.bound or not isinstance(condition, Test | Seen | ScoreTest) or has_names(condition):
+    if grounding is not None and has_names(condition):
         return _bound_leaf(view, condition, grounding, wanted=wanted)
     found = view.reports.get((condition, wanted))
     if found is None:
+        assert isinstance(condition, Test | Seen | ScoreTest)
         found = view.reports[condition, wanted] = _leaf(view, condition, _text(view, condition), wanted=wanted)
     return found
 
@@ -144,7 +155,7 @@ def _text(view: View, condition: Condition) -> str:
 def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
     grounding = _grounding(view, rule.when)
-    tree = _report(view, rule.when, grounding, wanted=True)
+    tree = _told(view, rule.when, grounding, wanted=True)
     failing = sorted(_failing(tree, wanted=True), key=lambda leaf: leaf.truth is None)
     held_back = None
     if tree.truth is True:
@@ -152,8 +163,9 @@ def explain(view: View, rule: Rule) -> RuleReport:
             held_back = agenda.SWITCHED_OFF
         elif not is_open(rule.schedule, view.now):
             held_back = agenda.SCHEDULE
+    bound = {} if grounding is None else grounding.bound
     bindings = tuple(
-        sorted((f"{ref.name}.{ref.attribute}", value) for ref, value in grounding.bound.items() if value is not None)
+        sorted((f"{ref.name}.{ref.attribute}", value) for ref, value in bound.items() if value is not None)
     )
     return RuleReport(rule.id, tree.truth, tree, tuple(failing), _leaves_between(tree) == 1, held_back, bindings)
 

@@ -291,7 +291,9 @@ def _fill(compiled: Compiled, names: Names, difference: Difference | None, memor
     retained = memory.retained
     events = [] if retained is None else retained.read()
     if retained is not None and retained.dropped is not None:
-        candidates: Iterable[int] = compiled.nodes if difference is None else difference.nodes
+        candidates: Iterable[int] = (
+            compiled.nodes if difference is None else difference.nodes.intersection(compiled.nodes)
+        )
     else:
         reached: set[int] = set()
         for event in events:
