@@ -404,7 +404,7 @@ def _fill_patterns(
             joins.states[index].dropped = dropped
         if (is_new or pattern.reads) and follow.matters(index):
             joins.touched[index] = None
-            if is_new and pattern.asks_catalogue:
+            if pattern.asks_catalogue:
                 joins.unsettled |= {index}
     heapify(memory.timed)
     heapify(memory.lazy)
