@@ -151,22 +151,22 @@ class KeyBinder:
     def _keys(self, look: Look, env: Environment) -> list[tuple[Value, Truth, Value | None, Position]]:
         is_whole = self.span.is_whole(look)
         found: list[tuple[Value, Truth, Value | None, Position]] = []
-        best: tuple[Any, int] | None = None
-        reached: tuple[int, int] = (0, 0)
+        best: tuple[Any, Position] | None = None
+        at = 0
         for key, entries in self._entries(look, env).items():
             value = self._value(entries) if is_whole else None
             truth: Truth = True
             for operator, resolve in self.tests:
-                passes = truth_of(look, value, operator, resolve(look, env))
+                passes = truth_of(look, value if is_whole else UNSET, operator, resolve(look, env))
                 truth = False if passes is False or truth is False else None if passes is None else truth
             if truth is False:
                 continue
             found.append((key, truth, value, entries[0][:2]))
             if self.highest and truth is True:
                 place = self._reached(entries, value)
-                if best is None or value > best[0] or (value == best[0] and place < reached):
-                    best, reached = (value, len(found) - 1), place
-        return found if best is None else [found[best[1]]]
+                if best is None or _is_higher((value, place), best):
+                    best, at = (value, place), len(found) - 1
+        return found if best is None else [found[at]]
 
     def _entries(self, look: Look, env: Environment) -> dict[Value, list[tuple[int, int, int, Any]]]:
         """What each key's events contribute, oldest first: (time, number, which selection, item)."""
@@ -198,6 +198,13 @@ class KeyBinder:
             if is_last_of_event and self._value(entries[: at + 1]) == value:
                 return entries[at][:2]
         return entries[0][:2]
+
+
+def _is_higher(one: tuple[Any, Position], other: tuple[Any, Position]) -> bool:
+    """Whether a value is higher than another, or was reached earlier; what has none is the lowest."""
+    if one[0] is None or other[0] is None:
+        return other[0] is None and (one[0] is not None or one[1] < other[1])
+    return one[0] > other[0] or (one[0] == other[0] and one[1] < other[1])
 
 
 def _place(entry: tuple[int, int, int, Any]) -> tuple[int, int, int]:

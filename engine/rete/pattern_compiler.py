@@ -285,7 +285,7 @@ class _Compiler:
 
         def value(look: Look, env: Environment) -> Any:
             if not span.is_whole(look):
-                return None
+                return UNSET
             begin = span.begin(look)
             items: list[tuple[int, int, int, Any]] = []
             for number, (each, attribute, sign) in enumerate(found):

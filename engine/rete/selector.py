@@ -156,7 +156,12 @@ def passes(value: Value | None, operator: Operator, operand: Any, time: EpochMs)
 
 
 def truth_of(look: Look, value: Any, operator: Operator, operand: Any) -> Truth:
-    """A test on a value at the moment of the evaluation: unknown where a side is."""
+    """A test on a value at the moment of the evaluation: unknown where a side is.
+
+    `UNSET` is a value that is there or not: what it is made from was dropped.
+    """
+    if value is UNSET:
+        return None
     if operator is Operator.EXISTS:
         return (value is not None) is operand
     if value is None or operand is None:
