@@ -75,6 +75,7 @@ class Compiled:
         joined_rules: By pattern, the productions that act for each of its combinations.
         forms: Conditions of rules that the network runs in another form.
         plain: The other conditions of rules, by their id.
+        branching: Productions with several patterns: a score stands beside what is bound, and either will do.
     """
 
     program: Program
@@ -107,6 +108,7 @@ class Compiled:
     joined_rules: dict[int, tuple[int, ...]]
     forms: dict[Condition, Condition]
     plain: frozenset[int]
+    branching: tuple[Production, ...]
 
 
 def compile_program(program: Program) -> Compiled:
@@ -183,6 +185,7 @@ def compile_program(program: Program) -> Compiled:
         readers=_by_key((index, each.index) for each in joined for index in each.reads),
         forms={each.rule.when: each.form for each in productions if each.form is not None},
         plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
+        branching=tuple(each for each in productions if len(each.patterns) > 1),
         joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),

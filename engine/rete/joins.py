@@ -47,10 +47,11 @@ class Joins:
         touched: Combinations that must be looked at again in this step; None for all.
         due: Patterns that time touches, with the first moment that was not looked at yet.
         was: The truths that combinations had before this step.
+        told: The combinations for which rules with several patterns held after the last step.
         unsettled: Patterns that came with a reload and ask the catalogue: looked at when the next call begins.
     """
 
-    __slots__ = ("alphas", "due", "states", "touched", "unsettled", "was")
+    __slots__ = ("alphas", "due", "states", "told", "touched", "unsettled", "was")
 
     def __init__(self) -> None:
         self.states: dict[int, PatternState] = {}
@@ -58,6 +59,7 @@ class Joins:
         self.touched: dict[int, set[Pins] | None] = {}
         self.due: dict[int, EpochMs] = {}
         self.was: dict[int, dict[Token, Truth]] = {}
+        self.told: dict[int, frozenset[Token]] = {}
         self.unsettled: frozenset[int] = frozenset()
 
     def touch(self, arrivals: Iterable[Arrival], attributes: Mapping[str, Value]) -> None:

@@ -21,7 +21,7 @@ from engine.rete.agenda import activate
 from engine.rete.aggregates import Changed
 from engine.rete.changes import expire, scan, set_facts, take_in
 from engine.rete.clockwork import clock_moments, next_moment
-from engine.rete.combinations import combinations
+from engine.rete.combinations import combinations, true_tokens
 from engine.rete.compilation import Compiled, compile_program
 from engine.rete.joins import Following
 from engine.rete.memory import Memory
@@ -327,9 +327,10 @@ class Network:
         else:
             held = memory.held
             risen = self._risen(memory, now, before, changed, failures, is_first=clock is None)
-        if memory.joins is not None and memory.joins.was:
+        joins = memory.joins
+        if joins is not None and (joins.was or compiled.branching):
             self._activate(risen, memory, now, call, held)
-            memory.joins.was = {}
+            joins.was = {}
         elif risen:
             self._activate(risen, memory, now, call)
 
@@ -352,7 +353,12 @@ class Network:
         for pattern, tokens in joins.gained().items() if joins is not None else ():
             for index in compiled.joined_rules.get(pattern, ()):
                 if index not in risen and self._still_holds(index, memory, now, call, held or set()):
-                    acting[index] = {*(acting.get(index) or ()), *tokens}
+                    acting[index] = tokens
+        for production in compiled.branching if joins is not None else ():
+            tokens = self._branched(production, memory, now, call)
+            acting.pop(production.index, None)
+            if tokens:
+                acting[production.index] = tokens
         read = Reader(compiled, memory.values, is_score=False)
         vocabulary, failures = self.program.vocabulary, call.failures
         for index in sorted(acting):
@@ -363,6 +369,20 @@ class Network:
             following = Following(compiled, memory, now, call.catalogue, failures)
             for bound in self._combinations(production, memory, following, acting[index], call.truth):
                 call.activations.append(activate(production, memory, now, read, vocabulary, failures, bound))
+
+    def _branched(self, production: Production, memory: Memory, now: EpochMs, call: _Call) -> list[Token]:
+        """The combinations that became true of a rule with several patterns: which were is kept, as for scores."""
+        joins, index = memory.joins, production.index
+        assert joins is not None
+        found: Collection[Token] = ()
+        if index in memory.held:
+            found = true_tokens(production, joins.states, memory.values, now, call.truth)
+        before = joins.told.pop(index, frozenset())
+        if found:
+            joins.told[index] = frozenset(found)
+        if index in memory.new or index in memory.quiet:
+            return []
+        return [token for token in found if token not in before]
 
     def _still_holds(self, index: int, memory: Memory, now: EpochMs, call: _Call, held: set[int]) -> bool:
         """Whether a rule that did not become true by this step is true, and was before it."""

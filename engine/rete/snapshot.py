@@ -70,6 +70,7 @@ class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     rest: list[Any] = []
     joined: dict[bytes, list[Any]] = {}
     unsettled: list[bytes] = []
+    told: dict[bytes, list[Any]] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -150,6 +151,10 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     joins = memory.joins
     if joins is not None:
         packed.joined = {ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()}
+        packed.told = {
+            names.rules[index]: sorted(([*map(_storable, token)] for token in tokens), key=repr)
+            for index, tokens in joins.told.items()
+        }
         packed.unsettled = sorted(ids[index] for index in joins.unsettled)
     if memory.resets:
         packed.resets = {name: clock - time for name, time in memory.resets.items()}
@@ -382,9 +387,14 @@ def _read_patterns(
             if value is not False:
                 memory.values[index] = value
     joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
+    joins.told = {
+        names.rule_by_name[name]: frozenset(tuple(map(_value, token)) for token in tokens)
+        for name, tokens in packed.told.items()
+        if name in names.rule_by_name
+    }
     if is_other:
         _fill_patterns(compiled, names, difference, memory, packed)
-    if not joins.states and not joins.unsettled:
+    if not joins.states and not joins.unsettled and not joins.told:
         memory.joins = None
 
 
