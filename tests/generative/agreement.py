@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
-from engine.activation import Step
-from engine.language.tree import Program, ScoreTest, Seen, Test
+from engine.activation import ConditionReport, RuleReport, Step
+from engine.language.tree import Program, Rule, ScoreTest, Seen, Test
 from engine.rete import Memory, Network
 from engine.rete.truth import subject_of
 from engine.schedule import is_open
@@ -15,7 +16,8 @@ from tests.generative.words import START
 from tests.generative.worlds import World, catalogue, scores
 from tests.naive.conditions import Leaf, references
 from tests.naive.evaluator import Act, Bindings, Naive, leaves
-from tests.naive.history import no_catalogue
+from tests.naive.history import State, no_catalogue
+from tests.naive.reasons import Reason, failing, is_near_miss, reasons
 
 
 def run_case(
@@ -163,11 +165,7 @@ class Case:
         for rule in self.program.rules:
             ours, theirs = view.truth(rule.when), self.naive.truth(rule.when, state, truth)
             assert ours is theirs, self._story(f"truth of {rule.id} at {now}: view {ours}, naive {theirs}")
-            report = view.explain(rule)
-            assert report.truth is theirs, self._story(f"report of {rule.id} at {now}")
-            assert bool(report.failing) == (theirs is not True) or not list(leaves(rule.when)), self._story(
-                f"report of {rule.id} names no failing condition"
-            )
+            self._same_reasons(rule, view.explain(rule), state, truth)
             for leaf in leaves(rule.when):
                 if isinstance(leaf, Test) and not references(leaf):
                     mine, other = view.value(subject_of(leaf)), self.naive.value(leaf.subject, state)
@@ -177,6 +175,25 @@ class Case:
         self._stays(now, context, expected, until)
         if until is not None:
             self._changes(max(now, self.naive.clock or now), context, until)
+
+    def _same_reasons(self, rule: Rule, report: RuleReport, state: State, score: Any) -> None:
+        """A report says what the naive evaluator finds; of a rule with names that does not hold, that it does not."""
+        assert report.truth is self.naive.truth(rule.when, state, score), self._story(
+            f"report of {rule.id} at {state.now}"
+        )
+        tree = reasons(self.naive, rule, state, score)
+        if tree is None:
+            assert report.failing, self._story(f"report of {rule.id} at {state.now} names no failing condition")
+            return
+        ours = told(report.condition, tree)
+        assert ours == tree, self._story(f"report of {rule.id} at {state.now}: {ours}\n    naive {tree}")
+        ours_failing = [each.truth for each in report.failing]
+        theirs = sorted((each.truth for each in failing(tree)), key=lambda truth: truth is None)
+        assert ours_failing == theirs, self._story(
+            f"failing of {rule.id} at {state.now}: {ours_failing}, naive {theirs}"
+        )
+        near = is_near_miss(tree)
+        assert report.near_miss is near, self._story(f"near miss of {rule.id} at {state.now}: {report.near_miss}")
 
     def _changes(self, now: EpochMs, context: dict[str, Value], until: EpochMs) -> None:
         """What was valid until a moment is something else at it.
@@ -232,6 +249,14 @@ class Case:
         )
         features = "\n".join(f"{name}: {fact.aggregate or fact.computed}" for name, fact in self.world.features.items())
         return "\n".join(["", features, rules, *self.log, difference])
+
+
+def told(report: ConditionReport, like: Reason) -> Reason:
+    """A report as the naive evaluator says it; of a kind for which that says the truth only, the truth."""
+    parts = tuple(told(part, other) for part, other in zip(report.parts, like.parts, strict=True))
+    if like.kind == "test" or (like.kind == "seen" and like.actual is not None):
+        return Reason(report.kind, report.truth, report.actual, report.missing, parts)
+    return Reason(report.kind, report.truth, None, None, parts)
 
 
 def run_bounded_case(random: Random, keep_events: int, steps: int = 24) -> int:

@@ -272,6 +272,18 @@ MUTANTS = (
         "moments.update(node.moments(memory))",
         "moments.difference_update(node.moments(memory))",
     ),
+    Mutant(
+        "a near miss counts every branch of any",
+        "explain.py",
+        "return min(needs, default=1_000_000)",
+        "return sum(needs) or 1_000_000",
+    ),
+    Mutant(
+        "a report names the first event where the last was seen",
+        "explain.py",
+        "for event in reversed(view.kept_events()):",
+        "for event in view.kept_events():",
+    ),
     # ---------------------------------------------------------------- bound names
     Mutant(
         "a combination that is not true any more is kept",
