@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from engine.activation import ConditionReport, RuleReport, Step
-from engine.language.tree import Program, Rule, ScoreTest, Seen, Test
+from engine.language.tree import Program, Rule, ScoreTest, Test
 from engine.rete import Memory, Network
 from engine.rete.truth import subject_of
 from engine.schedule import is_open
@@ -257,50 +257,3 @@ def told(report: ConditionReport, like: Reason) -> Reason:
     if like.kind == "test" or (like.kind == "seen" and like.actual is not None):
         return Reason(report.kind, report.truth, report.actual, report.missing, parts)
     return Reason(report.kind, report.truth, None, None, parts)
-
-
-def run_bounded_case(random: Random, keep_events: int, steps: int = 24) -> int:
-    """A session that keeps few events: every value is the exact one or unknown, through reloads too.
-
-    Returns:
-        How many values were unknown for want of what went.
-    """
-    world = World(random)
-    program = world.program(keep_events)
-    network = Network.build(program, "0")
-    memory, naive, score = network.open("s"), Naive(program), scores(1)
-    now, unknown = START, 0
-    for number in range(steps):
-        late = world.chance(0.15)
-        now += 0 if late else 500 * world.one((0, 0, 1, 1, 2, 4, 10))
-        event = world.event(number, now - 500 * random.randrange(1, 12) if late else now)
-        network.insert(memory, event, score)
-        naive.insert(event, score)
-        if world.chance(0.1):
-            raw = network.snapshot(memory)
-            program = world.edited(program)
-            network = Network.build(program, str(number + 1), {network.bundle_hash: network.rule_digests})
-            memory = network.restore(raw)
-            naive.reload(program)
-        assert memory.retained is not None
-        assert memory.retained.count <= keep_events
-        view = network.view(memory, now, {}, score)
-        state, _ = naive.look(now, {}, score)
-        for rule in program.rules:
-            for leaf in leaves(rule.when):
-                if not isinstance(leaf, Test | Seen):
-                    continue
-                ours = view.value(subject_of(leaf))
-                exact = naive.truth(leaf, state, None) if isinstance(leaf, Seen) else naive.value(leaf.subject, state)
-                if ours is None and exact is not None:
-                    unknown += 1
-                elif not _is_concluded(leaf, naive):
-                    assert ours == exact, f"{leaf} is {ours!r}, exactly {exact!r}, after {number + 1} events"
-    if steps <= keep_events:
-        assert unknown == 0, "all events are kept, and yet something is unknown"
-    return unknown
-
-
-def _is_concluded(leaf: Test | Seen, naive: Naive) -> bool:
-    """Whether rules have a say in it, which may have been unknown themselves."""
-    return bool(naive.derived_in(leaf))

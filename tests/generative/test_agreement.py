@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.generative.agreement import run_bounded_case, run_case
+from tests.generative.agreement import run_case
+from tests.generative.bounded import run_bounded_case
 from tests.generative.words import PATTERNS
 
 # A world is large by nature: a vocabulary, rules and a history.
@@ -85,6 +86,11 @@ def test_what_generation_found_stays_found(seed: int) -> None:
 def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: int) -> None:
     """With 3, 6 or 10 kept events; with all of them kept, nothing is unknown for want of an event."""
     run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_past_its_bound_a_session_says_unknown_of_combinations_too(seed: int) -> None:
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4], patterns=PATTERNS)
 
 
 @pytest.mark.parametrize("seed", [504, 1332])

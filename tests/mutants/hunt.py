@@ -71,7 +71,8 @@ def difference() -> str | None:
     from tests.conformance.cases import NAMES
     from tests.conformance.playing import InNetwork
     from tests.conformance.test_evaluation import holds_up
-    from tests.generative.agreement import run_bounded_case, run_case
+    from tests.generative.agreement import run_case
+    from tests.generative.bounded import run_bounded_case
     from tests.generative.words import PATTERNS
 
     engine.language.shape.UNEVALUATED = frozenset({"recommend"})
