@@ -283,9 +283,11 @@ class Overlay:
         changed: dict[int, Value | None] = {}
         now = self._now
         for index, state in list(self.states.items()):
-            moments = (state.timed, state.lazy, state.clocked)
-            if self._compiled.patterns[index].asks_catalogue or any(at is not None and at <= now for at in moments):
+            due = [at for at in (state.timed, state.lazy, state.clocked) if at is not None and at <= now]
+            if self._compiled.patterns[index].asks_catalogue:
                 self._refresh(index, changed)
+            elif due:
+                self._refresh(index, changed, min(due))
         self(changed)
         return changed
 
@@ -313,14 +315,13 @@ class Overlay:
             self._alphas = alphas_of(self._compiled, self._memory)
         return Look(self._alphas, self._values, self._compiled.defaults, self._now, self._catalogue)
 
-    def _refresh(self, index: int, changed: dict[int, Value | None]) -> None:
+    def _refresh(self, index: int, changed: dict[int, Value | None], since: EpochMs | None = None) -> None:
+        """Look at everything again, or at what time has touched from `since` on."""
         pattern, known = self._compiled.patterns[index], self.states.get(index)
-        state = self.states[index] = PatternState()
-        if known is not None:
-            state.dropped = known.dropped
+        state = self.states[index] = PatternState() if known is None else known.copy()
         old = self._values.get(index, False)
         try:
-            pattern.refresh(state, self.look(), None, None, {})
+            pattern.refresh(state, self.look(), None if since is None else (), since, {})
             value = pattern.value(state)
         except Exception as problem:  # noqa: BLE001 - it is unknown then, and the rules that look at it say why
             state.tokens, value = {}, None

@@ -24,6 +24,9 @@ Token: TypeAlias = tuple[Any, ...]
 Pins: TypeAlias = tuple[tuple[int, Any], ...]
 """Which combinations are touched: those that have these values in these slots, by slot."""
 
+MOST_FORESEEN = 256
+"""Moments of a pattern that are played through for how long an answer is good: each costs a look at what it touches."""
+
 Ground: TypeAlias = Callable[[Look, Environment], Truth]
 """The truth of a condition for one combination."""
 
@@ -58,6 +61,14 @@ class Role:
         return tuple(sorted(pins.items(), key=_slot))
 
 
+def _has(token: Token, pins: Pins) -> bool:
+    return all(token[slot] == value for slot, value in pins)
+
+
+def _place(first: tuple[tuple[Positions, ...], object] | None) -> tuple[Positions, ...] | None:
+    return None if first is None else first[0]
+
+
 def _slot(pin: tuple[int, Any]) -> int:
     return pin[0]
 
@@ -83,6 +94,14 @@ class PatternState:
         self.timed: EpochMs | None = None
         self.lazy: EpochMs | None = None
         self.clocked: EpochMs | None = None
+
+    def copy(self) -> PatternState:
+        """One that may be changed on its own."""
+        made = PatternState()
+        made.tokens = dict(self.tokens)
+        made.dropped, made.gaps = self.dropped, self.gaps
+        made.timed, made.lazy, made.clocked = self.timed, self.lazy, self.clocked
+        return made
 
 
 class Pattern:
@@ -266,7 +285,7 @@ class Pattern:
         if len(pins) == len(self.identity):
             held = [tuple(value for _, value in pins)]
         else:
-            held = [token for token in tokens if all(token[slot] == value for slot, value in pins)]
+            held = [token for token in tokens if _has(token, pins)]
         for token in held:
             if token in tokens and token not in found:
                 was.setdefault(token, tokens.pop(token))
@@ -322,6 +341,31 @@ class Pattern:
                 at = span.whole_at(state.dropped)
                 if at is not None:
                     yield at
+
+    def turns(self, state: PatternState, look: Look) -> Iterator[EpochMs]:
+        """Those of the moments at which the combinations, or their order, do change; in order, found one by one.
+
+        Where other quantities or the clock have a say, and after very many moments, all moments.
+        """
+        moments = sorted({at for at in self.moments(state, look) if at > look.now})
+        if self.reads or state.clocked is not None:
+            yield from moments
+            return
+        own = state.copy()
+        for moment in moments[:MOST_FORESEEN]:
+            before, after = look.at(moment - 1), look.at(moment)
+            before.dropped = after.dropped = own.dropped
+            left = set(self._left(after, moment))
+            stay = [
+                (token, self.first(before, token))
+                for token, truth in own.tokens.items()
+                if truth is True and len(own.tokens) > 1 and any(_has(token, pins) for pins in left)
+            ]
+            was: dict[Token, Truth] = {}
+            self.refresh(own, after, (), moment, was)
+            if was or any(_place(self.first(after, token)) != _place(found) for token, found in stay):
+                yield moment
+        yield from moments[MOST_FORESEEN:]
 
     def value(self, state: PatternState) -> Truth:
         """Whether some combination is true; unknown where one is, or where one may have been dropped."""

@@ -52,6 +52,10 @@ class Look:
         self.dropped: EpochMs | None = None
         self.moments: set[EpochMs] = set()
 
+    def at(self, now: EpochMs) -> Look:
+        """The same at another moment."""
+        return Look(self.alphas, self.values, self.defaults, now, self.catalogue)
+
 
 Resolve: TypeAlias = Callable[[Look, Environment], Any]
 """The value of a right side; None where it is unknown."""

@@ -163,11 +163,21 @@ class View:
         gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
         gate = min((at for at in gates if at is not None), default=None)
         combined = self._combined(holding)
-        moments = self._moments()
+        moments, turns = self._moments(), self._turns()
+        moments += [moment for _, moment in turns]
         heapify(moments)
-        number = -1
+        number, latest = -1, self.now
         while moments:
             moment = heappop(moments)
+            for place, (others, upcoming) in enumerate(turns):
+                if upcoming == moment:
+                    following = next(others, None)
+                    turns[place] = others, -1 if following is None else following
+                    if following is not None:
+                        heappush(moments, following)
+            if moment <= latest:
+                continue
+            latest = moment
             if gate is not None and gate <= moment:
                 break
             number += 1
@@ -287,6 +297,14 @@ class View:
         conditions = (offer.eligible for offer in view.compiled.program.offers.values())
         return [view.truth(condition) for condition in conditions if condition is not None]
 
+    def _turns(self) -> list[tuple[Iterator[EpochMs], EpochMs]]:
+        """For each pattern the moments at which time changes it, with the first of them taken out."""
+        if self._patterns is None:
+            return []
+        look = self._patterns.look()
+        each = [self._compiled.patterns[index].turns(state, look) for index, state in self._patterns.states.items()]
+        return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
+
     def _moments(self) -> list[EpochMs]:
         """The moments after `now` at which time changes a value or a test."""
         compiled, memory = self._compiled, self._memory
@@ -295,10 +313,6 @@ class View:
             node = compiled.windows.get(index)
             if node is not None:
                 moments.update(node.moments(memory))
-        if self._patterns is not None:
-            look = self._patterns.look()
-            for index, state in self._patterns.states.items():
-                moments.update(compiled.patterns[index].moments(state, look))
         for quantity in compiled.scanned:
             if quantity.window is not None:
                 moments.update(event.time + quantity.window for event in self.kept_events())
