@@ -23,6 +23,10 @@ class Binder(Protocol):
         """Slots that must be bound before it."""
 
     @property
+    def takes(self) -> frozenset[int]:
+        """Slots of others that it is tied to; it can be bound before them, too."""
+
+    @property
     def slots(self) -> frozenset[int]:
         """Slots that are bound after it."""
 
@@ -44,6 +48,7 @@ class EventBinder:
     selector: Selector
     span: Reach
     needs: frozenset[int]
+    takes: frozenset[int]
     slots: frozenset[int]
 
     def solutions(self, look: Look, env: Environment) -> Iterator[tuple[Truth, Positions]]:
@@ -69,6 +74,7 @@ class RowBinder:
     steps: tuple[Selector, ...]
     span: Reach
     needs: frozenset[int]
+    takes: frozenset[int]
     slots: frozenset[int]
 
     def solutions(self, look: Look, env: Environment) -> Iterator[tuple[Truth, Positions]]:
@@ -125,6 +131,7 @@ class KeyBinder:
     highest: bool
     span: Reach
     needs: frozenset[int]
+    takes: frozenset[int]
     slots: frozenset[int]
 
     def solutions(self, look: Look, env: Environment) -> Iterator[tuple[Truth, Positions]]:

@@ -182,9 +182,16 @@ class Pattern:
     def partial(self, look: Look) -> Mapping[BoundRef, Value | None]:
         """What can be bound where no combination can: the first that fits, binder by binder."""
         env: Environment = [UNSET] * len(self.places)
-        for number in self._plan(frozenset()):
-            # The binder is left as it stands, and does not release what it bound.
-            next(self._binders[number].solutions(look, env), None)
+        left = list(range(len(self._binders)))
+        while left:
+            known = {slot for slot, value in enumerate(env) if value is not UNSET}
+            ready = [number for number in left if self._binders[number].needs <= known]
+            # What a binder takes from others is bound by these, where they can.
+            number = next((each for each in ready if self._binders[each].takes <= known), (ready or left)[0])
+            left.remove(number)
+            if number in ready:
+                # The binder is left as it stands, and does not release what it bound.
+                next(self._binders[number].solutions(look, env), None)
         return self._bound(env)
 
     def _bound(self, env: Environment) -> dict[BoundRef, Value | None]:

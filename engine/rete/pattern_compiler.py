@@ -97,7 +97,7 @@ class _Compiler:
             span = self._span(condition.span)
             found = self._selector(condition.of, self._own(condition.bind))
             self._role(found, _leaving(condition.span, may_rise=False))
-            return EventBinder(found, span, self._needs([condition.of]), self._bound_by([found]))
+            return EventBinder(found, span, self._needs([condition.of]), _taken([found]), self._bound_by([found]))
         if isinstance(condition, Sequence):
             return self._row(condition, may_rise=False)
         return self._keys(condition, wanted=True)
@@ -109,7 +109,7 @@ class _Compiler:
             self._role(step, _leaving(condition.span, may_rise=may_rise))
         own = frozenset(slot for step in condition.steps for slot in self._own(step.bind).values())
         needs = self._needs([step.of for step in condition.steps]) - own
-        return RowBinder(steps, span, needs, self._bound_by(steps))
+        return RowBinder(steps, span, needs, _taken(steps) - own, self._bound_by(steps))
 
     def _keys(self, condition: Keyed, *, wanted: bool) -> KeyBinder:
         subject, bind = condition.aggregate, condition.bind
@@ -142,7 +142,7 @@ class _Compiler:
                 _leaving(subject.span, may_rise=not only_falls),
                 without=key if condition.take_highest else None,
             )
-        needs = self._needs(of) | frozenset(link.slot for each in selectors for link in each.links if not link.is_own)
+        needs = self._needs(of) | _taken(selectors)
         for _, operand in condition.tests:
             needs |= self._slots_in(operand)
         bound = frozenset(slot for slot in (key, value) if slot is not None)
@@ -156,6 +156,7 @@ class _Compiler:
             condition.take_highest,
             span,
             needs,
+            frozenset(),
             self._bound_by(selectors) | bound,
         )
 
@@ -318,6 +319,11 @@ class _Compiler:
             index = self._quantities.of(operand).index
             return lambda look, env: look.values.get(index, look.defaults[index])
         return lambda look, env: operand
+
+
+def _taken(selectors: Iterable[Selector]) -> frozenset[int]:
+    """The slots that are bound by others."""
+    return frozenset(link.slot for each in selectors for link in each.links if not link.is_own)
 
 
 def _leaving(span: Span, *, may_rise: bool) -> tuple[tuple[Millis, bool], ...]:
