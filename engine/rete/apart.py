@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.activation import Catalogue
@@ -10,8 +10,8 @@ from engine.language.tree import Vocabulary
 from engine.rete.alphas import Alphas
 from engine.rete.compilation import patterns_apart
 from engine.rete.joins import arrivals_of
-from engine.rete.memory import Memory
 from engine.rete.pattern import Pattern, PatternState
+from engine.rete.retained import Kept
 from engine.rete.selector import Look
 from engine.rete.subjects import Joined
 from engine.values import EpochMs, Truth, Value
@@ -31,17 +31,17 @@ class Apart:
         self,
         subject: Joined,
         vocabulary: Vocabulary,
-        memory: Memory,
+        events: Sequence[Kept],
+        dropped: EpochMs | None,
         now: EpochMs,
         value: Callable[[Any], Value | None],
         catalogue: Catalogue | None,
     ) -> None:
-        """`value` gives the value of what the conditions look at beside events."""
+        """`value` gives the value of what the conditions look at beside `events`, of which `dropped` was the last to go."""
         self.pattern: Pattern
         self.pattern, alpha, quantities = patterns_apart(subject, vocabulary)
         alphas = Alphas()
-        retained = memory.retained
-        for event in [] if retained is None else retained.read():
+        for event in events:
             kind = alpha.get(event.type)
             numbers = set() if kind is None else {arrival.number for arrival in arrivals_of(kind, event)}
             if numbers:
@@ -49,6 +49,6 @@ class Apart:
         values = {index: value(quantities.all[index].subject) for index in self.pattern.reads}
         self.look = Look(alphas, values, [each.default for each in quantities.all], now, catalogue)
         self.state = PatternState()
-        self.state.dropped = None if retained is None else retained.dropped
+        self.state.dropped = dropped
         self.pattern.refresh(self.state, self.look, None, None, {})
         self.value: Truth = self.pattern.value(self.state)

@@ -29,7 +29,7 @@ from engine.values import Truth
 if TYPE_CHECKING:
     from engine.rete.view import View
 
-MOST_COMBINATIONS = 16
+MOST_COMBINATIONS = 6
 """Combinations that do not hold among which the nearest is looked for."""
 
 MOST_EVENTS = 8

@@ -73,6 +73,10 @@ def _slot(pin: tuple[int, Any]) -> int:
     return pin[0]
 
 
+_UNKNOWN: tuple[tuple[bool, Pins], ...] = ((True, ()),)
+"""A moment at which no event leaves: what was dropped is over."""
+
+
 class PatternState:
     """What a session keeps of a pattern.
 
@@ -359,7 +363,15 @@ class Pattern:
             yield from moments
             return
         own = state.copy()
-        for moment in moments[:MOST_FORESEEN]:
+        left_to_play = MOST_FORESEEN
+        leaving = self._leavers(look)
+        for number, moment in enumerate(moments):
+            if not any(may_rise or self._touches(own, pins) for may_rise, pins in leaving.get(moment, _UNKNOWN)):
+                continue
+            left_to_play -= 1
+            if left_to_play < 0:
+                yield from moments[number:]
+                return
             before, after = look.at(moment - 1), look.at(moment)
             before.dropped = after.dropped = own.dropped
             left = set(self._left(after, moment))
@@ -372,7 +384,26 @@ class Pattern:
             self.refresh(own, after, (), moment, was)
             if was or any(_place(self.first(after, token)) != _place(found) for token, found in stay):
                 yield moment
-        yield from moments[MOST_FORESEEN:]
+
+    def _leavers(self, look: Look) -> dict[EpochMs, list[tuple[bool, Pins]]]:
+        """What leaves at each moment after now: whether that may make something true, and what it touches."""
+        found: dict[EpochMs, list[tuple[bool, Pins]]] = {}
+        for alpha, roles in self.roles.items():
+            entries = look.alphas[alpha].entries
+            for role in roles:
+                for offset, may_rise in role.offsets:
+                    for entry in entries[bisect_left(entries, (look.now - offset + 1,)) :]:
+                        pins = role.pins(entry[2])
+                        noted = found.setdefault(entry[0] + offset, [])
+                        if pins is not None:
+                            noted.append((may_rise, pins))
+        return found
+
+    def _touches(self, state: PatternState, pins: Pins) -> bool:
+        """Whether there is a combination with these values."""
+        if len(pins) == len(self.identity):
+            return tuple(value for _, value in pins) in state.tokens
+        return any(_has(token, pins) for token in state.tokens)
 
     def value(self, state: PatternState) -> Truth:
         """Whether some combination is true; unknown where one is, or where one may have been dropped."""

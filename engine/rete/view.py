@@ -240,8 +240,9 @@ class View:
         """Joined conditions that no rule has, looked at on their own."""
         if subject not in self._patterns_apart:
             vocabulary = self._compiled.program.vocabulary
+            dropped = None if self._memory.retained is None else self._memory.retained.dropped
             self._patterns_apart[subject] = Apart(
-                subject, vocabulary, self._memory, self.now, self.value, self._catalogue
+                subject, vocabulary, self.kept_events(), dropped, self.now, self.value, self._catalogue
             )
         return self._patterns_apart[subject]
 
