@@ -56,6 +56,7 @@ class Naive(Moments):
         true: What held after the last step: rules with their bindings.
         standing: The same by rule, in order, each with what its names are bound to.
         failed: Rules that could not send something in the last call.
+        asked: What models answered in it, in order.
     """
 
     def __init__(self, program: Program, catalogue: Catalogue = no_catalogue) -> None:
@@ -73,12 +74,13 @@ class Naive(Moments):
         self.fresh: set[str] = set()
         self.acts: dict[str, list[int]] = {}
         self.failed: set[str] = set()
+        self.asked: list[tuple[str, ScoreAnswer]] = []
         self.unsettled = set()
 
     # ---------------------------------------------------------------- what happens
 
     def insert(self, event: Event, score: ScoreFunction) -> list[Act]:
-        self.failed = set()
+        self.failed, self.asked = set(), []
         now = event.time if self.clock is None else max(self.clock, event.time)
         found = self._pass_time(now, score)
         after = sum(1 for other in self.history if other.time <= event.time)
@@ -88,7 +90,7 @@ class Naive(Moments):
         return found + self._finish(now, score, found)
 
     def set_facts(self, facts: Mapping[str, Value | None], now: int, score: ScoreFunction) -> list[Act]:
-        self.failed = set()
+        self.failed, self.asked = set(), []
         now = now if self.clock is None else max(self.clock, now)
         found = self._pass_time(now, score)
         seen_before = self._visible()
@@ -101,7 +103,7 @@ class Naive(Moments):
         return found + self._finish(now, score, found)
 
     def advance(self, now: int, score: ScoreFunction) -> list[Act]:
-        self.failed = set()
+        self.failed, self.asked = set(), []
         if self.clock is None:
             return []
         now = max(now, self.clock)
@@ -301,6 +303,7 @@ class Naive(Moments):
                 asked[test.score] = ScoreAnswer(ScoreStatus.OK, self.last_answers[test.score][0])
             else:
                 asked[test.score] = score(test.score, read)
+                self.asked.append((test.score, asked[test.score]))
                 if remembers and asked[test.score].status is ScoreStatus.OK:
                     self.last_answers[test.score] = (asked[test.score].value or 0.0, state.now)
                     self.fresh.add(test.score)
