@@ -318,8 +318,8 @@ MUTANTS = (
     Mutant(
         "of equal keys the latest to reach the value is the highest",
         "binders.py",
-        "place < reached",
-        "place > reached",
+        "one[0] == other[0] and one[1] < other[1]",
+        "one[0] == other[0] and one[1] > other[1]",
     ),
     Mutant(
         "combinations are in no order",
