@@ -62,7 +62,7 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
     kind = compiled.alpha.get(event.type)
     if kind is None:
         kind = AlphaType((event.type, *event.attributes))  # not declared: kept all the same
-    if compiled.patterns:
+    if compiled.patterns and (kind.joined is not None or retained.count >= compiled.keep_events):
         for index, error in arrive(compiled, memory, event, kind):
             blame(compiled, index, error, failures)
     retained.add(time, event.attributes, kind.shape, compiled.keep_events)

@@ -212,15 +212,19 @@ class Network:
             expire(compiled, memory, now, changed)
         memory.clock = memory.evaluated = now
         take_in(compiled, memory, event, changed, failures)
-        if compiled.patterns:
+        joins = memory.joins
+        if (joins is not None and (joins.touched or joins.due)) or (
+            compiled.readers and not compiled.readers.keys().isdisjoint(changed)
+        ):
             Following(compiled, memory, now, catalogue, failures)(changed)
-            if memory.joins is not None and (memory.joins.was or changed):
-                risen = self._risen(memory, now, before, changed, failures, is_first=False)
-                call = _Call(_no_score, catalogue)
-                call.failures = failures
-                self._activate(risen, memory, now, call)
-                memory.joins.was = {}
-                return call.step()
+        joins = memory.joins
+        if joins is not None and (joins.was or changed):
+            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            call = _Call(_no_score, catalogue)
+            call.failures = failures
+            self._activate(risen, memory, now, call)
+            joins.was = {}
+            return call.step()
         if changed:
             risen = self._risen(memory, now, before, changed, failures, is_first=False)
             if risen:
