@@ -18,6 +18,7 @@ from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.event import Event
 from engine.language import check, render
 from engine.rete import Network
+from engine.values import Value
 
 VOCABULARY = """\
 currency: EUR
@@ -81,7 +82,7 @@ def events_of(kept: int, measured: int) -> list[Event]:
     for number in range(kept + measured):
         product = number if number < kept else random.randrange(20)
         kind = ("viewed", "added", "removed")[random.randrange(3)]
-        attributes = {"product_id": f"p{product}", "price": 100 + product}
+        attributes: dict[str, Value] = {"product_id": f"p{product}", "price": 100 + product}
         events.append(Event(str(number), kind, "s", 1_700_000_000_000 + 1_000 * number, None, attributes))
     return events
 
