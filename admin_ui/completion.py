@@ -30,6 +30,8 @@ CONDITIONS: Mapping[str, str] = {
     "distinct": "how many different values of an attribute",
     "first": "the attribute of the first event",
     "last": "the attribute of the latest event",
+    "sequence": "events in this order",
+    "absence": "an event that did not follow another",
     "score": "a model's answer, from 0 to 1",
     "segment": "a named condition of segments.yaml",
 }
@@ -58,6 +60,12 @@ SPAN = {
     "within": "in the last length of time",
     "since": "after the latest event of a type",
 }
+EVENT = {**SPAN, "as": "a name for what was found"}
+KEYED = {
+    "per": "for each value of an attribute",
+    "as": "a name for the value, and for what was counted",
+    "take": "of several, only the highest",
+}
 SCORE = {
     "if_unavailable": "what counts when the model does not answer",
     "release_below": "once true, until below this",
@@ -85,9 +93,10 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "value": "the value of the fact",
     },
     "schedule": {"from": "first moment", "until": "first moment after it", "timezone": "where these times are read", "on": "[sat, sun]", "between": "[18:00, 22:00]"},
+    "absence": {"of": "the event that did not come", "after": "the event that it did not follow", "for": "for at least so long", "until": "and no longer than"},
     "limits": {"per_session": "acts in one session", "per_customer": "acts for one customer", "total": "acts in all", "budget": "sum of the offers' costs"},
-    "tests": {"test": "what it shows", "date": "the day it plays", "customer": "who it is", "events": "what happens", "facts": "profile and page", "scores": "what the models answer", "expect": "what must come of it"},
-    "expect": {"at": "when", "placement": "where", "offer": "what is shown there", "trigger": "a message that was sent", "no_trigger": "a message that was not", "facts": "values", "because": "the reason, for the reader"},
+    "tests": {"test": "what it shows", "date": "the day it plays", "customer": "who it is", "events": "what happens", "facts": "profile and page", "scores": "what the models answer", "catalogue": "what is known of things", "profiling": "false where the shopper objects", "expect": "what must come of it"},
+    "expect": {"at": "when", "placement": "where", "offer": "what is shown there", "content": "what it says", "trigger": "a message that was sent", "no_trigger": "a message that was not", "facts": "values", "because": "the reason, for the reader"},
 }  # fmt: skip
 _PARENTS = {"when": "condition", "all": "condition", "any": "condition", "not": "condition", "eligible": "condition"}
 _DURATIONS = ("30 seconds", "5 minutes", "15 minutes", "30 minutes", "1 hour", "24 hours", "7 days", "30 days")
@@ -97,6 +106,9 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
     "enabled": ("true", "false"),
     "exists": ("true", "false"),
     "within": _DURATIONS,
+    "for": _DURATIONS,
+    "take": ("highest",),
+    "profiling": ("true", "false"),
     "older_than": _DURATIONS,
     "within_last": _DURATIONS,
     "on": ("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
@@ -144,7 +156,10 @@ def complete(text: str, line: int, column: int, program: Program | None) -> tupl
     start = column - len(typed)
     before = prefix[: len(prefix) - len(typed)]
     value = _VALUE.search(before)
-    found = list(_keys(before, lines, line, program) if value is None else _values(value[1], before, program))
+    if typed.startswith("$") or (value is not None and value[1] == "of" and "fact:" in _flow(before)):
+        found = list(_bound(lines, line, program))
+    else:
+        found = list(_keys(before, lines, line, program) if value is None else _values(value[1], before, program))
     wanted = typed.lower()
     fits = [each for each in found if wanted in each.label.lower() and each.label != typed]
     fits.sort(key=lambda each: not each.label.lower().startswith(wanted))
@@ -172,8 +187,13 @@ def _values(key: str, before: str, program: Program | None) -> Iterator[Completi
     vocabulary = program.vocabulary
     if key == "fact":
         yield from (Completion(fact.name, type_text(fact.type, vocabulary)) for fact in vocabulary.facts.values())
-    elif key in {"event", "since", "count"}:
+    elif key in {"event", "since", "count", "of", "after"}:
         yield from (Completion(name, "event") for name in vocabulary.events)
+    elif key == "per":
+        counted = re.search(rf"(?:{'|'.join(_AGGREGATES)}):\s*(\w+)", before)
+        known = vocabulary.events.get(counted[1]) if counted is not None else None
+        for attribute in known.attributes.values() if known is not None else ():
+            yield Completion(attribute.name, type_text(attribute.type, vocabulary))
     elif key in _AGGREGATES:
         for event in vocabulary.events.values():
             for attribute in event.attributes.values():
@@ -191,6 +211,23 @@ def _values(key: str, before: str, program: Program | None) -> Iterator[Completi
         yield from (Completion(fact.name, type_text(fact.type, vocabulary)) for fact in derived)
     else:
         yield from _choices(_tested(before, key, vocabulary))
+
+
+def _bound(lines: list[str], line: int, program: Program | None) -> Iterator[Completion]:
+    """Attributes of the names that the rule around the line binds, where they are bound in one line."""
+    begin = next((at for at in range(line - 1, -1, -1) if re.match(r"\s*- +rule:", lines[at])), 0)
+    end = next((at for at in range(line, len(lines)) if re.match(r"\s*- +rule:", lines[at])), len(lines))
+    for text in lines[begin:end] if program is not None else ():
+        bound = re.search(rf"(event|{'|'.join(sorted(_AGGREGATES))}):\s*(\w+)(?:\.\w+)?[^#]*?\bas:\s*(\w+)", text)
+        known = None if bound is None or program is None else program.vocabulary.events.get(bound[2])
+        if bound is None or known is None or program is None:
+            continue
+        per = re.search(r"\bper:\s*(\w+)", text)
+        for attribute in known.attributes.values():
+            if per is None or attribute.name == per[1]:
+                yield Completion(f"${bound[3]}.{attribute.name}", type_text(attribute.type, program.vocabulary))
+        if per is not None:
+            yield Completion(f"${bound[3]}.value", f"the {bound[1]}")
 
 
 def _choices(tested: ValueType | None) -> Iterator[Completion]:
@@ -224,11 +261,12 @@ def _keys(before: str, lines: list[str], line: int, program: Program | None) -> 
     fact = re.search(r"(?:^|\s)(?:fact):\s*([\w.]+)", flow)
     if fact is not None:
         known = None if program is None else program.vocabulary.facts.get(fact[1])
-        yield from _as_keys(_operators_for(known), written)
+        of = {"of": "of which thing"} if known is not None and known.source is FactSource.CATALOGUE else {}
+        yield from _as_keys({**of, **_operators_for(known)}, written)
     elif "event" in written:
-        yield from _as_keys(SPAN, written)
+        yield from _as_keys(EVENT, written)
     elif written & _AGGREGATES:
-        yield from _as_keys({**SPAN, **OPERATORS}, written)
+        yield from _as_keys({**SPAN, **KEYED, **OPERATORS}, written)
     elif "score" in written:
         yield from _as_keys(
             {**{name: OPERATORS[name] for name in ("below", "at_least", "above", "at_most")}, **SCORE}, written

@@ -12,6 +12,7 @@ import sys
 
 BENCHMARKS = {
     "engine": ("benchmarks.engine", "the engine beside durable_rules and a decode of its events; bytes of a session"),
+    "fanout": ("benchmarks.fanout", "what joins cost as the candidates of a session grow and their matches do not"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
     "recording": (
         "benchmarks.recording",

@@ -6,15 +6,42 @@ All are msgspec structs, so that they can be stored, sent and compared.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
 
-from engine.values import EpochMs, Truth, Value
+from engine.language.tree import BoundRef
+from engine.values import EpochMs, Truth, Value, ValueType
 
 FactReader: TypeAlias = Callable[[str], Value | None]
 """Reads a fact or feature of one session, by name, as it is at the moment of the evaluation; None is unknown."""
+
+
+Catalogue: TypeAlias = Callable[[str, Value], Value | None]
+"""Looks up a fact of a thing (`product.stock`) by its key; None where it is unknown. Must be quick, and not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """What the names of a rule are bound to where it holds.
+
+    Attributes:
+        bindings: What tells it from the rule's other combinations: (`name.attribute`, value), sorted by name; an
+            attribute that the event lacks is left out.
+        values: All that is bound and used, values of aggregates among it, of the first events that make it true.
+        types: Their types.
+        catalogue: Answers what a text says of a bound thing.
+    """
+
+    bindings: tuple[tuple[str, Value], ...] = ()
+    values: Mapping[BoundRef, Value] = field(default_factory=dict)
+    types: Mapping[BoundRef, ValueType] = field(default_factory=dict)
+    catalogue: Catalogue | None = None
+
+
+NOTHING_BOUND = Combination()
 
 
 class ScoreStatus(enum.StrEnum):
@@ -90,13 +117,14 @@ class ConditionReport(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         text: The condition as a plain sentence ("cart.value is above 200.00 EUR").
         truth: None is unknown.
-        kind: `all`, `any`, `not`, `test`, `seen`, `score` or `segment`.
+        kind: `all`, `any`, `not`, `test`, `seen`, `score`, `segment`, `sequence`, `absence` or `keyed`.
         subject: The fact, feature, event or score looked at; for the storefront's and the UI's grouping.
         actual: The value found, as people write it ("138.00 EUR"), None where there is none.
         required: The right side, likewise ("above 200.00 EUR").
         distance: How far a failing condition is from holding ("62.00 EUR more", "2 more", "seen 7 min ago, needs 5 min").
         missing: The fact, event or score whose absence makes it unknown.
         parts: Of `all`, `any`, `not` and `segment`.
+        events: Of a `sequence`, `absence` or `keyed` that holds: the events that held it, by type and time.
     """
 
     text: str
@@ -108,6 +136,7 @@ class ConditionReport(msgspec.Struct, frozen=True, omit_defaults=True):
     distance: str | None = None
     missing: str | None = None
     parts: tuple[ConditionReport, ...] = ()
+    events: tuple[tuple[str, EpochMs], ...] = ()
 
 
 class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,6 +149,8 @@ class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
         failing: The first conditions (leaves) that fail or are unknown, most decisive first; empty where it holds.
         near_miss: True where exactly one leaf keeps it from holding.
         held_back: Where it holds but may not act now: "schedule", "switched off".
+        bindings: What the names that it binds stand for in the condition: the first combination that holds, else the
+            one that comes nearest.
     """
 
     rule: str
@@ -128,3 +159,4 @@ class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
     failing: tuple[ConditionReport, ...] = ()
     near_miss: bool = False
     held_back: str | None = None
+    bindings: tuple[tuple[str, Value], ...] = ()

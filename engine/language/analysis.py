@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.language.check_content import facts_named
+from engine.language.bindings import holes
 from engine.language.derived import unsettled
 from engine.language.diagnostics import Report
 from engine.language.domains import Domain, complement
@@ -21,10 +21,12 @@ from engine.language.tree import (
     All,
     AnyOf,
     AssertAction,
+    BoundRef,
     Condition,
     FactRef,
     FactSource,
     IfUnavailable,
+    Keyed,
     Not,
     OfferAction,
     Operator,
@@ -108,6 +110,20 @@ class _Proofs:
             self.visit(condition.part)
         elif isinstance(condition, Test | ScoreTest):
             self._single(condition)
+        elif isinstance(condition, Keyed):
+            self._keyed(condition)
+
+    def _keyed(self, keyed: Keyed) -> None:
+        """A key has one event at least, so that a count of it is never 0."""
+        function = keyed.aggregate.function
+        least = 1 if function is Aggregation.COUNT else 0
+        domain = Domain.of(keyed.aggregate.type, is_natural=function in _NATURAL, least=least)
+        for operator, operand in keyed.tests:
+            narrowed = domain.narrowed(operator, operand)
+            domain = narrowed if narrowed is not None else domain
+        if domain.is_empty:
+            message = f"{sentence(keyed, self.vocabulary)}: no value is all of that"
+            self.report.warning_at("impossible", keyed.place, message)
 
     def _single(self, test: Test | ScoreTest) -> None:
         domain = self._domain(test)
@@ -257,7 +273,7 @@ def _follows(seen: Seen, other: Seen) -> bool:
 
 def _bound(test: Test) -> float | None:
     """The one number with which a test compares."""
-    return None if isinstance(test.operand, str | bool | tuple | FactRef) else test.operand
+    return None if isinstance(test.operand, str | bool | tuple | FactRef | BoundRef) else test.operand
 
 
 def _start(test: Test) -> tuple[float, bool]:
@@ -314,7 +330,7 @@ def _derived_facts(program: Program, report: Report) -> None:
     asserted = {action.fact for rule in program.rules for action in rule.actions if isinstance(action, AssertAction)}
     for condition in _conditions(program):
         for test in _tests(condition):
-            for name in (each.fact for each in (test.subject, test.operand) if isinstance(each, FactRef)):
+            for name in _facts_of(test):
                 if facts[name].source is FactSource.RULES and name not in asserted:
                     always = "is always false" if facts[name].type.kind is Kind.BOOLEAN else "never has a value"
                     message = f"no rule asserts {name}, so it {always}"
@@ -336,21 +352,28 @@ def _derived_facts(program: Program, report: Report) -> None:
             )
             report.warning_at("not-in-stream", rule.place, message, "look at an event instead")
         for trigger in triggers:
-            named = (name for name in facts_named(trigger.payload) if facts[name].source is FactSource.REQUEST)
-            for name in sorted(set(named)):
+            named = {hole.fact for hole in holes(trigger.payload) if isinstance(hole, FactRef)}
+            for name in sorted(name for name in named if facts[name].source is FactSource.REQUEST):
                 message = (
                     f"the trigger {trigger.name} is sent by the stream, where {name} has no value to fill its hole"
                 )
                 report.warning_at("not-in-stream", rule.place, message, "take it out of the payload")
 
 
-def _tests(condition: Condition) -> Iterator[Test]:
+def _facts_of(test: Test | Keyed) -> Iterator[str]:
+    if isinstance(test, Keyed):
+        yield from (operand.fact for _, operand in test.tests if isinstance(operand, FactRef))
+    else:
+        yield from (each.fact for each in (test.subject, test.operand) if isinstance(each, FactRef))
+
+
+def _tests(condition: Condition) -> Iterator[Test | Keyed]:
     if isinstance(condition, All | AnyOf):
         for part in condition.parts:
             yield from _tests(part)
     elif isinstance(condition, Not):
         yield from _tests(condition.part)
-    elif isinstance(condition, Test):
+    elif isinstance(condition, Test | Keyed):
         yield condition
 
 

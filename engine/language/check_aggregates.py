@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import re2
 
+from engine.language.check_bindings import Bindings
 from engine.language.check_values import Values, type_text
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node, Scalar, Sequence, kind_of
-from engine.language.shape import Fields, not_yet
+from engine.language.shape import Fields, not_yet, refuse_unevaluated
 from engine.language.syntax import AggregateSyntax, SpanSyntax, TestSyntax, WhereSyntax
 from engine.language.tree import (
     Aggregate,
     Aggregation,
     Attribute,
     AttributeTest,
+    BoundRef,
     EventType,
     Fact,
     FactRef,
@@ -39,28 +42,45 @@ LONGEST_PATTERN = 500
 
 _BOOLEAN = ValueType(Kind.BOOLEAN)
 _INTEGER = ValueType(Kind.INTEGER)
+_TEXT = ValueType(Kind.TEXT)
 _PLAIN = frozenset({Kind.INTEGER, Kind.NUMBER})
 _WORDS = frozenset({Kind.TEXT, Kind.CHOICE})
 
 
 class Tests:
-    """Checks operators against types and reads the right sides. `facts` may stand on the right; None: they may not."""
+    """Checks operators against types and reads the right sides.
+
+    `facts` may stand on the right (None: they may not), and so may what `bindings` binds. `keys` has the types of
+    attributes by which the catalogue is looked up.
+    """
 
     __test__ = False  # not a pytest class
 
-    def __init__(self, values: Values, facts: Mapping[str, Fact] | None) -> None:
+    def __init__(
+        self,
+        values: Values,
+        facts: Mapping[str, Fact] | None,
+        bindings: Bindings,
+        keys: Mapping[str, ValueType] | None = None,
+    ) -> None:
         self.values = values
         self.report = values.report
         self.facts = facts
+        self.bindings = bindings
+        self._keys = keys or {}
 
     def operand(self, test: TestSyntax, subject: ValueType, what: str) -> Operand | None:
         """The typed right side of a test on something of type `subject`; None, reported, where it does not fit."""
-        if isinstance(test.operand, Scalar) and test.operand.is_plain and test.operand.text.startswith("$"):
-            proposal = f"if it is text, put quotes around it: '{test.operand.text[:60]}'"
-            not_yet(f"{test.operand.text[:60]} (a bound name)", test.operand, self.report, proposal)
-            return None
         if not self._fits(test, subject, what):
             return None
+        if is_reference(test.operand):
+            return self._bound(test, test.operand, subject, what)
+        if isinstance(test.operand, Sequence):
+            inside = next((item for item in test.operand.items if is_reference(item)), None)
+            if inside is not None:
+                message = f"{inside.text[:60]} stands in a list, and only a whole right side can be a bound attribute"
+                self.report.error("operator-not-here", inside, message, "write one test for each; quote text")
+                return None
         if isinstance(test.operand, MappingNode):
             return self._fact(test, test.operand, subject, what)
         operator = test.operator
@@ -152,28 +172,87 @@ class Tests:
             message = "the right side is a value or {fact: name}"
             self.report.error("wrong-shape", node, message)
             return None
-        name = Fields(node, "the right side", ("fact",), self.report, later=("of",)).word("fact", needed=True)
-        if name is None or node.get("of") is not None:
+        fields = Fields(node, "the right side", ("fact", "of"), self.report)
+        name, of = fields.word("fact", needed=True), fields.node("of")
+        if of is not None:
+            refuse_unevaluated("of", fields.key("of"), self.report)
+        if name is None or ("of" in fields and of is None):
             return None
         if self.facts is None:
             not_yet("a fact as the right side inside where", name, self.report)
             return None
-        known = self.values.known(name, self.facts.keys(), "unknown-fact", "fact")
-        if known is None:
+        found = self.fact(name, of)
+        if found is None:
             return None
-        fact = self.facts[known]
-        if fact.source is FactSource.CATALOGUE:
-            not_yet(f"{known} (a fact from the catalogue, looked up with of:)", name, self.report)
-            return None
+        ref, fact = found
         if test.operator not in COMPARABLE:
             message = f"the right side of {test.operator.value} is a value, not a fact"
             self.report.error("operator-not-here", test.key, message)
             return None
-        if not _comparable(subject, fact.type):
-            message = f"{what} is {type_text(subject)}, {known} is {type_text(fact.type)}: they can't be compared"
+        if not is_comparable(subject, fact.type):
+            message = f"{what} is {type_text(subject)}, {fact.name} is {type_text(fact.type)}: they can't be compared"
             self.report.error("wrong-type", name, message)
             return None
-        return FactRef(known)
+        return ref
+
+    def fact(self, name: Scalar, of: Node | None) -> tuple[FactRef, Fact] | None:
+        """A fact that may be looked at, one of the catalogue with the key that it is looked up by."""
+        facts = self.facts or {}
+        known = self.values.known(name, facts.keys(), "unknown-fact", "fact")
+        if known is None:
+            return None
+        fact = facts[known]
+        if fact.source is not FactSource.CATALOGUE:
+            if of is None:
+                return FactRef(known), fact
+            message = f"of: is for facts of things, which come from the catalogue; {known} is none"
+            self.report.error("operator-not-here", of, message, "delete of:")
+            return None
+        if of is None:
+            message = f"{known} comes from the catalogue: say of which {fact.by or 'thing'}"
+            self.report.error("missing-key", name, message, f"add of: $seen.{fact.by}, where seen is a bound name")
+            return None
+        if not is_reference(of):
+            message = f"of: takes an attribute of a bound name, this is {kind_of(of)}"
+            self.report.error("wrong-shape", of, message, f"write for example of: $seen.{fact.by}")
+            return None
+        bound = self.bindings.resolve(of)
+        if bound is None:
+            return None
+        key, key_type = bound
+        if not self.is_key(fact, key_type):
+            message = f"{known} is looked up by {fact.by}, {of.text[1:]} is {type_text(key_type)}"
+            self.report.error("wrong-type", of, message, f"use an attribute like {fact.by}")
+            return None
+        return FactRef(known, key), fact
+
+    def is_key(self, fact: Fact, value_type: ValueType) -> bool:
+        """Whether a value of this type can be a key of a fact of the catalogue."""
+        return is_comparable(self.key_type(fact), value_type)
+
+    def key_type(self, fact: Fact) -> ValueType:
+        """The type of the attribute by which a fact of the catalogue is looked up."""
+        return self._keys.get(fact.by or "", _TEXT)
+
+    def _bound(self, test: TestSyntax, node: Scalar, subject: ValueType, what: str) -> BoundRef | None:
+        if test.operator not in COMPARABLE:
+            message = f"the right side of {test.operator.value} is a value, not a bound attribute"
+            self.report.error("operator-not-here", node, message, "put quotes around it if it is text")
+            return None
+        found = self.bindings.resolve(node)
+        if found is None:
+            return None
+        ref, bound = found
+        if not is_comparable(subject, bound):
+            message = f"{what} is {type_text(subject)}, {node.text[1:]} is {type_text(bound)}: they can't be compared"
+            self.report.error("wrong-type", node, message)
+            return None
+        return ref
+
+
+def is_reference(node: Node) -> TypeGuard[Scalar]:
+    """Whether a value is written as an attribute of a bound name; quoted, it is text."""
+    return isinstance(node, Scalar) and node.is_plain and node.text.startswith("$")
 
 
 def pattern_fault(pattern: str) -> None:
@@ -187,10 +266,11 @@ def pattern_fault(pattern: str) -> None:
 class Aggregates:
     """Checks selections of events and the functions over them."""
 
-    def __init__(self, events: Mapping[str, EventType], values: Values) -> None:
+    def __init__(self, events: Mapping[str, EventType], values: Values, bindings: Bindings | None = None) -> None:
         self.events = events
         self.values = values
         self.report = values.report
+        self.bindings = bindings or Bindings(values.report, "a feature")
 
     def check(self, syntax: AggregateSyntax) -> Aggregate | None:
         """An aggregate with its type; None, reported, where it has none."""
@@ -286,7 +366,7 @@ class Aggregates:
         """Events of a type that pass a `where`."""
         if self.event(node, event) is None:
             return None
-        tests = Tests(self.values, None)
+        tests = Tests(self.values, None, self.bindings)
         read: list[AttributeTest] = []
         is_whole = True
         for each in where:
@@ -323,5 +403,6 @@ class Aggregates:
         return Span()
 
 
-def _comparable(left: ValueType, right: ValueType) -> bool:
+def is_comparable(left: ValueType, right: ValueType) -> bool:
+    """Whether values of two types can be equal, or one above the other."""
     return left.kind is right.kind or {left.kind, right.kind} <= _PLAIN or {left.kind, right.kind} <= _WORDS

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from engine.language.check_aggregates import ORDER, Aggregates, Tests
+from engine.language.check_aggregates import ORDER, Aggregates, Tests, is_reference
+from engine.language.check_bindings import Bindings, bindings_of, refuse_binders
+from engine.language.check_patterns import Patterns
 from engine.language.check_values import Values
 from engine.language.nodes import Scalar, kind_of
-from engine.language.shape import Here, not_yet
+from engine.language.shape import Here
 from engine.language.source import Extent
 from engine.language.syntax import (
+    AbsenceSyntax,
     AggregateTestSyntax,
     AlwaysSyntax,
     ConditionSyntax,
@@ -21,6 +25,7 @@ from engine.language.syntax import (
     SeenSyntax,
     SegmentDeclaration,
     SegmentSyntax,
+    SequenceSyntax,
     TestSyntax,
 )
 from engine.language.tree import (
@@ -28,7 +33,6 @@ from engine.language.tree import (
     AnyOf,
     Condition,
     Fact,
-    FactRef,
     FactSource,
     IfUnavailable,
     Not,
@@ -41,6 +45,7 @@ from engine.language.tree import (
     Test,
     Vocabulary,
 )
+from engine.language.tree import Sequence as SequenceCondition
 from engine.units import parse_duration
 from engine.values import Kind, Millis, ValueType
 
@@ -63,12 +68,16 @@ class Conditions:
         self.vocabulary = vocabulary
         self.values = values
         self.report = values.report
-        self.aggregates = Aggregates(vocabulary.events, values)
-        self.tests = Tests(values, vocabulary.facts)
+        self._bindings = Bindings(values.report, "a segment")
+        self.aggregates = Aggregates(vocabulary.events, values, self._bindings)
+        keys = {name: each.type for event in vocabulary.events.values() for name, each in event.attributes.items()}
+        self.tests = Tests(values, vocabulary.facts, self._bindings, keys)
+        self._patterns = Patterns(self.aggregates, self.tests)
         self._segments: dict[str, SegmentDeclaration] = {}
         self._resolved: dict[str, Condition | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []
+        self._rules: dict[int, Bindings] = {}
         for segment in segments:
             name = values.name(segment.name, "a segment")
             if name is not None:
@@ -80,8 +89,38 @@ class Conditions:
             self._segment(name)
         return {name: condition for name in self._segments if (condition := self._resolved.get(name)) is not None}
 
-    def check(self, syntax: ConditionSyntax) -> Condition | None:
-        """A whole condition; None, reported, where a part of it does not fit."""
+    def check_rule(self, syntax: ConditionSyntax) -> tuple[Condition | None, Bindings]:
+        """The condition of a rule (None, reported, where a part does not fit), and the names that it binds."""
+        bindings = self.bindings(syntax)
+        with self._seeing(bindings):
+            condition = self._sized(syntax)
+        bindings.begin(None)
+        bindings.report_cycles()
+        return condition, bindings
+
+    def bindings(self, syntax: ConditionSyntax) -> Bindings:
+        """The names that a rule's condition binds."""
+        if id(syntax) not in self._rules:  # of syntax that outlives this check
+            self._rules[id(syntax)] = bindings_of(syntax, self.vocabulary, self.values)
+        return self._rules[id(syntax)]
+
+    def check(self, syntax: ConditionSyntax, what: str) -> Condition | None:
+        """A whole condition of `what`, that binds nothing; None, reported, where a part of it does not fit."""
+        refuse_binders(syntax, self.report, what=what)
+        with self._seeing(Bindings(self.report, what)):
+            return self._sized(syntax)
+
+    @contextlib.contextmanager
+    def _seeing(self, bindings: Bindings) -> Iterator[None]:
+        """Bound names are looked up here; a segment is checked where it is first used, and sees none."""
+        before = self._bindings
+        self._bindings = self.aggregates.bindings = self.tests.bindings = bindings
+        try:
+            yield
+        finally:
+            self._bindings = self.aggregates.bindings = self.tests.bindings = before
+
+    def _sized(self, syntax: ConditionSyntax) -> Condition | None:
         condition = self._check(syntax)
         if condition is None:
             return None
@@ -108,31 +147,39 @@ class Conditions:
             return Not(part, syntax.extent.place) if part is not None else None
         if isinstance(syntax, AlwaysSyntax):
             return All((), syntax.extent.place)
+        self._bindings.enter(syntax)
         if isinstance(syntax, FactSyntax):
             return self._fact(syntax)
         if isinstance(syntax, SeenSyntax):
             return self._seen(syntax)
         if isinstance(syntax, AggregateTestSyntax):
-            return self._aggregate(syntax)
+            is_keyed = syntax.per is not None or syntax.bind is not None or syntax.take is not None
+            return self._patterns.keyed(syntax) if is_keyed else self._aggregate(syntax)
+        if isinstance(syntax, SequenceSyntax):
+            return self._patterns.sequence(syntax, self._bindings)
+        if isinstance(syntax, AbsenceSyntax):
+            return self._patterns.absence(syntax)
         if isinstance(syntax, ScoreSyntax):
             return self._score(syntax)
         return self._segment_use(syntax)
 
     def fact(self, node: Scalar) -> Fact | None:
-        """A fact or feature that a condition may look at."""
+        """A fact or feature of a session: none of the catalogue, which are facts of things."""
         name = self.values.known(node, self.vocabulary.facts.keys(), "unknown-fact", "fact")
         if name is None:
             return None
         fact = self.vocabulary.facts[name]
         if fact.source is FactSource.CATALOGUE:
-            not_yet(f"{name} (a fact from the catalogue, looked up with of:)", node, self.report)
+            message = f"{name} comes from the catalogue: it has a value for each {fact.by}"
+            self.report.error("operator-not-here", node, message, "tests write it under catalogue:")
             return None
         return fact
 
     def _fact(self, syntax: FactSyntax) -> Condition | None:
-        fact = self.fact(syntax.name)
-        if fact is None:
+        found = self.tests.fact(syntax.name, syntax.of)
+        if found is None:
             return None
+        subject, fact = found
         if not syntax.tests and not syntax.is_whole:
             return None
         if not syntax.tests:
@@ -141,7 +188,6 @@ class Conditions:
             )
             self._no_test(syntax.extent, f"{fact.name} is looked at without a test", example)
             return None
-        subject = FactRef(fact.name)
         return self._all(
             syntax.extent,
             syntax.tests,
@@ -176,7 +222,8 @@ class Conditions:
             return None
         selection = self.aggregates.selection(syntax.event, name, syntax.where)
         span = self.aggregates.span(syntax.span)
-        return None if selection is None or span is None else Seen(selection, span, syntax.extent.place)
+        bind = syntax.bind.text if syntax.bind is not None else None
+        return None if selection is None or span is None else Seen(selection, span, bind, syntax.extent.place)
 
     def _score(self, syntax: ScoreSyntax) -> Condition | None:
         name = self.values.known(syntax.score, self.vocabulary.scores.keys(), "unknown-score", "score")
@@ -208,7 +255,7 @@ class Conditions:
             message = f"{test.operator.value} has no meaning for a score, which is a probability"
             self.report.error("operator-type", test.key, message, "use above, at_least, below, at_most or between")
             return None
-        if kind_of(test.operand) == "a mapping":
+        if kind_of(test.operand) == "a mapping" or is_reference(test.operand):
             self.report.error("wrong-shape", test.operand, "a score is compared with a number from 0 to 1")
             return None
         operand = self.tests.operand(test, _PROBABILITY, name)
@@ -286,7 +333,7 @@ class Conditions:
             return None
         self._open.append(name)
         try:
-            condition = self.check(declared.condition)
+            condition = self.check(declared.condition, "a segment")
         finally:
             self._open.pop()
         self._resolved[name] = condition
@@ -302,6 +349,8 @@ class Conditions:
             sizes = [self._measure(condition.part)]
         elif isinstance(condition, Segment):
             sizes = [self._sizes[condition.name]]
+        elif isinstance(condition, SequenceCondition):
+            return 1 + len(condition.steps), 2
         else:
             return 1, 1
         return 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from engine.language.bindings import identity
+from engine.language.check_bindings import Bindings, OfferNames
 from engine.language.check_conditions import Conditions
-from engine.language.check_content import check_payload, facts_named
+from engine.language.check_content import check_payload, names_in
 from engine.language.check_limits import check_limits, check_schedule
 from engine.language.check_values import Values
 from engine.language.digest import Digests
@@ -23,9 +25,11 @@ from engine.language.syntax import (
 from engine.language.tree import (
     Action,
     AssertAction,
+    Condition,
     FactSource,
     Offer,
     OfferAction,
+    Payload,
     Rule,
     TriggerAction,
 )
@@ -66,8 +70,14 @@ class Rules:
             priority = values.integer(syntax.priority, "priority", -HIGHEST_PRIORITY, HIGHEST_PRIORITY) or 0
         enabled = values.boolean(syntax.enabled, "enabled") if syntax.enabled is not None else True
         schedule = check_schedule(syntax.schedule, values) if syntax.schedule is not None else None
-        when = self.conditions.check(syntax.when) if syntax.when is not None else None
-        actions = self._actions(syntax.actions)
+        when: Condition | None = None
+        bindings = Bindings(self.report, "a rule")
+        if syntax.when is not None:
+            when, bindings = self.conditions.check_rule(syntax.when)
+        actions = self._actions(syntax.actions, bindings)
+        if when is not None:
+            bindings.report_unused()
+            bindings.report_untied(when)
         timezone = schedule.timezone if schedule is not None else values.timezone
         limits = check_limits(syntax.limits, timezone, values)
         budget = self._budget(syntax, actions)
@@ -97,6 +107,7 @@ class Rules:
             order=(-priority, syntax.position, ruleset.file),
             digest="",
             place=syntax.name.extent.place,
+            identity=identity(when, self._payloads(actions)) if bindings.all_names else (),
         )
         return dataclasses.replace(rule, digest=self._digests.of(rule))
 
@@ -111,10 +122,18 @@ class Rules:
             self.report.warning("without-effect", node, message, "give the offer a cost in offers.yaml")
         return budget
 
-    def _actions(self, syntaxes: Sequence[ActionSyntax]) -> list[Action]:
+    def _payloads(self, actions: Sequence[Action]) -> Iterator[Payload]:
+        """All texts of the actions that may name what the rule binds."""
+        for action in actions:
+            if isinstance(action, TriggerAction):
+                yield action.payload
+            elif isinstance(action, OfferAction) and action.offer in self.offers:
+                yield self.offers[action.offer].content
+
+    def _actions(self, syntaxes: Sequence[ActionSyntax], bindings: Bindings) -> list[Action]:
         actions: list[Action] = []
         for syntax in syntaxes:
-            action = self._action(syntax)
+            action = self._action(syntax, bindings)
             if action is None:
                 continue
             if action in actions:
@@ -128,7 +147,7 @@ class Rules:
                 actions.append(action)
         return actions
 
-    def _action(self, syntax: ActionSyntax) -> Action | None:
+    def _action(self, syntax: ActionSyntax, bindings: Bindings) -> Action | None:
         values = self.values
         if isinstance(syntax, OfferActionSyntax):
             offer = values.known(syntax.offer, self.declared_offers, "unknown-offer", "offer")
@@ -138,7 +157,7 @@ class Rules:
         if isinstance(syntax, AssertActionSyntax):
             return self._assert(syntax)
         name = values.name(syntax.name, "a trigger")
-        payload = check_payload(syntax.payload, self.conditions) if syntax.payload is not None else ()
+        payload = check_payload(syntax.payload, self.conditions, bindings) if syntax.payload is not None else ()
         return TriggerAction(name, payload) if name is not None else None
 
     def _assert(self, syntax: AssertActionSyntax) -> AssertAction | None:
@@ -166,11 +185,20 @@ class Rules:
         return AssertAction(name, value) if value is not None else None
 
 
-def check_offers(syntaxes: Sequence[OfferSyntax], conditions: Conditions) -> dict[str, Offer]:
-    """The offers that could be checked, by id."""
+def check_offers(
+    syntaxes: Sequence[OfferSyntax], conditions: Conditions, rulesets: Sequence[RulesetSyntax]
+) -> dict[str, Offer]:
+    """The offers that could be checked, by id. Their texts may name what the rules bind that nominate them."""
+    nominating: dict[str, list[tuple[str, Bindings]]] = {}
+    for rule in (rule for ruleset in rulesets for rule in ruleset.rules):
+        bindings = conditions.bindings(rule.when) if rule.when is not None else None
+        for action in rule.actions:
+            if isinstance(action, OfferActionSyntax) and bindings is not None:
+                nominating.setdefault(action.offer.text, []).append((rule.name.text, bindings))
     offers: dict[str, Offer] = {}
     for syntax in syntaxes:
-        offer = _offer(syntax, conditions)
+        names = OfferNames(nominating.get(syntax.id.text, ()), conditions.report)
+        offer = _offer(syntax, conditions, names)
         if offer is not None:
             offers[offer.id] = offer
     return offers
@@ -180,17 +208,17 @@ def check_fallbacks(offers: Mapping[str, Offer], conditions: Conditions) -> None
     """A fallback is shown also when nothing is known of a session, so its content can't name facts."""
     for name in sorted({placement.fallback for placement in conditions.vocabulary.placements.values()}):
         offer = offers.get(name)
-        fact = next(facts_named(offer.content), None) if offer is not None else None
+        fact = next(names_in(offer.content), None) if offer is not None else None
         if offer is not None and fact is not None:
             message = f"{name} is a fallback, shown also when nothing is known: its content can't name {fact}"
             proposal = "write text without holes, or fall back to another offer"
             conditions.report.error_at("fallback-names-fact", offer.place, message, proposal)
 
 
-def _offer(syntax: OfferSyntax, conditions: Conditions) -> Offer | None:
+def _offer(syntax: OfferSyntax, conditions: Conditions, names: OfferNames) -> Offer | None:
     values, report = conditions.values, conditions.report
     name = values.name(syntax.id, "an offer")
-    content = check_payload(syntax.content, conditions) if syntax.content is not None else None
+    content = check_payload(syntax.content, conditions, names) if syntax.content is not None else None
     if isinstance(syntax.content, MappingNode):
         if not syntax.content.entries:
             report.error("empty", syntax.content, f"the content of {syntax.id.text} is empty", "add for example title:")
@@ -210,7 +238,7 @@ def _offer(syntax: OfferSyntax, conditions: Conditions) -> Offer | None:
             assert node is not None
             report.error("out-of-range", node, f"{what} must be above 0")
         factors.append(factor or 1.0)
-    eligible = conditions.check(syntax.eligible) if syntax.eligible is not None else None
+    eligible = conditions.check(syntax.eligible, "an offer's condition") if syntax.eligible is not None else None
     group = values.name(syntax.group, "a group") if syntax.group is not None else None
     limits = check_limits(syntax.limits, values.timezone, values)
     holdout = values.percentage(syntax.holdout, "holdout") if syntax.holdout is not None else None

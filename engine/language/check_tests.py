@@ -62,6 +62,7 @@ class _Checker:
         expect = [(one, each) for each in syntax.expect if (one := self._expect(each)) is not None]
         self._order([(event.at, each) for event, each in events])
         self._order([(one.at, each) for one, each in expect])
+        profiling = self.values.boolean(syntax.profiling, "profiling") if syntax.profiling is not None else None
         customer = syntax.customer.text if syntax.customer is not None else None
         if syntax.customer is not None and len(syntax.customer.text) > LONGEST_ID:
             message = f"an id has at most {LONGEST_ID} characters"
@@ -71,7 +72,10 @@ class _Checker:
             ruleset=ruleset,
             events=tuple(event for event, _ in events),
             scores=self._scores(syntax.scores),
+            later_scores=self._later_scores(syntax.scores),
             facts=self._facts(syntax.facts),
+            catalogue=self._catalogue(syntax.catalogue),
+            profiling=profiling is not False,
             customer_id=customer,
             expect=tuple(one for one, _ in expect),
             place=syntax.name.extent.place,
@@ -139,17 +143,38 @@ class _Checker:
         scores: dict[str, float | None] = {}
         for entry in node.entries if node is not None else ():
             name = self.values.known(entry.key, self.vocabulary.scores.keys(), "unknown-score", "score")
-            if isinstance(entry.value, Scalar) and entry.value.text == "unavailable":
-                value = None
-            else:
-                value = self.values.number(entry.value, f"the score {entry.key.text}")
-                if value is None:
-                    continue
-                if not 0 <= value <= 1:
-                    self.report.error("out-of-range", entry.value, "a score is from 0 to 1")
-            if name is not None:
-                scores[name] = value
+            answer = None if isinstance(entry.value, Mapping) else self._answer(entry.value, entry.key.text)
+            if name is not None and answer is not None:
+                scores[name] = answer[0]
         return scores
+
+    def _later_scores(self, node: Mapping | None) -> dict[str, tuple[tuple[EpochMs, float | None], ...]]:
+        """`{churn_risk: {10:00: 0.8, 10:05: unavailable}}`: answers from moments on."""
+        scores: dict[str, tuple[tuple[EpochMs, float | None], ...]] = {}
+        for entry in node.entries if node is not None else ():
+            if not isinstance(entry.value, Mapping):
+                continue
+            answers: list[tuple[EpochMs, float | None]] = []
+            for each in entry.value.entries:
+                at, answer = self._moment(each.key), self._answer(each.value, entry.key.text)
+                if at is None or answer is None:
+                    continue
+                if answers and at <= answers[-1][0]:
+                    message = "this lies before the answer in front of it"
+                    self.report.error("test-order", each.key, message, "put them in order of time")
+                answers.append((at, answer[0]))
+            if entry.key.text in self.vocabulary.scores:
+                scores[entry.key.text] = tuple(answers)
+        return scores
+
+    def _answer(self, node: Node, score: str) -> tuple[float | None] | None:
+        """What a model answers, None for nothing; None, reported, where it is no probability."""
+        if isinstance(node, Scalar) and node.text == "unavailable":
+            return (None,)
+        value = self.values.number(node, f"the score {score}")
+        if value is not None and not 0 <= value <= 1:
+            self.report.error("out-of-range", node, "a score is from 0 to 1")
+        return (value,) if value is not None else None
 
     def _facts(self, node: Mapping | None) -> dict[str, Value]:
         facts: dict[str, Value] = {}
@@ -165,6 +190,34 @@ class _Checker:
             if value is not None:
                 facts[fact.name] = value
         return facts
+
+    def _catalogue(self, node: Mapping | None) -> dict[str, dict[Value, Value]]:
+        """`{product.stock: {p1: 4}}`: what the catalogue says of each thing."""
+        facts = self.vocabulary.facts
+        found: dict[str, dict[Value, Value]] = {}
+        for entry in node.entries if node is not None else ():
+            name = self.values.known(entry.key, facts.keys(), "unknown-fact", "fact")
+            if name is None:
+                continue
+            fact = facts[name]
+            if fact.source is not FactSource.CATALOGUE:
+                message = f"{name} does not come from the catalogue"
+                self.report.error(
+                    "operator-not-here", entry.key, message, "tests write it under facts:, or send events"
+                )
+                continue
+            if not isinstance(entry.value, Mapping):
+                if not isinstance(entry.value, Broken):
+                    message = f"{name} has a value for each {fact.by}"
+                    self.report.error("wrong-shape", entry.value, message, f"write {name}: {{p1: ..., p2: ...}}")
+                continue
+            found[name] = {}
+            for each in entry.value.entries:
+                key = self.values.literal(each.key, self.conditions.tests.key_type(fact), f"{fact.by} of {name}")
+                value = self._value(each.value, fact.type, name)
+                if key is not None and value is not None:
+                    found[name][key] = value
+        return found
 
     def _value(self, node: Node, value_type: ValueType, name: str) -> Value | None:
         if value_type.item is None:
@@ -203,7 +256,8 @@ class _Checker:
         if at is None:
             return None
         place = syntax.extent.place
-        return Expectation(at, placement, offer, trigger, no_trigger, facts, syntax.because, place)
+        content = {entry.key.text: _raw(entry.value) for entry in syntax.content.entries} if syntax.content else {}
+        return Expectation(at, placement, offer, trigger, no_trigger, facts, syntax.because, place, content)
 
     def _trigger(self, node: Scalar) -> str | None:
         if node.text in self.triggers:

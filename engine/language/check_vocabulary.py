@@ -203,6 +203,11 @@ class _Checker:
                 self.report.error("missing-key", declared.source, message, "add by: product_id")
             else:
                 by = self.values.name(declared.by, "an attribute")
+                attributes = {each for event in self.events.values() for each in event.attributes}
+                if by is not None and by not in attributes:
+                    message = f"no event has an attribute {by}, so nothing says of which thing {declared.name.text} is"
+                    proposal = self.report.propose(by, attributes, "known:")
+                    self.report.error("unknown-attribute", declared.by, message, proposal)
         elif declared.by is not None:
             self.report.error("unknown-key", declared.by, "by is for facts from the catalogue only", "delete it")
         if name is None or source is None or read is None:

@@ -65,9 +65,9 @@ def check(sources: Mapping[str, str]) -> Checked:
     vocabulary = check_vocabulary(syntax, values, declared)
     conditions = Conditions(vocabulary, values, files.segments)
     segments = conditions.segments()
-    offers = check_offers(files.offers, conditions)
-    check_fallbacks(offers, conditions)
     rulesets = files.rulesets or []
+    offers = check_offers(files.offers, conditions, rulesets)
+    check_fallbacks(offers, conditions)
     rules = Rules(conditions, offers, declared.keys()).check(rulesets)
     tests = check_tests(rulesets, conditions, declared.keys(), rules)
     program = Program(vocabulary, offers, segments, rules, tests)

@@ -34,7 +34,8 @@ CODES: Mapping[str, str] = {
     # Names
     "bad-name": "a name that is no identifier",
     "duplicate-name": "a name is declared twice",
-    "unknown-attribute": "an event has no such attribute",
+    "unknown-attribute": "an event or a bound name has no such attribute",
+    "unknown-binding": "no condition beside this one binds such a name",
     "unknown-currency": "no currency of ISO 4217",
     "unknown-event": "the vocabulary declares no such event",
     "unknown-fact": "the vocabulary declares no such fact or feature",
@@ -65,6 +66,8 @@ CODES: Mapping[str, str] = {
     "wrong-type": "a value of another type than the vocabulary declares",
     # Meaning
     "always-true": "a condition that holds whatever happens",
+    "binding-cycle": "a bound name is used before it is bound, or to bind itself",
+    "binding-place": "a name is bound where nothing can use it",
     "condition-cycle": "a segment or a computed feature that leads back to itself",
     "fallback-names-fact": "a fallback's content has a hole, which nothing may be there to fill",
     "impossible": "a condition that can never hold",
@@ -77,6 +80,7 @@ CODES: Mapping[str, str] = {
     "test-expects-nothing": "a test without expectations, which passes whatever the rules say",
     "test-order": "times of a test that run backwards",
     "never-asserted": "a derived fact is read, and no rule asserts it",
+    "untied-names": "bound names that nothing compares with one another, so that they multiply",
     "unused-offer": "an offer that no rule nominates and no placement falls back to",
     "without-effect": "something that is written and changes nothing",
 }

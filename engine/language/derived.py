@@ -12,7 +12,9 @@ from engine.language.tree import (
     Condition,
     FactRef,
     FactSource,
+    Keyed,
     Not,
+    Operand,
     Operator,
     Rule,
     Segment,
@@ -72,8 +74,15 @@ def _readings(condition: Condition, vocabulary: Vocabulary, *, is_growing: bool)
             )
             for derived in derived_below(name, vocabulary):
                 yield Reading(derived, is_growing and is_plain and wants_true)
-        if isinstance(condition.operand, FactRef):
-            for derived in derived_below(condition.operand.fact, vocabulary):
+        yield from _compared((condition.operand,), vocabulary)
+    elif isinstance(condition, Keyed):
+        yield from _compared([operand for _, operand in condition.tests], vocabulary)
+
+
+def _compared(operands: Sequence[Operand], vocabulary: Vocabulary) -> Iterator[Reading]:
+    for operand in operands:
+        if isinstance(operand, FactRef):
+            for derived in derived_below(operand.fact, vocabulary):
                 yield Reading(derived, is_growing=False)
 
 

@@ -9,6 +9,7 @@ import hashlib
 from engine.language.tree import FactRef, Rule, ScoreTest, Segment, Vocabulary
 
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
+_LATER = frozenset({"bind", "identity"})
 _NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name"})
 
 
@@ -24,7 +25,11 @@ class Digests:
 
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
-        meant = [each.name for each in dataclasses.fields(rule) if each.name not in _NOT_MEANT]
+        meant = [
+            each.name
+            for each in dataclasses.fields(rule)
+            if each.name not in _NOT_MEANT and not _is_unsaid(each.name, getattr(rule, each.name))
+        ]
         text = ",".join(f"{name}={self.canonical(getattr(rule, name))}" for name in sorted(meant))
         return _hash(f"{rule.id}\n{text}")
 
@@ -33,6 +38,8 @@ class Digests:
         if isinstance(item, enum.Enum):
             return repr(item.value)
         if isinstance(item, FactRef):
+            if item.of is not None:
+                return f"{self.canonical(FactRef(item.fact))} of {self.canonical(item.of)}"
             if item.fact not in self._facts:
                 self._facts[item.fact] = self._fact(item.fact)
             return self._facts[item.fact]
@@ -61,8 +68,17 @@ class Digests:
     def _fields(self, item: object) -> str:
         fields: dict[str, dataclasses.Field[object]] = getattr(item, "__dataclass_fields__", {})
         return ",".join(
-            [f"{name}={self.canonical(getattr(item, name))}" for name, each in fields.items() if each.compare]
+            [
+                f"{name}={self.canonical(getattr(item, name))}"
+                for name, each in fields.items()
+                if each.compare and not _is_unsaid(name, getattr(item, name))
+            ]
         )
+
+
+def _is_unsaid(name: str, value: object) -> bool:
+    """A part of the language that a rule makes no use of leaves its digest as it was before there was that part."""
+    return name in _LATER and not value
 
 
 def _hash(text: str) -> str:

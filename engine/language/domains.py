@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from engine.language.tree import FactRef, Operand, Operator
+from engine.language.tree import BoundRef, FactRef, Operand, Operator
 from engine.values import Kind, Scalar, Value, ValueType
 
 _WHOLE = frozenset({Kind.INTEGER, Kind.MONEY, Kind.TIMESTAMP, Kind.DURATION})
@@ -42,19 +42,19 @@ class Domain:
     excluded: frozenset[Scalar] = frozenset()
 
     @classmethod
-    def of(cls, value_type: ValueType, *, is_natural: bool = False) -> Domain:
-        """All values of a type; `is_natural`: a number of events, which is never negative."""
+    def of(cls, value_type: ValueType, *, is_natural: bool = False, least: int = 0) -> Domain:
+        """All values of a type; `is_natural`: a number of events, which is never below `least`."""
         if value_type.kind is Kind.CHOICE:
             return cls(value_type, allowed=frozenset(value_type.choices))
         if value_type.kind is Kind.BOOLEAN:
             return cls(value_type, allowed=frozenset({True, False}))
         if is_natural or value_type.kind is Kind.DURATION:
-            return cls(value_type, low=0)
+            return cls(value_type, low=least)
         return cls(value_type)
 
     def narrowed(self, operator: Operator, operand: Operand) -> Domain | None:
         """Under one more test; None where nothing certain can be said about it."""
-        if isinstance(operand, FactRef):
+        if isinstance(operand, FactRef | BoundRef):
             return None
         if operator is Operator.IS:
             return self._only(frozenset({_scalar(operand)}))

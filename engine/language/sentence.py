@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from engine.language.tree import (
+    Absence,
     Aggregate,
     Aggregation,
     All,
     AnyOf,
     AssertAction,
     AttributeTest,
+    BoundRef,
     Condition,
     FactRef,
     IfUnavailable,
+    Keyed,
     Limit,
     LimitScope,
     Not,
@@ -30,6 +34,8 @@ from engine.language.tree import (
     Seen,
     Segment,
     Selection,
+    Sequence,
+    SequenceStep,
     Span,
     Subject,
     Test,
@@ -190,12 +196,18 @@ class _Writer:
         if isinstance(condition, Test):
             return self._test(condition, negated=False)
         if isinstance(condition, Seen):
-            return f"{self._selection(condition.of)} happened{_span(condition.span)}"
+            return f"{self._step(condition)} happened{_span(condition.span)}"
         if isinstance(condition, ScoreTest):
             return self._score(condition, negated=False)
+        if isinstance(condition, Keyed):
+            return self._keyed(condition, negated=False)
+        if isinstance(condition, Sequence):
+            return f"{self._steps(condition)} happened{_span(condition.span)}"
+        if isinstance(condition, Absence):
+            return self._absence(condition)
         return f"the shopper is in segment {condition.name}"
 
-    def _group(self, parts: Sequence[Condition], word: str) -> str:
+    def _group(self, parts: Listed[Condition], word: str) -> str:
         texts = [self.condition(part) for part in parts]
         if len(texts) == 1:
             return texts[0]
@@ -212,6 +224,8 @@ class _Writer:
             return self._test(part, negated=True)
         if isinstance(part, ScoreTest):
             return self._score(part, negated=True)
+        if isinstance(part, Keyed):
+            return self._keyed(part, negated=True)
         if isinstance(part, Segment):
             return f"the shopper is not in segment {part.name}"
         return f"not ({self.condition(part)})"
@@ -238,8 +252,16 @@ class _Writer:
         if isinstance(subject, FactRef):
             # "the shopper hesitates is true" reads badly; a name does not.
             is_boolean = self.vocabulary.facts[subject.fact].type.kind is Kind.BOOLEAN
-            return subject.fact if is_boolean else self.fact_name(subject.fact)
+            return subject.fact if is_boolean and subject.of is None else self._fact(subject)
         return self._aggregate(subject)
+
+    def _fact(self, fact: FactRef) -> str:
+        """A fact; one of the catalogue with what it is looked up for: `product.stock of liked`."""
+        if fact.of is None:
+            return self.fact_name(fact.fact)
+        is_plain = fact.of.attribute == self.vocabulary.facts[fact.fact].by
+        key = fact.of.name if is_plain else f"the {fact.of.attribute} of {fact.of.name}"
+        return f"{self.fact_name(fact.fact)} of {key}"
 
     def _aggregate(self, aggregate: Aggregate) -> str:
         where = self._where(aggregate.of)
@@ -251,6 +273,32 @@ class _Writer:
             minus = f" minus {aggregate.minus.event}.{aggregate.minus.attribute}" if aggregate.minus is not None else ""
         return f"{text}{where}{minus}{_span(aggregate.span)}"
 
+    def _step(self, part: Seen | SequenceStep) -> str:
+        """An event that may get a name: `product_viewed with category shoes (seen)`."""
+        return self._selection(part.of) + (f" ({part.bind})" if part.bind is not None else "")
+
+    def _steps(self, sequence: Sequence) -> str:
+        return ", then ".join(self._step(step) for step in sequence.steps)
+
+    def _absence(self, absence: Absence) -> str:
+        length = duration_text(absence.duration)
+        plural = absence.until is not None or not length.startswith("1 ")
+        if absence.until is not None:
+            length += f" to {duration_text(absence.until)}"
+        without, since = self._selection(absence.of), self._selection(absence.after)
+        return f"{length} {'have' if plural else 'has'} passed without {without} since the latest {since}"
+
+    def _keyed(self, keyed: Keyed, *, negated: bool) -> str:
+        value_type = keyed.aggregate.type
+        predicates = [
+            self.predicate(operator, operand, value_type, negated=False).removeprefix("" if index == 0 else "is ")
+            for index, (operator, operand) in enumerate(keyed.tests)
+        ]
+        name = f" ({keyed.bind})" if keyed.bind is not None else ""
+        which = f"for {'no' if negated else 'some'} {keyed.per}{name}"
+        text = f"{which}, {self._aggregate(keyed.aggregate)} {' and '.join(predicates)}"
+        return f"{text} (of several, the one with the highest)" if keyed.take_highest else text
+
     def _selection(self, selection: Selection) -> str:
         return f"{selection.event}{self._where(selection)}"
 
@@ -261,7 +309,15 @@ class _Writer:
         return f" with {_listed([self._attribute(test, attributes[test.attribute].type) for test in selection.where], 'and')}"
 
     def _attribute(self, test: AttributeTest, value_type: ValueType) -> str:
-        predicate = self.predicate(test.operator, test.operand, value_type, negated=False)
+        operand = test.operand
+        if isinstance(operand, BoundRef) and operand.attribute == test.attribute:
+            if test.operator is Operator.IS:
+                return f"the same {test.attribute} as {operand.name}"
+            if test.operator is Operator.IS_NOT:
+                return f"another {test.attribute} than {operand.name}"
+        predicate = self.predicate(test.operator, operand, value_type, negated=False)
+        if isinstance(operand, BoundRef) and operand.attribute == test.attribute:
+            predicate = predicate.replace(f"the {operand.attribute} of", "that of")
         return f"{test.attribute} {predicate.removeprefix('is ')}"
 
     def predicate(self, operator: Operator, operand: Operand, value_type: ValueType, *, negated: bool) -> str:
@@ -292,7 +348,9 @@ class _Writer:
 
     def _operand(self, operand: Operand, value_type: ValueType) -> str:
         if isinstance(operand, FactRef):
-            return self.fact_name(operand.fact)
+            return self._fact(operand)
+        if isinstance(operand, BoundRef):
+            return f"the {operand.attribute} of {operand.name}"
         text = value_text(operand, value_type, self.vocabulary)
         return (
             f'"{text}"'
@@ -346,7 +404,7 @@ def _local_text(moment: EpochMs, timezone: str) -> str:
     return local.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
 
 
-def _listed(texts: Sequence[str], word: str) -> str:
+def _listed(texts: Listed[str], word: str) -> str:
     if len(texts) <= 1:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} {word} {texts[-1]}"

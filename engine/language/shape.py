@@ -11,6 +11,8 @@ from engine.language.diagnostics import Report
 from engine.language.nodes import Broken, Entry, Mapping, Node, Scalar, Sequence, kind_of
 from engine.language.source import Extent
 
+UNEVALUATED = frozenset({"recommend"})
+"""Words of the language that the engine does not evaluate yet: rules with them are checked, and refused."""
 MOST_ENTRIES = 20_000
 """Entries of one mapping, items of one list."""
 
@@ -36,7 +38,6 @@ class Fields:
         what: str,
         known: Collection[str],
         report: Report,
-        later: Collection[str] = (),
         hints: Words | None = None,
     ) -> None:
         self._mapping = mapping
@@ -50,12 +51,9 @@ class Fields:
                 self._entries[key] = entry
                 continue
             self.has_strange_keys = True
-            if key in later:
-                not_yet(key, entry.key, report)
-            else:
-                hint = (hints or {}).get(key)
-                proposal = hint or report.propose(key, known, "known here:")
-                report.error("unknown-key", entry.key, f"{what} has no key {key or 'without a name'}", proposal)
+            hint = (hints or {}).get(key)
+            proposal = hint or report.propose(key, known, "known here:")
+            report.error("unknown-key", entry.key, f"{what} has no key {key or 'without a name'}", proposal)
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
@@ -113,6 +111,12 @@ def not_yet(key: str, where: Scalar | Broken, report: Report, proposal: str | No
     """Report a part of the language that this version knows but does not run."""
     message = f"{key} is part of the language, but this version does not run it yet"
     report.error("not-supported-yet", where, message, proposal)
+
+
+def refuse_unevaluated(key: str, where: Scalar, report: Report) -> None:
+    """Report a word of the language that the engine does not evaluate yet; what it says is checked all the same."""
+    if key in UNEVALUATED:
+        not_yet(key, where, report)
 
 
 def word(node: Node, what: str, report: Report) -> Scalar | None:

@@ -86,27 +86,63 @@ class FactSyntax:
     extent: Extent
     name: Scalar
     tests: tuple[TestSyntax, ...]
+    of: Node | None = None
     is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class SeenSyntax:
-    """`event`."""
+    """`event`, with the name that it binds, if any."""
 
     extent: Extent
     event: Scalar
     where: tuple[WhereSyntax, ...]
     span: SpanSyntax
+    bind: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AggregateTestSyntax:
-    """Tests on an aggregate."""
+    """Tests on an aggregate, of all events or for each value of an attribute (`per`)."""
 
     extent: Extent
     aggregate: AggregateSyntax
     tests: tuple[TestSyntax, ...]
+    per: Scalar | None = None
+    bind: Scalar | None = None
+    take: Scalar | None = None
     is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepSyntax:
+    """An event of a sequence or an absence: `{event: cart_added, where: {...}, as: added}`, or only its name."""
+
+    extent: Extent
+    event: Scalar
+    where: tuple[WhereSyntax, ...] = ()
+    bind: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSyntax:
+    """`sequence`. `is_whole` is False where a step could not be read: the others are still checked."""
+
+    extent: Extent
+    steps: tuple[StepSyntax, ...]
+    span: SpanSyntax
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceSyntax:
+    """`absence`."""
+
+    extent: Extent
+    of: StepSyntax
+    after: StepSyntax
+    duration: Node
+    until: Node | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +167,16 @@ class SegmentSyntax:
 
 
 ConditionSyntax: TypeAlias = (
-    GroupSyntax | NotSyntax | AlwaysSyntax | FactSyntax | SeenSyntax | AggregateTestSyntax | ScoreSyntax | SegmentSyntax
+    GroupSyntax
+    | NotSyntax
+    | AlwaysSyntax
+    | FactSyntax
+    | SeenSyntax
+    | AggregateTestSyntax
+    | SequenceSyntax
+    | AbsenceSyntax
+    | ScoreSyntax
+    | SegmentSyntax
 )
 
 
@@ -230,6 +275,7 @@ class ExpectSyntax:
     no_trigger: Scalar | None
     facts: Mapping | None
     because: str | None
+    content: Mapping | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +289,8 @@ class RuleTestSyntax:
     events: tuple[TestEventSyntax, ...]
     facts: Mapping | None
     scores: Mapping | None
+    catalogue: Mapping | None
+    profiling: Node | None
     expect: tuple[ExpectSyntax, ...]
 
 

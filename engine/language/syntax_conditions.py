@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.language.diagnostics import Report, closest
 from engine.language.nodes import Broken, Mapping, Node, Scalar, Sequence, kind_of
-from engine.language.shape import Fields, mapping, not_yet, word
+from engine.language.shape import Fields, mapping, refuse_unevaluated, word
 from engine.language.syntax import (
+    AbsenceSyntax,
     AggregateSyntax,
     AggregateTestSyntax,
     AlwaysSyntax,
@@ -16,7 +17,9 @@ from engine.language.syntax import (
     ScoreSyntax,
     SeenSyntax,
     SegmentSyntax,
+    SequenceSyntax,
     SpanSyntax,
+    StepSyntax,
     TestSyntax,
     WhereSyntax,
 )
@@ -24,10 +27,12 @@ from engine.language.tree import Aggregation, Operator
 
 AGGREGATIONS = {function.value: function for function in Aggregation}
 OPERATORS = {operator.value: operator for operator in Operator}
-KINDS = ("all", "any", "not", "fact", "event", "score", "segment", *AGGREGATIONS)
-LATER_KINDS = ("sequence", "absence")
-_BINDING = ("per", "as", "take")
+KINDS = ("all", "any", "not", "fact", "event", "sequence", "absence", "score", "segment", *AGGREGATIONS)
 _SPAN = ("where", "within", "since")
+MOST_STEPS = 10
+"""Events of one sequence."""
+_BINDERS = "names are bound by event:, by per: and by the steps of a sequence"
+_ABSENCE_EXAMPLE = "write {of: purchase, after: checkout_viewed, for: 15 minutes}"
 
 
 def read_condition(node: Node, report: Report) -> ConditionSyntax | None:
@@ -44,10 +49,6 @@ def read_condition(node: Node, report: Report) -> ConditionSyntax | None:
         report.error("wrong-shape", node, f"a condition is a mapping, this is {kind_of(node)}", proposal)
         return None
     kinds = [entry for entry in node.entries if entry.key.text in KINDS]
-    later = [entry for entry in node.entries if entry.key.text in LATER_KINDS]
-    if later:
-        not_yet(later[0].key.text, later[0].key, report)
-        return None
     if not kinds:
         _no_kind(node, report)
         return None
@@ -67,6 +68,10 @@ def read_condition(node: Node, report: Report) -> ConditionSyntax | None:
         return _fact(node, report)
     if kind == "event":
         return _event(node, report)
+    if kind == "sequence":
+        return _sequence(node, report)
+    if kind == "absence":
+        return _absence(node, report)
     if kind == "score":
         return _score(node, report)
     if kind == "segment":
@@ -77,7 +82,8 @@ def read_condition(node: Node, report: Report) -> ConditionSyntax | None:
 
 def read_aggregate(node: Mapping, kind: str, report: Report) -> AggregateSyntax | None:
     """An aggregate of a feature, where `minus` is allowed and tests are not."""
-    fields = Fields(node, f"a feature with {kind}", (kind, "minus", *_SPAN), report, later=("per", "take"))
+    hints = {"per": "a feature has one value; conditions count per", "take": "a feature has one value"}
+    fields = Fields(node, f"a feature with {kind}", (kind, "minus", *_SPAN), report, hints=hints)
     return _aggregate(node, kind, fields, report)
 
 
@@ -111,21 +117,96 @@ def _fact(node: Mapping, report: Report) -> FactSyntax | None:
     hints = dict.fromkeys(
         _SPAN, "a feature has its window in vocabulary.yaml; events are counted with count:, sum: and so on"
     )
-    fields = Fields(node, "a fact condition", ("fact", *OPERATORS), report, later=("of", *_BINDING), hints=hints)
-    name = fields.word("fact")
-    tests = _tests(node)
-    if name is None or node.get("of") is not None:  # a fact of the catalogue: what it is, is not this version's matter
+    hints["as"] = _BINDERS
+    fields = Fields(node, "a fact condition", ("fact", "of", *OPERATORS), report, hints=hints)
+    name, of = fields.word("fact"), fields.node("of")
+    if of is not None:
+        refuse_unevaluated("of", fields.key("of"), report)
+    if name is None or ("of" in fields and of is None):
         return None
-    return FactSyntax(node.extent, name, tests, is_whole=not fields.has_strange_keys)
+    return FactSyntax(node.extent, name, _tests(node), of, is_whole=not fields.has_strange_keys)
 
 
 def _event(node: Mapping, report: Report) -> SeenSyntax | None:
     hints = dict.fromkeys(OPERATORS, "use count: to test how many there were, where: to test an attribute")
-    fields = Fields(node, "an event condition", ("event", *_SPAN), report, later=_BINDING, hints=hints)
+    hints |= dict.fromkeys(("per", "take"), "use count: to count per product, category and so on")
+    fields = Fields(node, "an event condition", ("event", *_SPAN, "as"), report, hints=hints)
     event = fields.word("event")
     if event is None:
         return None
-    return SeenSyntax(node.extent, event, read_where(fields.node("where"), report), _span(fields))
+    return SeenSyntax(
+        node.extent, event, read_where(fields.node("where"), report), _span(fields), _bind(fields, report)
+    )
+
+
+def _bind(fields: Fields, report: Report) -> Scalar | None:
+    bind = fields.word("as")
+    if bind is not None:
+        refuse_unevaluated("as", fields.key("as"), report)
+    return bind
+
+
+def _sequence(node: Mapping, report: Report) -> SequenceSyntax | None:
+    hints = {"where": "write where: in the steps", "as": "write as: in the steps"}
+    fields = Fields(node, "a sequence", ("sequence", "within", "since"), report, hints=hints)
+    refuse_unevaluated("sequence", fields.key("sequence"), report)
+    value = fields.node("sequence")
+    if value is None:
+        return None
+    if not isinstance(value, Sequence):
+        message = f"a sequence needs a list of events, this is {kind_of(value)}"
+        report.error("wrong-shape", value, message, "write [{event: cart_added}, {event: cart_removed}]")
+        return None
+    items = fields.items("sequence")
+    steps = [_step(item, "a step of a sequence", report, can_bind=True) for item in items]
+    if len(items) < 2:
+        message = "a sequence needs two events at least"
+        report.error("empty", fields.key("sequence"), message, "use event: for one")
+        return None
+    if len(items) > MOST_STEPS:
+        report.error("too-large", fields.key("sequence"), f"a sequence has at most {MOST_STEPS} steps")
+        return None
+    read = tuple(step for step in steps if step is not None)
+    return SequenceSyntax(node.extent, read, _span(fields), is_whole=len(read) == len(value.items))
+
+
+def _absence(node: Mapping, report: Report) -> AbsenceSyntax | None:
+    fields = Fields(node, "an absence condition", ("absence",), report)
+    refuse_unevaluated("absence", fields.key("absence"), report)
+    value = fields.node("absence")
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        message = f"absence says of what, after what and for how long, this is {kind_of(value)}"
+        report.error("wrong-shape", value, message, _ABSENCE_EXAMPLE)
+        return None
+    hints = {"within": "write for:", "since": "write after:", "event": "write of:"}
+    inner = Fields(value, "absence", ("of", "after", "for", "until"), report, hints=hints)
+    of, after, duration = (inner.needed(key) for key in ("of", "after", "for"))
+    steps = [
+        _step(part, f"{key} of absence", report, can_bind=False) if part is not None else None
+        for key, part in (("of", of), ("after", after))
+    ]
+    if steps[0] is None or steps[1] is None or duration is None:
+        return None
+    return AbsenceSyntax(node.extent, steps[0], steps[1], duration, inner.node("until"))
+
+
+def _step(node: Node, what: str, report: Report, *, can_bind: bool) -> StepSyntax | None:
+    """An event: its name, or a mapping with its name and what selects it."""
+    if isinstance(node, Scalar):
+        name = word(node, what, report)
+        return StepSyntax(node.extent, name) if name is not None else None
+    found = mapping(node, what, report)
+    if found is None:
+        return None
+    hints = dict.fromkeys(("within", "since"), "the span belongs to the whole sequence" if can_bind else "write for:")
+    hints["as"] = "what an absence looks for is not there to be named"
+    fields = Fields(found, what, ("event", "where", "as") if can_bind else ("event", "where"), report, hints=hints)
+    event = fields.word("event", needed=True)
+    where = read_where(fields.node("where"), report)
+    bind = _bind(fields, report) if can_bind else None
+    return StepSyntax(found.extent, event, where, bind) if event is not None else None
 
 
 def _score(node: Mapping, report: Report) -> ScoreSyntax | None:
@@ -146,14 +227,20 @@ def _score(node: Mapping, report: Report) -> ScoreSyntax | None:
 
 
 def _aggregate_test(node: Mapping, kind: str, report: Report) -> AggregateTestSyntax | None:
-    fields = Fields(node, f"a {kind} condition", (kind, *_SPAN, *OPERATORS, "minus"), report, later=_BINDING)
+    keys = (kind, *_SPAN, *OPERATORS, "minus", "per", "as", "take")
+    fields = Fields(node, f"a {kind} condition", keys, report)
     if "minus" in fields:
         proposal = "declare a feature with minus in vocabulary.yaml and test it with fact:"
         report.error("operator-not-here", fields.key("minus"), "minus is for features only", proposal)
     aggregate = _aggregate(node, kind, fields, report)
     if aggregate is None:
         return None
-    return AggregateTestSyntax(node.extent, aggregate, _tests(node), is_whole=not fields.has_strange_keys)
+    per, bind, take = fields.word("per"), _bind(fields, report), fields.word("take")
+    for key, value in (("per", per), ("take", take)):
+        if value is not None:
+            refuse_unevaluated(key, fields.key(key), report)
+    is_whole = not fields.has_strange_keys and (per is not None or "per" not in fields)
+    return AggregateTestSyntax(node.extent, aggregate, _tests(node), per, bind, take, is_whole)
 
 
 def _aggregate(node: Mapping, kind: str, fields: Fields, report: Report) -> AggregateSyntax | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.language.diagnostics import Report
 from engine.language.nodes import Mapping, Node, Scalar, Sequence
-from engine.language.shape import Fields, mapping, not_yet, word
+from engine.language.shape import Fields, mapping, refuse_unevaluated, word
 from engine.language.syntax import (
     ActionSyntax,
     AssertActionSyntax,
@@ -37,8 +37,8 @@ _RULE_HINTS = {
     "cost": "the cost belongs to the offer, in offers.yaml",
     **dict.fromkeys((*_SCOPES, "budget"), "put it under limits:"),
 }
-_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "expect")
-_EXPECT_KEYS = ("at", "placement", "offer", "trigger", "no_trigger", "facts", "because")
+_TEST_KEYS = ("test", "date", "customer", "events", "facts", "scores", "catalogue", "profiling", "expect")
+_EXPECT_KEYS = ("at", "placement", "offer", "content", "trigger", "no_trigger", "facts", "because")
 
 
 def read_ruleset(file: str, root: Node, report: Report) -> RulesetSyntax | None:
@@ -103,7 +103,7 @@ def _action(node: Node, report: Report) -> ActionSyntax | None:
     kinds = [key.text for key in keys if key.text in {"offer", "trigger", "assert"}]
     later = [key for key in keys if key.text == "recommend"]
     if later:
-        not_yet("recommend", later[0], report)
+        refuse_unevaluated("recommend", later[0], report)
         return None
     if len(kinds) != 1:
         where = keys[0] if keys else found
@@ -185,6 +185,8 @@ def _test(node: Node, report: Report) -> RuleTestSyntax | None:
         tuple(event for event in events if event is not None),
         fields.mapping("facts"),
         fields.mapping("scores"),
+        fields.mapping("catalogue"),
+        fields.node("profiling"),
         tuple(each for each in expect if each is not None),
     )
 
@@ -217,6 +219,10 @@ def _expect(node: Node, report: Report) -> ExpectSyntax | None:
         one, other = ("offer", "placement") if placement is None else ("placement", "offer")
         if one in fields and other not in fields:
             report.error("missing-key", fields.key(one), f"an expectation with {one} needs {other}", f"add {other}:")
+    if "content" in fields and offer is None:
+        report.error(
+            "missing-key", fields.key("content"), "content is an offer's: say which", "add placement: and offer:"
+        )
     if not any(key in fields for key in ("placement", "offer", "trigger", "no_trigger", "facts")):
         message = "this expectation expects nothing"
         report.error(
@@ -233,4 +239,5 @@ def _expect(node: Node, report: Report) -> ExpectSyntax | None:
         fields.word("no_trigger"),
         fields.mapping("facts"),
         fields.text("because") or None,
+        fields.mapping("content"),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.activation import (
+    Combination,
     ConditionReport,
     FactReader,
     RuleFailure,
@@ -19,7 +20,7 @@ from engine.decision import Lost, Request, Suppression
 from engine.language.tree import Condition, Offer, OfferAction, Placement, Program, Rule, Vocabulary
 from engine.offers.caps import NamedCap, Person, caps_of_offer, caps_of_rule
 from engine.offers.consent import uses_only_the_request
-from engine.offers.content import UnknownHoleError, fill
+from engine.offers.content import UnknownHoleError, fill, holes
 from engine.offers.grants import Grants, granted
 from engine.offers.holdout import is_held_out
 from engine.schedule import is_open
@@ -43,6 +44,9 @@ class View(Protocol):
 
     def holding(self) -> tuple[Rule, ...]:
         """Rules whose condition is true, in order of acting, schedule and switch aside."""
+
+    def combinations(self, rule: Rule) -> Sequence[Combination]:
+        """The combinations of bound names for which a rule holds, in order of their first event."""
 
     def fact(self, name: str) -> Value | None:
         """A fact or feature."""
@@ -223,7 +227,7 @@ def _examine(
     if offer.eligible is not None and view.truth(offer.eligible) is not True:
         return None, (Suppression.NOT_ELIGIBLE, _why_not(view.report(offer.eligible)))
     try:
-        content = fill(offer.content, view.fact, vocabulary)
+        content = _filled(vocabulary, view, rule, offer)
     except UnknownHoleError as unknown:
         return None, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
     if is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
@@ -231,6 +235,22 @@ def _examine(
     if is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
         return None, (Suppression.HOLDOUT, f"among the {100 * offer.holdout:.3g} % held out from offer {offer.id}")
     return content, None
+
+
+def _filled(vocabulary: Vocabulary, view: View, rule: Rule, offer: Offer) -> object:
+    """The content, with what the first combination binds that has a value for all its holes.
+
+    Each combination nominates the offer; it is shown once, for the first in order that it can be shown for.
+    """
+    if all(name in vocabulary.facts for name in holes(offer.content)):
+        return fill(offer.content, view.fact, vocabulary)
+    missing: UnknownHoleError | None = None
+    for combination in view.combinations(rule):
+        try:
+            return fill(offer.content, view.fact, vocabulary, combination)
+        except UnknownHoleError as unknown:
+            missing = missing or unknown
+    raise missing or UnknownHoleError(next(name for name in holes(offer.content) if name not in vocabulary.facts))
 
 
 def _why_not(report: ConditionReport) -> str:

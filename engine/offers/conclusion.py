@@ -15,6 +15,7 @@ from engine.decision import (
     Shown,
     Suppression,
 )
+from engine.language.bindings import VALUE
 from engine.language.tree import Fact, FactSource, Program, Vocabulary
 from engine.offers.arbitration import Standing, arbitrate
 from engine.offers.candidates import Candidate, Considered, Field
@@ -164,7 +165,12 @@ def _valid_until(
 
 
 def _moves(vocabulary: Vocabulary, name: str) -> bool:
-    """Whether a fact can change as time passes, with no event."""
+    """Whether what a hole names can change as time passes, with no event.
+
+    What the catalogue says of a thing can; of what a rule binds, the value of an aggregate.
+    """
+    if name not in vocabulary.facts:
+        return " of " in name or name.endswith(f".{VALUE}")
     fact: Fact = vocabulary.facts[name]
     if fact.source is not FactSource.FEATURE:
         return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from engine.language.tree import (
+    Absence,
     Aggregate,
     All,
     AnyOf,
     Condition,
     FactRef,
     FactSource,
+    Keyed,
     Not,
     Offer,
     Operand,
@@ -16,6 +18,7 @@ from engine.language.tree import (
     ScoreTest,
     Seen,
     Segment,
+    Sequence,
     Test,
     Vocabulary,
 )
@@ -44,7 +47,7 @@ def _is_of_the_request(vocabulary: Vocabulary, condition: Condition) -> bool:
             return not isinstance(subject, Aggregate) and all(
                 _comes_with_it(vocabulary, name) for name in _facts_of(subject, operand)
             )
-        case Seen() | ScoreTest():
+        case Seen() | ScoreTest() | Keyed() | Sequence() | Absence():
             return False
 
 
@@ -53,4 +56,5 @@ def _facts_of(subject: FactRef, operand: Operand) -> tuple[str, ...]:
 
 
 def _comes_with_it(vocabulary: Vocabulary, fact: str) -> bool:
-    return vocabulary.facts[fact].source is FactSource.REQUEST
+    """What a rule binds (`liked.product_id`) comes from events, and so does the key of a fact of a thing."""
+    return fact in vocabulary.facts and vocabulary.facts[fact].source is FactSource.REQUEST

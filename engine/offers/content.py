@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.activation import FactReader
+from engine.activation import NOTHING_BOUND, Combination, FactReader
 from engine.language.sentence import value_text
-from engine.language.tree import Payload, Template, Vocabulary
+from engine.language.tree import BoundRef, FactRef, Payload, Template, Vocabulary
+from engine.values import Value, ValueType
 
 
 class UnknownHoleError(Exception):
-    """A template names a fact that has no value now; `fact` is its name."""
+    """A template names something that has no value now; `fact` is what it names, as it is written."""
 
     def __init__(self, fact: str) -> None:
         super().__init__(f"{fact} has no value")
         self.fact = fact
 
 
-def fill(payload: Payload, reader: FactReader, vocabulary: Vocabulary) -> object:
+def fill(payload: Payload, reader: FactReader, vocabulary: Vocabulary, bound: Combination = NOTHING_BOUND) -> object:
     """The payload as JSON values (dict, list, str, int, float, bool, None), each hole filled.
 
     Args:
         payload: Checked content.
         reader: The facts of the session and of the request.
         vocabulary: Gives each fact its type: money reads "248.00 EUR".
+        bound: What the names of the rule are bound to.
 
     Raises:
-        UnknownHoleError: A fact named in a hole is unknown; nothing half filled is returned.
+        UnknownHoleError: What a hole names is unknown; nothing half filled is returned.
     """
     if isinstance(payload, Template):
-        return "".join(_text(part, index, reader, vocabulary) for index, part in enumerate(payload.parts))
+        return _text(payload, reader, vocabulary, bound)
     if isinstance(payload, list):
-        return [fill(item, reader, vocabulary) for item in payload]
+        return [fill(item, reader, vocabulary, bound) for item in payload]
     if isinstance(payload, tuple):
-        return {key: fill(item, reader, vocabulary) for key, item in _members(payload)}
+        return {key: fill(item, reader, vocabulary, bound) for key, item in _members(payload)}
     return payload
 
 
 def holes(payload: Payload) -> Iterator[str]:
-    """The facts that the payload names, in order, repeats included."""
+    """What the payload names, as it is written, in order, repeats included."""
     if isinstance(payload, Template):
         yield from payload.parts[1::2]
     elif isinstance(payload, list):
@@ -49,14 +51,33 @@ def holes(payload: Payload) -> Iterator[str]:
             yield from holes(item)
 
 
-def _text(part: str, index: int, reader: FactReader, vocabulary: Vocabulary) -> str:
-    """Parts of a template alternate between literal text and the name of a fact."""
-    if index % 2 == 0:
-        return part
-    value = reader(part)
-    if value is None:
-        raise UnknownHoleError(part)
-    return value_text(value, vocabulary.facts[part].type, vocabulary)
+def resolved(template: Template) -> tuple[FactRef | BoundRef, ...]:
+    """What the holes of a template mean; one that was not resolved names facts only."""
+    return template.holes or tuple(FactRef(name) for name in template.parts[1::2])
+
+
+def _text(template: Template, reader: FactReader, vocabulary: Vocabulary, bound: Combination) -> str:
+    """Parts of a template alternate between literal text and what a hole names."""
+    parts = list(template.parts)
+    for number, hole in enumerate(resolved(template)):
+        value = _value(hole, reader, bound)
+        if value is None:
+            raise UnknownHoleError(parts[2 * number + 1])
+        parts[2 * number + 1] = value_text(value, _type(hole, vocabulary, bound), vocabulary)
+    return "".join(parts)
+
+
+def _value(hole: FactRef | BoundRef, reader: FactReader, bound: Combination) -> Value | None:
+    if isinstance(hole, BoundRef):
+        return bound.values.get(hole)
+    if hole.of is None:
+        return reader(hole.fact)
+    key = bound.values.get(hole.of)
+    return None if key is None or bound.catalogue is None else bound.catalogue(hole.fact, key)
+
+
+def _type(hole: FactRef | BoundRef, vocabulary: Vocabulary, bound: Combination) -> ValueType:
+    return bound.types[hole] if isinstance(hole, BoundRef) else vocabulary.facts[hole.fact].type
 
 
 def _members(payload: tuple[object, ...]) -> Iterator[tuple[str, Payload]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from engine.activation import Activation, FactReader, TriggerMessage
+from engine.activation import NOTHING_BOUND, Activation, Combination, FactReader, TriggerMessage
 from engine.language.tree import Limit, Vocabulary
 from engine.offers.content import UnknownHoleError, fill
 from engine.rete.memory import Memory
@@ -29,7 +29,13 @@ def held_back(production: Production, now: EpochMs) -> str | None:
 
 
 def activate(
-    production: Production, memory: Memory, now: EpochMs, read: FactReader, vocabulary: Vocabulary, failures: Failures
+    production: Production,
+    memory: Memory,
+    now: EpochMs,
+    read: FactReader,
+    vocabulary: Vocabulary,
+    failures: Failures,
+    bound: Combination = NOTHING_BOUND,
 ) -> Activation:
     """The activation of a rule that became true; counts the act where a limit per session counts acts."""
     rule = production.rule
@@ -42,17 +48,17 @@ def activate(
             acts.append(now)
             _forget_acts(production, acts, now)
     if reason is None and production.messages is not None:
-        return Activation(rule.id, now, (), True, None, production.messages)
+        return Activation(rule.id, now, bound.bindings, True, None, production.messages)
     triggers: list[TriggerMessage] = []
     if reason is None:
         for action in production.triggers:
             try:
-                triggers.append(TriggerMessage(action.name, fill(action.payload, read, vocabulary)))
+                triggers.append(TriggerMessage(action.name, fill(action.payload, read, vocabulary, bound)))
             except UnknownHoleError as problem:
                 failures.setdefault(rule.id, f"trigger {action.name} was not sent: {problem}")
             except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
                 failures.setdefault(rule.id, f"trigger {action.name}: {type(problem).__name__}: {problem}")
-    return Activation(rule.id, now, (), reason is None, reason, tuple(triggers))
+    return Activation(rule.id, now, bound.bindings, reason is None, reason, tuple(triggers))
 
 
 def _count(limit: Limit, acts: list[EpochMs], now: EpochMs) -> int:

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 from engine.language.tree import Aggregate, Aggregation
 from engine.rete.history import rounded
 from engine.rete.memory import Memory
-from engine.rete.quantity import Presence, Quantity
+from engine.rete.quantity import Quantity
+from engine.rete.subjects import Presence
 from engine.values import EpochMs, Kind, Value, ValueType
 
 Changed: TypeAlias = dict[int, Value | None]

@@ -17,7 +17,8 @@ from engine.rete.aggregates import AggregateNode, Changed
 from engine.rete.discrimination import MOST_VALUES, End, Trie
 from engine.rete.memory import Memory
 from engine.rete.normal_form import Shape
-from engine.rete.quantity import Presence, selections
+from engine.rete.quantity import selections
+from engine.rete.subjects import Presence
 from engine.values import EpochMs, Value
 
 Check: TypeAlias = Callable[[Mapping[str, Value], EpochMs], bool]
@@ -65,10 +66,11 @@ class AlphaType:
     hash says it all, there is a table of whole lists of edges by value instead.
     """
 
-    __slots__ = ("is_dull", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
+    __slots__ = ("is_dull", "joined", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
 
     def __init__(self, shape: tuple[str, ...]) -> None:
         self.shape = shape
+        self.joined: AlphaType | None = None  # the selections of what bound names join, with edges to patterns
         self.plain: tuple[Feed, ...] = ()
         self.memories: tuple[AlphaMemory, ...] = ()
         self.trie: Trie | None = None

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from engine.event import Event
-from engine.language.tree import FactRef
+from engine.language.tree import Aggregate
 from engine.rete.aggregates import Changed
 from engine.rete.alpha import AlphaType, Broken, Feed
 from engine.rete.compilation import Compiled
+from engine.rete.joins import arrive, note_due
 from engine.rete.memory import Memory
 from engine.rete.reading import Reader
 from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
 from engine.rete.settle import Failures, blame
+from engine.rete.subjects import Presence
 from engine.values import EpochMs, Value
 
 
@@ -26,9 +28,11 @@ def expire(compiled: Compiled, memory: Memory, horizon: EpochMs, changed: Change
     windows = compiled.windows
     for heap in (memory.timed, memory.lazy):
         while heap and heap[0][0] <= horizon:
-            _, index = heappop(heap)
+            moment, index = heappop(heap)
             node = windows.get(index)
-            if node is not None:
+            if node is None:
+                note_due(memory, index, moment)
+            else:
                 following = node.expire(memory, changed, horizon)
                 if following is not None and (following, index) not in heap:
                     heappush(heap, (following, index))
@@ -58,6 +62,9 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
     kind = compiled.alpha.get(event.type)
     if kind is None:
         kind = AlphaType((event.type, *event.attributes))  # not declared: kept all the same
+    if compiled.patterns and (kind.joined is not None or retained.count >= compiled.keep_events):
+        for index, error in arrive(compiled, memory, event, kind):
+            blame(compiled, index, error, failures)
     retained.add(time, event.attributes, kind.shape, compiled.keep_events)
     if memory.last_event is None or time > memory.last_event:
         memory.last_event = time
@@ -88,7 +95,7 @@ def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, fai
     """Read again the quantities over events whose `where` looks at facts."""
     for quantity in compiled.scanned:
         index = quantity.index
-        assert not isinstance(quantity.subject, FactRef)
+        assert isinstance(quantity.subject, Aggregate | Presence)
         old = memory.values.get(index, quantity.default)
         try:
             new = scanned_value(memory, quantity.subject, now, Reader(compiled, memory.values, is_score=False))

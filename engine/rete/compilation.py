@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
-from engine.language.tree import Aggregation, Condition, FactRef, FactSource, IfUnavailable, Program, ScoreTest
+from engine.language.tree import (
+    Aggregate,
+    Aggregation,
+    AttributeTest,
+    Condition,
+    FactRef,
+    FactSource,
+    IfUnavailable,
+    Program,
+    ScoreTest,
+    Vocabulary,
+)
 from engine.rete.aggregates import AggregateNode
-from engine.rete.alpha import AlphaType, build
+from engine.rete.alpha import AlphaType, Feed, build
 from engine.rete.conflict import ConflictIndex
 from engine.rete.derived import Stratum, strata
+from engine.rete.joining import joined_in, network_form
+from engine.rete.joins import Arrival
 from engine.rete.normal_form import Literal, NormalForm, Shape
+from engine.rete.pattern import Pattern
+from engine.rete.pattern_compiler import compile_pattern
 from engine.rete.production import Production, compile_rules
-from engine.rete.quantity import Origin, Presence, Quantities, Quantity
+from engine.rete.quantity import Origin, Quantities, Quantity
 from engine.rete.schedules import Gates
+from engine.rete.selector import Numbering
+from engine.rete.subjects import Joined, Presence
 from engine.rete.windows import WindowNode, node_of
 from engine.values import Millis, Value
 
@@ -52,6 +70,12 @@ class Compiled:
         is_plain: Whether nothing follows from a change but rules: no computed or scanned feature, no derived fact, no
             score, no test against the clock.
         texts: Sentences of conditions, as reports have needed them.
+        patterns: Joined conditions, by the index of their quantity.
+        readers: By quantity, the patterns that look at it.
+        joined_rules: By pattern, the productions that act for each of its combinations.
+        forms: Conditions of rules that the network runs in another form.
+        plain: The other conditions of rules, by their id.
+        branching: Productions with several patterns: a score stands beside what is bound, and either will do.
     """
 
     program: Program
@@ -79,23 +103,43 @@ class Compiled:
     has_clock_moments: bool
     is_plain: bool
     texts: dict[Condition, str]
+    patterns: dict[int, Pattern]
+    readers: dict[int, tuple[int, ...]]
+    joined_rules: dict[int, tuple[int, ...]]
+    forms: dict[Condition, Condition]
+    plain: frozenset[int]
+    branching: tuple[Production, ...]
 
 
 def compile_program(program: Program) -> Compiled:
     """Compile a whole bundle. A rule that can't be compiled becomes a broken production; the others run."""
     vocabulary = program.vocabulary
     quantities = Quantities(vocabulary)
-    productions = compile_rules(program.rules, quantities, NormalForm(quantities))
+    productions = compile_rules(program, quantities, NormalForm(quantities))
+    for offer in program.offers.values():
+        if offer.eligible is not None:
+            _register(offer.eligible, quantities)
     every = quantities.all
     computed = tuple(sorted((each for each in every if each.origin is Origin.COMPUTED), key=attrgetter("index")))
     for production in productions:
         _time(production, every)
+    joined = [each for each in every if each.origin is Origin.JOINED]
+    _time_all([index for each in joined for index in each.reads], every)
+    numbering = Numbering()
+    patterns = {}
+    for each in joined:
+        try:
+            patterns[each.index] = compile_pattern(each, quantities, numbering)
+        except Exception as problem:  # noqa: BLE001 - the rules that look at it are reported by name, the others run
+            for production in productions:
+                if each.index in production.reads:
+                    production.broken = f"{type(problem).__name__}: {problem}"
     nodes = {each.index: node_of(each, vocabulary.keep_events) for each in every if each.origin is Origin.EVENTS}
     shapes = {name: (name, *event.attributes) for name, event in vocabulary.events.items()}
     pairs = [
         (each.subject, nodes[each.index])
         for each in every
-        if not isinstance(each.subject, FactRef) and each.index in nodes
+        if isinstance(each.subject, Aggregate | Presence) and each.index in nodes
     ]
     scored = tuple(each for each in productions if each.asking)
     tests = tuple(dict.fromkeys(test for each in scored for test in each.score_tests))
@@ -109,13 +153,15 @@ def compile_program(program: Program) -> Compiled:
             (test.score, test.last_known or 0) for test in tests if test.if_unavailable is IfUnavailable.LAST_KNOWN
         )
     )
+    alpha = build(shapes, pairs)
+    _connect(alpha, patterns, numbering)
     return Compiled(
         program=program,
         quantities=quantities,
         defaults=tuple(each.default for each in every),
         nodes=nodes,
         windows={index: node for index, node in nodes.items() if isinstance(node, WindowNode)},
-        alpha=build(shapes, pairs),
+        alpha=alpha,
         settable={name: quantities.by_name[name].index for name, source in sources.items() if source in given},
         request={
             name: quantities.by_name[name].index for name, source in sources.items() if source is FactSource.REQUEST
@@ -135,6 +181,12 @@ def compile_program(program: Program) -> Compiled:
         index=ConflictIndex(productions, every),
         keep_events=vocabulary.keep_events,
         texts={},
+        patterns=patterns,
+        readers=_by_key((index, each.index) for each in joined for index in each.reads),
+        forms={each.rule.when: each.form for each in productions if each.form is not None},
+        plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
+        branching=tuple(each for each in productions if len(each.patterns) > 1),
+        joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
     )
@@ -144,11 +196,16 @@ def _time(production: Production, quantities: Sequence[Quantity]) -> None:
     """Mark the windows through which time alone can make the rule true, or change a fact that it asserts."""
     for literal in production.literals:
         if production.asserts or production.conjuncts[0].whole is not None or not _only_falls(literal, quantities):
-            pending = list(literal.reads)
-            while pending:
-                quantity = quantities[pending.pop()]
-                quantity.is_timed = True
-                pending.extend(quantity.reads)
+            _time_all(literal.reads, quantities)
+
+
+def _time_all(indices: Iterable[int], quantities: Sequence[Quantity]) -> None:
+    """Mark quantities, and all that their values are made from."""
+    pending = list(indices)
+    while pending:
+        quantity = quantities[pending.pop()]
+        quantity.is_timed = True
+        pending.extend(quantity.reads)
 
 
 def _only_falls(literal: Literal, quantities: Sequence[Quantity]) -> bool:
@@ -156,7 +213,7 @@ def _only_falls(literal: Literal, quantities: Sequence[Quantity]) -> bool:
     subject = quantities[literal.index].subject
     if len(literal.reads) > 1 or isinstance(subject, FactRef):
         return False
-    if isinstance(subject, Presence):
+    if isinstance(subject, Presence | Joined):
         return literal.shape == Shape.IS and literal.operand == (True,)
     counts = subject.function is Aggregation.DISTINCT or (
         subject.function is Aggregation.COUNT and subject.minus is None
@@ -171,3 +228,48 @@ def _clocked(productions: Iterable[Production]) -> tuple[Clocked, ...]:
             if literal.age is not None:
                 ages.setdefault(literal.index, {})[literal.age] = None
     return tuple(Clocked(index, tuple(found)) for index, found in ages.items())
+
+
+def patterns_apart(subject: Joined, vocabulary: Vocabulary) -> tuple[Pattern, dict[str, AlphaType], Quantities]:
+    """A pattern on its own, with the alpha network that leads to it and the quantities that it looks at."""
+    quantities, numbering = Quantities(vocabulary), Numbering()
+    quantity = quantities.of(subject)
+    pattern = compile_pattern(quantity, quantities, numbering)
+    alpha = {name: AlphaType((name, *event.attributes)) for name, event in vocabulary.events.items()}
+    _connect(alpha, {quantity.index: pattern}, numbering)
+    return pattern, alpha, quantities
+
+
+def _register(condition: Condition, quantities: Quantities) -> None:
+    """Let the network keep what is joined in a condition that no rule has."""
+    try:
+        for subject in joined_in(network_form(condition)):
+            quantities.of(subject)
+    except Exception:  # noqa: BLE001, S110 - a view that looks at the condition says what is wrong with it
+        pass
+
+
+def _connect(alpha: dict[str, AlphaType], patterns: Mapping[int, Pattern], numbering: Numbering) -> None:
+    """Lead events to the alpha memories of the patterns that they matter to."""
+    selections = {number: key for key, number in numbering.numbers.items()}
+    feeds: dict[str, dict[tuple[AttributeTest, ...], list[Feed]]] = {}
+    for index, pattern in patterns.items():
+        for number, roles in pattern.roles.items():
+            event, where, required = selections[number]
+            arrival: Any = Arrival(index, number, required, tuple(roles))
+            feeds.setdefault(event, {}).setdefault(where, []).append(Feed(_enter, None, 1, None, arrival))
+    for event, wheres in feeds.items():
+        kind = alpha.setdefault(event, AlphaType((event,)))
+        kind.joined = AlphaType(kind.shape)
+        kind.joined.settle(wheres)
+
+
+def _enter(*_: Any) -> None:
+    """Nothing enters a pattern by itself: what an event touches is noted, see `joins`."""
+
+
+def _by_key(pairs: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, dict[int, None]] = {}
+    for key, value in pairs:
+        found.setdefault(key, {})[value] = None
+    return {key: tuple(values) for key, values in found.items()}

@@ -12,7 +12,8 @@ from engine.rete.aggregates import Changed
 from engine.rete.discrimination import MOST_VALUES, End, Trie
 from engine.rete.normal_form import Conjunct, Literal, Shape
 from engine.rete.production import Production
-from engine.rete.quantity import Presence, Quantity
+from engine.rete.quantity import Quantity
+from engine.rete.subjects import Presence
 from engine.rete.truth import Values
 from engine.values import EpochMs, Value
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
 from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
 from engine.language.tree import (
+    Absence,
     All,
     AnyOf,
+    BoundRef,
     Condition,
     FactRef,
+    Keyed,
     Not,
     Operator,
     Rule,
@@ -19,10 +24,15 @@ from engine.language.tree import (
     Seen,
     Segment,
     Selection,
+    Sequence,
     Test,
 )
 from engine.rete import agenda, operators
+from engine.rete.explain_joined import absence_report, combination_told, keyed_report, sequence_report
+from engine.rete.grounding import Bound, Grounding, UnboundError
 from engine.rete.history import selects
+from engine.rete.joining import has_names
+from engine.rete.leaves import leaf_value_truth
 from engine.rete.normal_form import leaves_of
 from engine.schedule import is_open
 from engine.units import rough_duration
@@ -35,40 +45,100 @@ MOST_TEXTS = 50_000
 """Sentences that a network keeps: of 10,000 rules with four conditions each."""
 
 _JUNCTIONS = {All: "all", AnyOf: "any"}
+_KINDS = {Seen: "seen", Test: "test", Sequence: "sequence", Absence: "absence", Keyed: "keyed"}
 
 
 def report(view: View, condition: Condition, *, wanted: bool = True) -> ConditionReport:
-    """A condition with its truth and actual values.
+    """A condition with its truth and actual values; of one that binds names, in one combination.
 
     Args:
         view: What is looked at.
         condition: Over the view's vocabulary.
         wanted: The truth that would help its rule: False below a `not`. `distance` is how far it is from that.
     """
-    if isinstance(condition, Test | Seen | ScoreTest):
-        found = view.reports.get((condition, wanted))
-        if found is None:
-            found = view.reports[condition, wanted] = _leaf(view, condition, wanted=wanted)
-        return found
-    text = _text(view, condition)
+    return _told(view, condition, _grounding(view, condition), wanted=wanted)
+
+
+def _told(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
+    """The report on one combination, with the truth of the whole: what was dropped may have been in another."""
+    tree = _report(view, condition, grounding, wanted=wanted)
+    truth = tree.truth if grounding is None else view.truth(condition)
+    return tree if tree.truth is truth else replace(tree, truth=truth)
+
+
+def _grounding(view: View, condition: Condition) -> Grounding | None:
+    """The combination that the report is about; None where nothing has to be joined."""
+    if id(condition) in view.compiled.plain or not has_names(condition):
+        return None
+
+    def far(bound: Bound) -> int:
+        return _leaves_between(_report(view, condition, Grounding(bound, view.catalogue), wanted=True))
+
+    return Grounding(combination_told(view, condition, far), view.catalogue)
+
+
+def _report(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
     if isinstance(condition, Segment):
-        part = report(view, condition.condition, wanted=wanted)
-        return ConditionReport(text, part.truth, "segment", condition.name, parts=(part,))
+        part = _report(view, condition.condition, grounding, wanted=wanted)
+        return ConditionReport(_text(view, condition), part.truth, "segment", condition.name, parts=(part,))
     if isinstance(condition, Not):
-        part = report(view, condition.part, wanted=not wanted)
+        part = _report(view, condition.part, grounding, wanted=not wanted)
         truth = None if part.truth is None else not part.truth
-        return ConditionReport(text, truth, "not", parts=(part,))
-    parts = tuple(report(view, part, wanted=wanted) for part in condition.parts)
-    return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
+        return ConditionReport(_text(view, condition), truth, "not", parts=(part,))
+    if isinstance(condition, All | AnyOf):
+        parts = tuple(_report(view, part, grounding, wanted=wanted) for part in condition.parts)
+        text = _text(view, condition)
+        return ConditionReport(text, _junction(condition, parts), _JUNCTIONS[type(condition)], parts=parts)
+    if grounding is not None and has_names(condition):
+        return _bound_leaf(view, condition, grounding, wanted=wanted)
+    found = view.reports.get((condition, wanted))
+    if found is None:
+        assert isinstance(condition, Test | Seen | ScoreTest)
+        found = view.reports[condition, wanted] = _leaf(view, condition, _text(view, condition), wanted=wanted)
+    return found
 
 
-def _leaf(view: View, leaf: Test | Seen | ScoreTest, *, wanted: bool) -> ConditionReport:
-    text = _text(view, leaf)
+def _leaf(view: View, leaf: Test | Seen | ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
     if isinstance(leaf, ScoreTest):
         return _score(view, leaf, text, wanted=wanted)
     if isinstance(leaf, Seen):
         return _seen(view, leaf, text, wanted=wanted)
-    return _test(view, leaf, text, wanted=wanted)
+    return _test(view, leaf, leaf, view.value(leaf.subject), text, wanted=wanted)
+
+
+def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+    """A leaf that may bind names, or use them."""
+    text = _text(view, leaf)
+    try:
+        if isinstance(leaf, Seen):
+            return _seen(view, grounding.seen(leaf), text, wanted=wanted)
+        if isinstance(leaf, Test):
+            ground = grounding.test(leaf)
+            subject = ground.subject
+            by_key = isinstance(subject, FactRef) and subject.of is not None
+            value = grounding.value(subject) if by_key else view.value(subject)
+            return _test(view, leaf, ground, value, text, wanted=wanted)
+        if isinstance(leaf, Sequence):
+            return sequence_report(view, leaf, text, grounding, wanted=wanted)
+        if isinstance(leaf, Absence):
+            return absence_report(view, leaf, text, grounding, wanted=wanted)
+        if isinstance(leaf, Keyed):
+            return keyed_report(view, leaf, text, grounding, wanted=wanted)
+    except UnboundError as unbound:
+        return _unbound(view, leaf, text, grounding, unbound.name)
+    assert isinstance(leaf, ScoreTest)
+    return _score(view, leaf, text, wanted=wanted)
+
+
+def _unbound(view: View, leaf: Condition, text: str, grounding: Grounding, name: str) -> ConditionReport:
+    """A leaf that looks at a name to which nothing is bound: its own, where no sequence was there to bind it."""
+    if isinstance(leaf, Sequence):
+        try:
+            truth = view.truth(grounding.outside(leaf))
+        except UnboundError:
+            truth = None
+        return ConditionReport(text, truth, "sequence", " > ".join(step.of.event for step in leaf.steps))
+    return ConditionReport(text, None, _KINDS[type(leaf)], missing=name)
 
 
 def _text(view: View, condition: Condition) -> str:
@@ -84,7 +154,8 @@ def _text(view: View, condition: Condition) -> str:
 
 def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
-    tree = report(view, rule.when)
+    grounding = _grounding(view, rule.when)
+    tree = _told(view, rule.when, grounding, wanted=True)
     failing = sorted(_failing(tree, wanted=True), key=lambda leaf: leaf.truth is None)
     held_back = None
     if tree.truth is True:
@@ -92,12 +163,16 @@ def explain(view: View, rule: Rule) -> RuleReport:
             held_back = agenda.SWITCHED_OFF
         elif not is_open(rule.schedule, view.now):
             held_back = agenda.SCHEDULE
-    return RuleReport(rule.id, tree.truth, tree, tuple(failing), _leaves_between(tree) == 1, held_back)
+    bound = {} if grounding is None else grounding.bound
+    bindings = tuple(
+        sorted((f"{ref.name}.{ref.attribute}", value) for ref, value in bound.items() if value is not None)
+    )
+    return RuleReport(rule.id, tree.truth, tree, tuple(failing), _leaves_between(tree) == 1, held_back, bindings)
 
 
 def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
     """The moments at which the clock changes a test of the condition that no rule need have."""
-    for leaf in leaves_of(condition):
+    for leaf in leaves_of(view.form(condition)):
         if isinstance(leaf, Test) and leaf.operator in operators.CLOCKED:
             value: Any = view.value(leaf.subject)
             age: Any = view.fact(leaf.operand.fact) if isinstance(leaf.operand, FactRef) else leaf.operand
@@ -109,10 +184,12 @@ def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
 # ------------------------------------------------------------------ leaves
 
 
-def _test(view: View, test: Test, text: str, *, wanted: bool) -> ConditionReport:
+def _test(view: View, test: Test, ground: Test, value: Value | None, text: str, *, wanted: bool) -> ConditionReport:
+    """`test` as it is written, `ground` as it reads for what is bound."""
     vocabulary = view.compiled.program.vocabulary
-    value, truth = view.value(test.subject), view.truth(test)
+    truth = leaf_value_truth(ground, value, view.fact, view.now)
     kind = subject_type(test.subject, vocabulary)
+    operand: Any = ground.operand
     missing = None
     if truth is None:
         missing = subject_text(test.subject, vocabulary) if value is None else _operand_name(test)
@@ -122,14 +199,17 @@ def _test(view: View, test: Test, text: str, *, wanted: bool) -> ConditionReport
         "test",
         subject_text(test.subject, vocabulary),
         None if value is None else value_text(value, kind, vocabulary),
-        required_text(test, vocabulary),
-        None if truth is wanted or truth is None else _distance(view, test, value, kind, wanted=wanted),
+        required_text(test if operand is None else ground, vocabulary),
+        None if truth is wanted or truth is None else _distance(view, ground, value, kind, wanted=wanted),
         missing,
     )
 
 
 def _operand_name(test: Test) -> str | None:
-    return test.operand.fact if isinstance(test.operand, FactRef) else None
+    operand = test.operand
+    if isinstance(operand, BoundRef):
+        return f"{operand.name}.{operand.attribute}"
+    return operand.fact if isinstance(operand, FactRef) else None
 
 
 def _seen(view: View, seen: Seen, text: str, *, wanted: bool) -> ConditionReport:

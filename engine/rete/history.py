@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from engine.language.tree import Aggregate, Aggregation, FactRef, Operator, Selection
+from engine.language.tree import Aggregate, Aggregation, FactRef, Operator, Selection, Span
 from engine.rete import operators
-from engine.rete.quantity import Presence, nothing, selections
+from engine.rete.quantity import selections
 from engine.rete.retained import Kept
+from engine.rete.subjects import Presence, nothing
 from engine.values import EpochMs, Kind, Value, ValueType
 
 WHOLE = frozenset({Kind.INTEGER, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP})
@@ -31,7 +32,7 @@ def value_over(subject: Aggregate | Presence, events: Sequence[Kept], now: Epoch
         now: The moment of the evaluation.
         fact: Values of the facts that a `where` looks at.
     """
-    inside = in_span(subject, events, now)
+    inside = in_span(subject.span, events, now)
     entries: list[Any] = []
     for event in inside:
         for selection, sign in selections(subject):
@@ -42,9 +43,8 @@ def value_over(subject: Aggregate | Presence, events: Sequence[Kept], now: Epoch
     return aggregate(subject.function, entries, subject.type) if entries else nothing(subject)
 
 
-def in_span(subject: Aggregate | Presence, events: Sequence[Kept], now: EpochMs) -> Iterable[Kept]:
+def in_span(span: Span, events: Sequence[Kept], now: EpochMs) -> Iterable[Kept]:
     """The events that lie in the window, after the latest `since` event, or all."""
-    span = subject.span
     if span.since is not None:
         last = max((at for at, event in enumerate(events) if event.type == span.since), default=-1)
         return events[last + 1 :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.rete.joins import Joins
 from engine.rete.retained import Retained
 from engine.values import EpochMs, Millis, Value
 
@@ -35,6 +36,7 @@ class Memory:
         quiet: Rules with scores of which nobody knows whether they held before a reload: the next call does not fire them.
         evaluated: The clock at the end of the last call: gates that opened since are new at the next.
         retained: The kept events.
+        joins: What patterns keep, once an event mattered to one.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Memory:
         "fresh",
         "held",
         "is_asking",
+        "joins",
         "last_event",
         "latches",
         "lazy",
@@ -83,6 +86,7 @@ class Memory:
         self.quiet: frozenset[int] = frozenset()
         self.evaluated: EpochMs | None = None
         self.retained: Retained | None = None
+        self.joins: Joins | None = None
 
     def has_ended(self, now: EpochMs, timeout: Millis) -> bool:
         """Whether the session ended by `now`: nothing happened in it for `timeout` ms."""

@@ -190,6 +190,7 @@ class NormalForm:
             if isinstance(condition, AnyOf) is wanted:
                 return [alternative for part in parts for alternative in part]
             return _product(parts)
+        assert isinstance(condition, Test | Seen)  # the network form has no others
         return [(literals, []) for literals in self._reader.literal(condition, wanted)]
 
     def _whole(self, condition: Condition) -> Conjunct:
@@ -234,7 +235,7 @@ def _size(condition: Condition, wanted: bool) -> int:
 
 
 def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
-    """The leaves in the order in which they are written, repeats included."""
+    """The leaves of a network form in the order in which they are written, repeats included."""
     if isinstance(condition, Segment):
         yield from leaves_of(condition.condition)
     elif isinstance(condition, Not):
@@ -243,4 +244,5 @@ def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
         for part in condition.parts:
             yield from leaves_of(part)
     else:
+        assert isinstance(condition, Test | Seen | ScoreTest)
         yield condition

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from engine.activation import TriggerMessage
-from engine.language.tree import AssertAction, Limit, LimitScope, Rule, ScoreTest, TriggerAction
+from engine.language.bindings import attributes_of, binders
+from engine.language.tree import (
+    AssertAction,
+    BoundRef,
+    Condition,
+    Limit,
+    LimitScope,
+    Program,
+    Rule,
+    ScoreTest,
+    TriggerAction,
+)
 from engine.offers.content import fill, holes
+from engine.rete.joining import binds_names, joined_in, rule_form
 from engine.rete.normal_form import Conjunct, Literal, NormalForm
 from engine.rete.quantity import Quantities
 from engine.rete.scoring import Asking
 from engine.rete.truth import Values
-from engine.values import EpochMs, Value
+from engine.values import EpochMs, Value, ValueType
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +41,9 @@ class Production:
         limits: Its limits per session.
         triggers: Its triggers.
         messages: What they send, where no fact has to be filled in; else None.
+        form: Its condition as the network runs it, where that is another.
+        patterns: The joined conditions for each of whose combinations it acts, by the index of their quantity.
+        types: The types of what it binds.
         broken: Why it could not be compiled; it never holds then, and says so when it is looked at.
     """
 
@@ -43,6 +58,9 @@ class Production:
     limits: tuple[Limit, ...] = ()
     triggers: tuple[TriggerAction, ...] = ()
     messages: tuple[TriggerMessage, ...] | None = None
+    form: Condition | None = None
+    patterns: tuple[int, ...] = ()
+    types: Mapping[BoundRef, ValueType] = field(default_factory=dict)
     broken: str | None = None
 
     @property
@@ -78,12 +96,12 @@ class Production:
         return any(_holds_cheaply(conjunct, values, now) for conjunct in self.cheap)
 
 
-def compile_rules(rules: Sequence[Rule], quantities: Quantities, normal_form: NormalForm) -> list[Production]:
-    """The productions of rules that stand in order of acting."""
-    return [_compile(index, rule, quantities, normal_form) for index, rule in enumerate(rules)]
+def compile_rules(program: Program, quantities: Quantities, normal_form: NormalForm) -> list[Production]:
+    """The productions of the rules, which stand in order of acting."""
+    return [_compile(index, rule, program, quantities, normal_form) for index, rule in enumerate(program.rules)]
 
 
-def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: NormalForm) -> Production:
+def _compile(index: int, rule: Rule, program: Program, quantities: Quantities, normal_form: NormalForm) -> Production:
     made = Production(index, rule)
     made.triggers = tuple(action for action in rule.actions if isinstance(action, TriggerAction))
     if not any(True for trigger in made.triggers for _ in holes(trigger.payload)):
@@ -98,7 +116,11 @@ def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: Normal
             for action in rule.actions
             if isinstance(action, AssertAction)
         )
-        made.conjuncts = normal_form.conjuncts(rule.when)
+        form = rule_form(rule, program)
+        made.conjuncts = normal_form.conjuncts(form)
+        if form is not rule.when:
+            made.form = form
+            _bind(made, form, quantities)
     except Exception as problem:  # noqa: BLE001 - the other rules of the bundle must run; this one is reported by name
         made.broken = f"{type(problem).__name__}: {problem}"
         return made
@@ -111,6 +133,16 @@ def _compile(index: int, rule: Rule, quantities: Quantities, normal_form: Normal
     made.literals = tuple(literals.values())
     made.reads = tuple(dict.fromkeys(index for literal in made.literals for index in literal.reads))
     return made
+
+
+def _bind(made: Production, form: Condition, quantities: Quantities) -> None:
+    """Note what the rule binds, and the patterns in which it is bound."""
+    joined = [subject for subject in joined_in(form) if binds_names(subject)]
+    made.patterns = tuple(dict.fromkeys(quantities.of(subject).index for subject in joined))
+    vocabulary = quantities.vocabulary
+    for name, binder in binders(made.rule.when).items():
+        for attribute, kind in attributes_of(binder, vocabulary).items():
+            made.types = {**made.types, BoundRef(name, attribute): kind}
 
 
 def _no_fact(name: str) -> None:

@@ -15,7 +15,6 @@ from typing import TypeAlias
 from engine.expression import evaluate
 from engine.language.tree import (
     Aggregate,
-    Aggregation,
     Expression,
     FactRef,
     FactSource,
@@ -23,20 +22,11 @@ from engine.language.tree import (
     Span,
     Vocabulary,
 )
+from engine.rete.joining import read_by
+from engine.rete.subjects import Joined, Presence, nothing
 from engine.values import Kind, Millis, Value, ValueType
 
-COUNTING = frozenset({Aggregation.COUNT, Aggregation.DISTINCT})
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """The subject of `{event: ...}`: whether a selected event lies in the span."""
-
-    of: Selection
-    span: Span
-
-
-Subject: TypeAlias = FactRef | Aggregate | Presence
+Subject: TypeAlias = FactRef | Aggregate | Presence | Joined
 
 
 class Origin(enum.Enum):
@@ -47,6 +37,7 @@ class Origin(enum.Enum):
     SCANNED = "scanned"  # over events whose `where` looks at a fact: read again from the retained events
     COMPUTED = "computed"  # an expression over other quantities
     DERIVED = "derived"  # asserted by rules
+    JOINED = "joined"  # whether some combination of bound names makes conditions true
 
 
 @dataclass(slots=True, eq=False)
@@ -77,12 +68,12 @@ class Quantity:
     @property
     def span(self) -> Span | None:
         """Its span, if it is over events."""
-        return None if isinstance(self.subject, FactRef) else self.subject.span
+        return None if isinstance(self.subject, FactRef | Joined) else self.subject.span
 
     @property
     def window(self) -> Millis | None:
         """The length of its window, if it has one."""
-        return None if isinstance(self.subject, FactRef) else self.subject.span.window
+        return None if isinstance(self.subject, FactRef | Joined) else self.subject.span.window
 
 
 class Quantities:
@@ -119,9 +110,13 @@ class Quantities:
             return self.of_fact(subject.fact)
         found = self._by_subject.get(subject)
         if found is None:
-            reads = tuple(dict.fromkeys(self.of_fact(name).index for name in facts_in(subject)))
-            origin = Origin.SCANNED if reads else Origin.EVENTS
-            kind = ValueType(Kind.BOOLEAN) if isinstance(subject, Presence) else subject.type
+            kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
+            if isinstance(subject, Joined):
+                reads = tuple(dict.fromkeys(self.of(each).index for each in read_by(subject)))
+                origin = Origin.JOINED
+            else:
+                reads = tuple(dict.fromkeys(self.of_fact(name).index for name in facts_in(subject)))
+                origin = Origin.SCANNED if reads else Origin.EVENTS
             found = self._add(subject, origin, kind)
             found.reads = reads
             found.is_concluded = any(self.all[index].is_concluded for index in reads)
@@ -160,17 +155,6 @@ class Quantities:
 def structural_id(subject: Subject, origin: Origin, kind: ValueType) -> bytes:
     """Hash of what a quantity means; stable across processes and versions of Python."""
     return hashlib.sha256(f"{origin.value} {kind!r} {subject!r}".encode()).digest()[:6]
-
-
-def nothing(subject: Aggregate | Presence) -> Value | None:
-    """The value over no events."""
-    if isinstance(subject, Presence):
-        return False
-    if subject.function in COUNTING:
-        return 0
-    if subject.function is Aggregation.SUM:
-        return 0.0 if subject.type.kind is Kind.NUMBER else 0
-    return None
 
 
 def selections(subject: Aggregate | Presence) -> Iterator[tuple[Selection, int]]:

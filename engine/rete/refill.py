@@ -9,8 +9,9 @@ from engine.language.tree import Aggregate
 from engine.rete.aggregates import AggregateNode, Changed
 from engine.rete.history import entry, selects, value_over
 from engine.rete.memory import Memory
-from engine.rete.quantity import Presence, Quantity, selections
+from engine.rete.quantity import Quantity, selections
 from engine.rete.retained import Kept
+from engine.rete.subjects import Presence
 from engine.rete.windows import WindowNode
 from engine.values import EpochMs, Value
 

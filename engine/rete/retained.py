@@ -71,6 +71,11 @@ class Retained:
         if self.count > limit:
             self._drop_oldest()
 
+    def oldest(self) -> Kept:
+        """The first kept event; there must be one."""
+        begin, size = self._line(self.packed, 0)
+        return self._kept(begin, begin + size)
+
     def read(self) -> list[Kept]:
         """All kept events, oldest first."""
         return [self._kept(begin, end) for begin, end in self._spans()]

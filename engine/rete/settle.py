@@ -21,10 +21,25 @@ Failures: TypeAlias = dict[str, str]
 """The first error of each rule, by rule id."""
 
 
-def settle_computed(compiled: Compiled, values: dict[int, Value | None], changed: Changed, failures: Failures) -> None:
-    """Compute again the features that read something that changed."""
-    if compiled.computed_reads.isdisjoint(changed):
-        return
+Follow: TypeAlias = Callable[[Changed], None]
+"""Brings patterns to what follows from what changed, see `joins.Following`."""
+
+
+def settle_computed(
+    compiled: Compiled,
+    values: dict[int, Value | None],
+    changed: Changed,
+    failures: Failures,
+    follow: Follow | None = None,
+) -> None:
+    """Compute again the features that read something that changed, then the patterns that do."""
+    if not compiled.computed_reads.isdisjoint(changed):
+        _compute(compiled, values, changed, failures)
+    if follow is not None:
+        follow(changed)
+
+
+def _compute(compiled: Compiled, values: dict[int, Value | None], changed: Changed, failures: Failures) -> None:
     by_name, defaults = compiled.quantities.by_name, compiled.defaults
 
     def read(name: str) -> Value | None:
@@ -55,11 +70,12 @@ def settle_derived(
     failures: Failures,
     *,
     all_of_them: bool,
+    follow: Follow | None = None,
 ) -> None:
     """Assert and withdraw derived facts, layer by layer, each until nothing changes."""
     for stratum in compiled.strata:
         if all_of_them or stratum.is_volatile or not stratum.reads.isdisjoint(changed):
-            _settle(compiled, stratum, values, changed, now, holds, failures)
+            _settle(compiled, stratum, values, changed, now, holds, failures, follow)
 
 
 def _settle(
@@ -70,6 +86,7 @@ def _settle(
     now: EpochMs,
     holds: Holds,
     failures: Failures,
+    follow: Follow | None,
 ) -> None:
     defaults = compiled.defaults
     old = {fact: values.get(fact, defaults[fact]) for fact in stratum.facts}
@@ -79,7 +96,7 @@ def _settle(
         for fact in stratum.facts:
             if fact in values:
                 round_changed[fact] = values.pop(fact)
-        settle_computed(compiled, values, round_changed, failures)
+        settle_computed(compiled, values, round_changed, failures, follow)
     rounds = stratum.budget if stratum.is_recursive else 1
     unstable: Production | None = None
     for _ in range(rounds):
@@ -95,14 +112,14 @@ def _settle(
                 else:
                     values.pop(fact, None)
         round_changed.update({key: value for key, value in moved.items() if key not in round_changed})
-        settle_computed(compiled, values, moved, failures)
+        settle_computed(compiled, values, moved, failures, follow)
         round_changed.update({key: value for key, value in moved.items() if key not in round_changed})
         if not moved:
             break
     else:
         if stratum.is_recursive and unstable is not None:
             _give_up(compiled, stratum, values, unstable, failures)
-            settle_computed(compiled, values, round_changed | dict.fromkeys(stratum.facts), failures)
+            settle_computed(compiled, values, round_changed | dict.fromkeys(stratum.facts), failures, follow)
     for fact, before in {**round_changed, **old}.items():
         after = values.get(fact, defaults[fact])
         if before != after or type(before) is not type(after):

@@ -16,10 +16,12 @@ from typing import Any
 import msgspec
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
-from engine.language.tree import FactRef, ScoreTest
+from engine.language.tree import Aggregate, ScoreTest
 from engine.rete.aggregates import Changed
 from engine.rete.compilation import Compiled
+from engine.rete.joins import Following, Joins
 from engine.rete.memory import Memory
+from engine.rete.pattern import PatternState
 from engine.rete.production import Production
 from engine.rete.quantity import Origin
 from engine.rete.reading import Reader
@@ -27,10 +29,11 @@ from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
 from engine.rete.scoring import Asking
 from engine.rete.settle import settle_computed, settle_derived
+from engine.rete.subjects import Presence
 from engine.values import EpochMs
 
 MAGIC = b"SM"
-FORMAT = 1
+FORMAT = 2  # 1 knew no patterns
 _HASH = 8
 _LONGEST_INT = 2**63
 _STORED_APART = (list, dict)
@@ -44,7 +47,7 @@ class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """A snapshot's parts. Times are distances before the clock, but for the clock itself.
 
     `entries` has by the name of the quantity its value or, where it is over a window, what its node keeps; `states`
-    what the other nodes keep beside the value.
+    what the other nodes keep beside the value, `joined` what patterns keep.
     """
 
     bundle: bytes
@@ -65,6 +68,9 @@ class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     kept_shapes: list[tuple[str, ...]] = []
     resets: dict[str, int] = {}
     rest: list[Any] = []
+    joined: dict[bytes, list[Any]] = {}
+    unsettled: list[bytes] = []
+    told: dict[bytes, list[Any]] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -97,7 +103,7 @@ class Names:
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
         self.follows = frozenset(each.index for each in quantities if each.origin in {Origin.COMPUTED, Origin.SCANNED})
-        self.unstored = self.follows.union(compiled.windows)
+        self.unstored = self.follows.union(compiled.windows, compiled.patterns)
         self.derived = tuple(each.index for each in quantities if each.origin is Origin.DERIVED)
 
     def difference(self, bundle: bytes) -> Difference | None:
@@ -110,7 +116,7 @@ class Names:
                 old = {index for each in productions if each.rule.digest in known for index in each.reads}
                 found = Difference(
                     frozenset(each.index for each in productions if each.rule.digest not in known),
-                    frozenset(self._compiled.nodes) - old,
+                    frozenset(self._compiled.nodes).union(self._compiled.patterns) - old,
                 )
             self._differences[bundle] = found
         return self._differences[bundle]
@@ -142,6 +148,14 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     for index, state in memory.states.items():
         (entries if index in windows else states)[ids[index]] = nodes[index].pack(state, clock)
     packed.states = states
+    joins = memory.joins
+    if joins is not None:
+        packed.joined = {ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()}
+        packed.told = {
+            names.rules[index]: sorted(([*map(_storable, token)] for token in tokens), key=repr)
+            for index, tokens in joins.told.items()
+        }
+        packed.unsettled = sorted(ids[index] for index in joins.unsettled)
     if memory.resets:
         packed.resets = {name: clock - time for name, time in memory.resets.items()}
     retained = memory.retained
@@ -228,6 +242,8 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
         _fill(compiled, names, difference, memory, packed)
     if names.follows:
         _follow(compiled, memory, clock)
+    if compiled.patterns:
+        _read_patterns(compiled, names, difference, memory, packed)
     if packed.bundle != names.bundle:
         _change_bundle(compiled, names, memory, clock)
         if difference is not None:
@@ -280,7 +296,9 @@ def _fill(compiled: Compiled, names: Names, difference: Difference | None, memor
     retained = memory.retained
     events = [] if retained is None else retained.read()
     if retained is not None and retained.dropped is not None:
-        candidates: Iterable[int] = compiled.nodes if difference is None else difference.nodes
+        candidates: Iterable[int] = (
+            compiled.nodes if difference is None else difference.nodes.intersection(compiled.nodes)
+        )
     else:
         reached: set[int] = set()
         for event in events:
@@ -313,7 +331,8 @@ def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: Epoc
     for index in names.derived:
         if index not in asserted and index in memory.values:
             withdrawn[index] = memory.values.pop(index)
-    settle_computed(compiled, memory.values, withdrawn, {})
+    follow = Following(compiled, memory, clock, None, {}) if compiled.patterns else None
+    settle_computed(compiled, memory.values, withdrawn, {}, follow)
     nobody = Asking(_no_answer, _no_fact, memory, clock, compiled.score_numbers, remembers=False)
 
     def holds(production: Production) -> bool:
@@ -321,7 +340,87 @@ def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: Epoc
             return production.index in memory.held
         return production.holds(memory.values, clock, nobody)
 
-    settle_derived(compiled, memory.values, {}, clock, holds, {}, all_of_them=True)
+    settle_derived(compiled, memory.values, {}, clock, holds, {}, all_of_them=True, follow=follow)
+    if memory.joins is not None:
+        memory.joins.was = {}
+
+
+def _pack_pattern(state: PatternState, clock: EpochMs) -> list[Any]:
+    """What a pattern keeps; moments as distances from the clock."""
+    moments = (state.dropped, state.timed, state.lazy, state.clocked)
+    return [
+        *(None if moment is None else clock - moment for moment in moments),
+        state.gaps,
+        [[truth, *map(_storable, token)] for token, truth in state.tokens.items()],
+    ]
+
+
+def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
+    """The opposite of `_pack_pattern`."""
+    *ages, gaps, tokens = stored
+    state = PatternState()
+    state.dropped, state.timed, state.lazy, state.clocked = (None if age is None else clock - age for age in ages)
+    state.gaps = tuple(gaps)
+    state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}
+    return state
+
+
+def _read_patterns(
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+) -> None:
+    """Patterns as they were; those that the network of the snapshot did not have are made from the retained events."""
+    clock = packed.clock
+    assert clock is not None
+    is_other = packed.quantities != names.signature
+    if not packed.joined and not packed.unsettled and not is_other:
+        return
+    joins = memory.joins = Joins()
+    for name, stored in packed.joined.items():
+        index = names.by_id.get(name)
+        if index is not None and index in compiled.patterns:
+            state = joins.states[index] = _read_pattern(stored, clock)
+            if state.timed is not None:
+                memory.timed.append((state.timed, index))
+            if state.lazy is not None:
+                memory.lazy.append((state.lazy, index))
+            value = compiled.patterns[index].value(state)
+            if value is not False:
+                memory.values[index] = value
+    joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
+    joins.told = {
+        names.rule_by_name[name]: frozenset(tuple(map(_value, token)) for token in tokens)
+        for name, tokens in packed.told.items()
+        if name in names.rule_by_name
+    }
+    if is_other:
+        _fill_patterns(compiled, names, difference, memory, packed)
+    if not joins.states and not joins.unsettled and not joins.told:
+        memory.joins = None
+
+
+def _fill_patterns(
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+) -> None:
+    """Look at the patterns that are new, and at those that look at quantities which may mean something else now."""
+    joins, clock = memory.joins, packed.clock
+    assert joins is not None
+    assert clock is not None
+    follow = Following(compiled, memory, clock, None, {})
+    dropped = None if memory.retained is None else memory.retained.dropped
+    for index, pattern in compiled.patterns.items():
+        is_new = names.ids[index] not in packed.joined and (difference is None or index in difference.nodes)
+        if is_new and dropped is not None:
+            joins.states[index] = PatternState()
+            joins.states[index].dropped = dropped
+        if (is_new or pattern.reads) and follow.matters(index):
+            joins.touched[index] = None
+            if pattern.asks_catalogue:
+                joins.unsettled |= {index}
+    heapify(memory.timed)
+    heapify(memory.lazy)
+    follow({})
+    joins.was = {}
+    joins.touched = {}
 
 
 def _no_answer(name: str, reader: FactReader) -> ScoreAnswer:
@@ -335,7 +434,7 @@ def _no_fact(name: str) -> None:
 def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
     """What is not stored because it follows from the rest."""
     for quantity in compiled.scanned:
-        assert not isinstance(quantity.subject, FactRef)
+        assert isinstance(quantity.subject, Aggregate | Presence)
         value = scanned_value(memory, quantity.subject, clock, Reader(compiled, memory.values, is_score=False))
         if value != quantity.default:
             memory.values[quantity.index] = value

@@ -18,7 +18,8 @@ from engine.language.tree import (
     Test,
 )
 from engine.rete import operators
-from engine.rete.quantity import Presence, Quantities, Quantity
+from engine.rete.quantity import Quantities, Quantity
+from engine.rete.subjects import Presence
 from engine.values import EpochMs, Truth, Value
 
 Values: TypeAlias = Mapping[int, Value | None]
@@ -51,6 +52,7 @@ def evaluator(condition: Condition, quantities: Quantities) -> Evaluate:
         )
     if isinstance(condition, ScoreTest):
         return lambda values, now, score: score(condition)
+    assert isinstance(condition, Test | Seen)  # the network form has no others
     leaf = leaf_truth(condition, quantities)
     return lambda values, now, score: leaf(values, now)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 
 from engine.activation import (
+    NOTHING_BOUND,
+    Catalogue,
+    Combination,
     ConditionReport,
     FactReader,
     RuleFailure,
@@ -13,19 +17,26 @@ from engine.activation import (
     ScoreFunction,
     ScoreStatus,
 )
-from engine.language.tree import All, AnyOf, Condition, FactRef, Not, Rule, ScoreTest, Segment
+from engine.language.tree import Aggregate, All, AnyOf, Condition, FactRef, Not, Rule, ScoreTest, Seen, Segment, Test
 from engine.rete import explain
 from engine.rete.aggregates import Changed
+from engine.rete.apart import Apart
+from engine.rete.combinations import combinations
 from engine.rete.compilation import Compiled
+from engine.rete.joining import network_form
+from engine.rete.joins import Overlay
 from engine.rete.leaves import leaf_value_truth
 from engine.rete.memory import Memory
+from engine.rete.pattern import Pattern, PatternState
 from engine.rete.production import Production
 from engine.rete.quantity import Subject
 from engine.rete.reading import Reader
 from engine.rete.refill import scanned_value
 from engine.rete.retained import Kept
 from engine.rete.scoring import Asking
+from engine.rete.selector import Look
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
+from engine.rete.subjects import Joined, Presence
 from engine.rete.truth import subject_of
 from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
@@ -53,6 +64,7 @@ class View:
         now: EpochMs,
         context: Mapping[str, Value],
         score: ScoreFunction,
+        catalogue: Catalogue | None = None,
     ) -> None:
         """Use `Network.view`."""
         self.now = now if memory.clock is None else max(now, memory.clock)
@@ -60,13 +72,15 @@ class View:
         self._memory = memory
         self._context = context
         self._failures: Failures = {}
-        self._values = _values_at(compiled, memory, self.now, context, self._failures)
+        self._catalogue = catalogue
+        self._values, self._patterns = _values_at(compiled, memory, self.now, context, catalogue, self._failures)
         reader = Reader(compiled, self._values, is_score=True)
         self._asking = Asking(score, reader, memory, self.now, compiled.score_numbers, remembers=False)
         self._reader = Reader(compiled, self._values, is_score=False)
-        _derive(compiled, self._values, self.now, self._asking, self._failures)
+        _derive(compiled, self._values, self.now, self._asking, self._failures, self._patterns)
         self._holding: frozenset[int] | None = None
         self._found: dict[Subject, Value | None] = {}
+        self._patterns_apart: dict[Joined, Apart] = {}
         self._kept: list[Kept] | None = None
         self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
@@ -87,22 +101,39 @@ class View:
         productions = self._compiled.productions
         return tuple(productions[index].rule for index in sorted(self._holding_now()))
 
+    def combinations(self, rule: Rule) -> tuple[Combination, ...]:
+        """The combinations of bound names for which a rule that holds does, in order; where it binds none, one."""
+        production = self._production(rule)
+        if production is None or not production.patterns:
+            return (NOTHING_BOUND,)
+        assert self._patterns is not None
+        states, look = self._patterns.states, self._patterns.look()
+        return tuple(combinations(self._compiled, production, states, self._values, look, None, self._asking.truth))
+
     def fact(self, name: str) -> Value | None:
         """A fact or feature by name; None where it is unknown."""
         return self._reader(name)
 
     def truth(self, condition: Condition) -> Truth:
         """The truth of any condition over the vocabulary, also of one that no rule has."""
+        return self._truth(self.form(condition))
+
+    def form(self, condition: Condition) -> Condition:
+        """The condition as the network runs it: of a rule, so that equal conditions are one pattern."""
+        forms = self._compiled.forms
+        return (forms.get(condition) if forms else None) or network_form(condition)
+
+    def _truth(self, condition: Condition) -> Truth:
         if isinstance(condition, Segment):
-            return self.truth(condition.condition)
+            return self._truth(condition.condition)
         if isinstance(condition, Not):
-            truth = self.truth(condition.part)
+            truth = self._truth(condition.part)
             return None if truth is None else not truth
         if isinstance(condition, All | AnyOf):
             decides = isinstance(condition, AnyOf)
             result: Truth = not decides
             for part in condition.parts:
-                truth = self.truth(part)
+                truth = self._truth(part)
                 if truth is decides:
                     return decides
                 if truth is None:
@@ -110,6 +141,7 @@ class View:
             return result
         if isinstance(condition, ScoreTest):
             return self._asking.truth(condition)
+        assert isinstance(condition, Test | Seen)
         return leaf_value_truth(condition, self.value(subject_of(condition)), self._reader, self.now)
 
     def report(self, condition: Condition) -> ConditionReport:
@@ -130,14 +162,36 @@ class View:
         eligible = self._eligible(self)
         gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
         gate = min((at for at in gates if at is not None), default=None)
-        for number, moment in enumerate(self._moments()):
+        combined = self._combined(holding)
+        moments, turns = self._moments(), self._turns()
+        moments += [moment for _, moment in turns]
+        heapify(moments)
+        number, latest = -1, self.now
+        while moments:
+            moment = heappop(moments)
+            for place, (others, upcoming) in enumerate(turns):
+                if upcoming == moment:
+                    following = next(others, None)
+                    turns[place] = others, -1 if following is None else following
+                    if following is not None:
+                        heappush(moments, following)
+            if moment <= latest:
+                continue
+            latest = moment
             if gate is not None and gate <= moment:
                 break
+            number += 1
             if number >= MOST_MOMENTS or self._asking.is_worth_it:
                 return moment
-            later = View(self._compiled, self._memory, moment, self._context, _pending)
+            later = View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
             if later._holding_now() != holding or self._eligible(later) != eligible or later._asking.is_worth_it:
                 return moment
+            if combined != later._combined(holding):
+                return moment
+            if later._patterns is not None:
+                for at in later._patterns.clocked():
+                    if at not in moments:
+                        heappush(moments, at)
         return gate
 
     # ------------------------------------------------------------------ for reports
@@ -160,14 +214,47 @@ class View:
         if isinstance(subject, FactRef):
             return None
         if subject not in self._found:
-            self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
+            if isinstance(subject, Joined):
+                self._found[subject] = self._apart(subject).value
+            else:
+                self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
         return self._found[subject]
+
+    def pattern(self, subject: Joined) -> tuple[Pattern, PatternState, Look]:
+        """Joined conditions as they stand at the moment, and what they are looked at with."""
+        quantity = self._compiled.quantities.find(subject)
+        if quantity is None or quantity.index not in self._compiled.patterns or self._patterns is None:
+            apart = self._apart(subject)
+            return apart.pattern, apart.state, apart.look
+        pattern, look = self._compiled.patterns[quantity.index], self._patterns.look()
+        state = self._patterns.states.get(quantity.index) or PatternState()
+        look.dropped = state.dropped
+        return pattern, state, look
+
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """What looks up facts of things."""
+        return self._catalogue
+
+    def _apart(self, subject: Joined) -> Apart:
+        """Joined conditions that no rule has, looked at on their own."""
+        if subject not in self._patterns_apart:
+            vocabulary = self._compiled.program.vocabulary
+            dropped = None if self._memory.retained is None else self._memory.retained.dropped
+            self._patterns_apart[subject] = Apart(
+                subject, vocabulary, self.kept_events(), dropped, self.now, self.value, self._catalogue
+            )
+        return self._patterns_apart[subject]
 
     def kept_events(self) -> list[Kept]:
         """The retained events, oldest first."""
         if self._kept is None:
             self._kept = [] if self._memory.retained is None else self._memory.retained.read()
         return self._kept
+
+    def _production(self, rule: Rule) -> Production | None:
+        """The compiled rule; None for one that the network does not have."""
+        return next((each for each in self._compiled.productions if each.rule is rule or each.rule.id == rule.id), None)
 
     def _holding_now(self) -> frozenset[int]:
         if self._holding is None:
@@ -188,14 +275,39 @@ class View:
         except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
             return productions
 
+    def _combined(self, holding: Iterable[int]) -> list[list[object]]:
+        """For which combinations rules hold that tell them apart, in order."""
+        productions = self._compiled.productions
+        if self._patterns is None:
+            return []
+        states, look = self._patterns.states, self._patterns.look()
+        return [
+            [
+                each.bindings
+                for each in combinations(
+                    self._compiled, productions[index], states, self._values, look, None, self._asking.truth
+                )
+            ]
+            for index in holding
+            if productions[index].patterns
+        ]
+
     @staticmethod
     def _eligible(view: View) -> list[Truth]:
         """Whether each offer with a condition of its own is eligible."""
         conditions = (offer.eligible for offer in view.compiled.program.offers.values())
         return [view.truth(condition) for condition in conditions if condition is not None]
 
-    def _moments(self) -> Iterator[EpochMs]:
-        """The moments after `now` at which time changes a value or a test, in order."""
+    def _turns(self) -> list[tuple[Iterator[EpochMs], EpochMs]]:
+        """For each pattern the moments at which time changes it, with the first of them taken out."""
+        if self._patterns is None:
+            return []
+        look = self._patterns.look()
+        each = [self._compiled.patterns[index].turns(state, look) for index, state in self._patterns.states.items()]
+        return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
+
+    def _moments(self) -> list[EpochMs]:
+        """The moments after `now` at which time changes a value or a test."""
         compiled, memory = self._compiled, self._memory
         moments: set[EpochMs] = set()
         for index in {*memory.states, *memory.forgotten}:
@@ -223,7 +335,7 @@ class View:
                 moments.add(answer[1] + length)
         for condition in self._own_clocked():
             moments.add(condition)
-        yield from sorted(moment for moment in moments if moment > self.now)
+        return [moment for moment in moments if moment > self.now]
 
     def _own_clocked(self) -> Iterator[EpochMs]:
         """Moments of the conditions of offers, which no rule needs to have."""
@@ -233,9 +345,14 @@ class View:
 
 
 def _values_at(
-    compiled: Compiled, memory: Memory, now: EpochMs, context: Mapping[str, Value], failures: Failures
-) -> dict[int, Value | None]:
-    """The memory's values with what leaves its window by `now` gone, and the context put in."""
+    compiled: Compiled,
+    memory: Memory,
+    now: EpochMs,
+    context: Mapping[str, Value],
+    catalogue: Catalogue | None,
+    failures: Failures,
+) -> tuple[dict[int, Value | None], Overlay | None]:
+    """The memory's values with what leaves its window by `now` gone, and the context put in; and the patterns then."""
     values = dict(memory.values)
     changed: Changed = {}
     for heap in (memory.timed, memory.lazy):
@@ -251,7 +368,7 @@ def _values_at(
             values[found] = value
     for quantity in compiled.scanned:
         changed[quantity.index] = values.get(quantity.index, quantity.default)
-        assert not isinstance(quantity.subject, FactRef)
+        assert isinstance(quantity.subject, Aggregate | Presence)
         try:
             values[quantity.index] = scanned_value(
                 memory, quantity.subject, now, Reader(compiled, values, is_score=False)
@@ -259,13 +376,30 @@ def _values_at(
         except Exception:  # noqa: BLE001 - it is unknown then
             values[quantity.index] = None
     settle_computed(compiled, values, changed, failures)
-    return values
+    if not compiled.patterns:
+        return values, None
+    patterns = Overlay(compiled, memory, values, now, catalogue, failures)
+    patterns.begin()
+    patterns(changed)
+    return values, patterns
 
 
 def _derive(
-    compiled: Compiled, values: dict[int, Value | None], now: EpochMs, asking: Asking, failures: Failures
+    compiled: Compiled,
+    values: dict[int, Value | None],
+    now: EpochMs,
+    asking: Asking,
+    failures: Failures,
+    follow: Overlay | None,
 ) -> None:
     if compiled.strata:
         settle_derived(
-            compiled, values, {}, now, lambda rule: rule.holds(values, now, asking), failures, all_of_them=True
+            compiled,
+            values,
+            {},
+            now,
+            lambda rule: rule.holds(values, now, asking),
+            failures,
+            all_of_them=True,
+            follow=follow,
         )

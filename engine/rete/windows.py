@@ -11,7 +11,8 @@ from engine.language.tree import Aggregate, Aggregation
 from engine.rete.aggregates import AggregateNode, Changed, session_node
 from engine.rete.history import WHOLE, aggregate
 from engine.rete.memory import Memory
-from engine.rete.quantity import Presence, Quantity
+from engine.rete.quantity import Quantity
+from engine.rete.subjects import Presence
 from engine.values import EpochMs, Millis, Value, ValueType
 
 

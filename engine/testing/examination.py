@@ -7,13 +7,28 @@ say. (DeMillo, Lipton and Sayward 1978: mutation analysis.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from engine.language.bindings import references, references_in
 from engine.language.sentence import sentence
-from engine.language.tree import All, AnyOf, Condition, Not, Place, Program, Rule, RuleTest, Vocabulary
+from engine.language.tree import (
+    All,
+    AnyOf,
+    Condition,
+    Keyed,
+    Not,
+    OfferAction,
+    Place,
+    Program,
+    Rule,
+    RuleTest,
+    Seen,
+    Sequence,
+    TriggerAction,
+)
 from engine.rete import Network
 from engine.testing.run import run_test
 
@@ -73,7 +88,7 @@ def examine(program: Program) -> Examination:
     for number, rule in enumerate(program.rules):
         own = [test for test in passing if test.ruleset == rule.ruleset]
         others = [test for test in passing if test.ruleset != rule.ruleset]
-        for change in _changes(rule, program.vocabulary):
+        for change in _changes(rule, program):
             rules = (*program.rules[:number], change.rule, *program.rules[number + 1 :])
             mutant = replace(program, rules=tuple(sorted(rules, key=lambda each: each.order)))
             noticed = _noticing(mutant, own, others, unproven)
@@ -101,7 +116,7 @@ class _Change:
     counts: bool = True
 
 
-def _noticing(mutant: Program, own: Sequence[RuleTest], others: Iterable[RuleTest], unproven: set[int]) -> set[int]:
+def _noticing(mutant: Program, own: Collection[RuleTest], others: Iterable[RuleTest], unproven: set[int]) -> set[int]:
     """All unproven tests of the ruleset that notice, else the first other one that does."""
     network = Network.build(mutant)
     noticed = {id(test) for test in own if id(test) in unproven and not run_test(mutant, network, test).passed}
@@ -112,12 +127,13 @@ def _noticing(mutant: Program, own: Sequence[RuleTest], others: Iterable[RuleTes
     return set() if first is None else {first}
 
 
-def _changes(rule: Rule, vocabulary: Vocabulary) -> Iterator[_Change]:
+def _changes(rule: Rule, program: Program) -> Iterator[_Change]:
     off = replace(rule, enabled=False, digest=f"{rule.digest}-off")
     yield _Change(off, "it is switched off", rule.place)
-    for number, (leaf, rest) in enumerate(_without_one(rule.when)):
+    used = _names_used(rule, program)
+    for number, (leaf, rest) in enumerate(_without_one(rule.when, used)):
         changed = replace(rule, when=All(()) if rest is None else rest, digest=f"{rule.digest}-{number}")
-        yield _Change(changed, f"it does not look whether {sentence(leaf, vocabulary)}", leaf.place)
+        yield _Change(changed, f"it does not look whether {sentence(leaf, program.vocabulary)}", leaf.place)
     if rule.schedule is not None:
         changed = replace(rule, schedule=None, digest=f"{rule.digest}-schedule")
         yield _Change(changed, "it has no schedule", rule.place)
@@ -128,17 +144,37 @@ def _changes(rule: Rule, vocabulary: Vocabulary) -> Iterator[_Change]:
     yield _Change(first, "it comes before all others", rule.place, counts=False)
 
 
-def _without_one(condition: Condition) -> Iterator[tuple[Condition, Condition | None]]:
-    """Each leaf, with the condition that remains without it; None where nothing does."""
+def _names_used(rule: Rule, program: Program) -> frozenset[str]:
+    """The bound names that the rule can't do without."""
+    contents = [program.offers[each.offer].content for each in rule.actions if isinstance(each, OfferAction)]
+    payloads = [each.payload for each in rule.actions if isinstance(each, TriggerAction)]
+    in_texts = (ref for payload in (*contents, *payloads) for ref in references_in(payload))
+    return frozenset(ref.name for ref in (*references(rule.when), *in_texts))
+
+
+def _without_one(condition: Condition, used: frozenset[str]) -> Iterator[tuple[Condition, Condition | None]]:
+    """Each leaf, with the condition that remains without it; None where nothing does.
+
+    What binds a name that is used stays: of an aggregate its tests are left out, of a sequence one step after the other.
+    """
     match condition:
         case All(parts=parts) | AnyOf(parts=parts):
             for index, part in enumerate(parts):
-                for leaf, rest in _without_one(part):
+                for leaf, rest in _without_one(part, used):
                     kept = (*parts[:index], *(() if rest is None else (rest,)), *parts[index + 1 :])
                     yield leaf, replace(condition, parts=kept) if kept else None
         case Not(part=part):
-            for leaf, rest in _without_one(part):
+            for leaf, rest in _without_one(part, used):
                 yield leaf, None if rest is None else replace(condition, part=rest)
+        case Keyed(bind=str(name)) if name in used:
+            yield condition, replace(condition, tests=())
+        case Seen(bind=str(name)) if name in used:
+            return
+        case Sequence(steps=steps) if any(step.bind in used for step in steps):
+            for index, step in enumerate(steps):
+                if step.bind not in used and len(steps) > 2:
+                    rest = replace(condition, steps=(*steps[:index], *steps[index + 1 :]))
+                    yield Seen(step.of, condition.span, place=condition.place), rest
         case _:
             yield condition, None
 

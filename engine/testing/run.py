@@ -110,6 +110,7 @@ class _Run:
             name: test.facts[name] for name, source in sources.items() if source is FactSource.PROFILE
         }
         self._sessions = 0
+        self._now: EpochMs = 0
         self._open(min((moment.at for moment in _moments(test)), default=0))
 
     def _open(self, now: EpochMs) -> None:
@@ -119,7 +120,7 @@ class _Run:
         self._memory = self._network.open(name, self._test.customer_id)
         self._last_event: EpochMs | None = None
         if self._profile:
-            self._act(self._network.set_facts(self._memory, self._profile, now, self._score))
+            self._act(self._network.set_facts(self._memory, self._profile, now, self._score, self._look_up))
 
     def insert(self, event: TestEvent) -> None:
         """Let an event happen; raises `EventRefusedError`."""
@@ -135,14 +136,14 @@ class _Run:
         )
         admitted = admit(self._program.vocabulary, raw, event.at)
         self._last_event = event.at
-        self._act(self._network.insert(self._memory, admitted, self._score))
+        self._act(self._network.insert(self._memory, admitted, self._score, self._look_up))
 
     def check(self, expectation: Expectation) -> Check:
         """Hold an expectation against what there is at its moment."""
         now = expectation.at
         self._reach(now)
-        self._act(self._network.advance(self._memory, now, self._score))
-        view = self._network.view(self._memory, now, self._context, self._score)
+        self._act(self._network.advance(self._memory, now, self._score, self._look_up))
+        view = self._network.view(self._memory, now, self._context, self._score, self._look_up)
         findings = list(self._findings(expectation, view))
         failed = [finding for finding in findings if not finding.passed]
         # Of several things expected at one moment the first that did not come is told, else all that came.
@@ -170,18 +171,26 @@ class _Run:
 
     def _reach(self, now: EpochMs) -> None:
         """End the session where its time-out lies before this moment, and begin another."""
+        self._now = now
         timeout = self._program.vocabulary.session_timeout
         if self._last_event is not None and now >= self._last_event + timeout:
             end = self._last_event + timeout
-            self._act(self._network.advance(self._memory, end, self._score))
+            self._act(self._network.advance(self._memory, end, self._score, self._look_up))
             self._grants = {}
             self._open(end)
 
     def _score(self, name: str, _reader: FactReader) -> ScoreAnswer:
         value = self._test.scores.get(name)
+        for since, answer in self._test.later_scores.get(name, ()):
+            if since <= self._now:
+                value = answer
         if value is None:
             return ScoreAnswer(ScoreStatus.MISSING)
         return ScoreAnswer(ScoreStatus.OK, value, "test")
+
+    def _look_up(self, fact: str, key: Value) -> Value | None:
+        """What the test says of the catalogue."""
+        return self._test.catalogue.get(fact, {}).get(key)
 
     def _act(self, step: Step) -> None:
         """Send what activations send, within the limits that span sessions; the session's own the network keeps."""
@@ -230,6 +239,7 @@ class _Run:
             score=self._score,
             limits=self._limits,
             grants=self._grants,
+            profiling=self._test.profiling,
         )
         placed = decision.placements[0]
         shown = placed.offers[0] if placed.offers else None
@@ -239,6 +249,10 @@ class _Run:
         wanted = expectation.offer
         why: tuple[str, ...] = ()
         passed = wanted is None or (shown is not None and shown.offer == wanted)
+        if passed and shown is not None and expectation.content:
+            says = _unlike(expectation.content, shown.content)
+            if says:
+                return _Finding(passed=False, expected=f"{wanted} in {placement}", came=came, why=says)
         if not passed:
             rules = explain.nominating(self._program, placement, wanted)
             why = (*explain.lost_in(placed, wanted), *explain.why_not(view, rules), *explain.shown_by(placed))
@@ -319,6 +333,16 @@ class _Finding:
     expected: str
     came: str
     why: tuple[str, ...]
+
+
+def _unlike(wanted: Mapping[str, object], content: object) -> tuple[str, ...]:
+    """What the content says otherwise than expected."""
+    said = content if isinstance(content, Mapping) else {}
+    return tuple(
+        f"{key} of its content is {said[key]!r}, expected {value!r}" if key in said else f"its content has no {key}"
+        for key, value in wanted.items()
+        if key not in said or said[key] != value
+    )
 
 
 def _sending(program: Program, trigger: str) -> tuple[Rule, ...]:

@@ -12,7 +12,9 @@ CASES = Path(__file__).resolve().parents[1] / "conformance" / "diagnostics"
 PAGE = (DOCS / "language.md").read_text("utf-8")
 FOLDER = dict(re.findall(r"```yaml title=(\S+)\n(.*?)```", PAGE, re.DOTALL))
 SECTION = PAGE.partition("## Conditions")[2].partition("## Actions")[0]
-EXAMPLES = re.findall(r"`(\{(?:fact|event|count|distinct|sum|maximum|last|score|segment): [^`]*\})`", SECTION)
+EXAMPLES = re.findall(
+    r"`(\{(?:fact|event|count|distinct|sum|maximum|last|sequence|absence|score|segment): [^`]*\})`", SECTION
+)
 
 
 def folder_with(rules: str) -> dict[str, str]:
@@ -27,6 +29,7 @@ def test_the_files_of_the_page_are_a_folder_without_a_finding() -> None:
         "offers.yaml",
         "segments.yaml",
         "rules/cart_recovery.yaml",
+        "rules/products.yaml",
         "rules/tests.yaml",
     }
 
@@ -38,7 +41,7 @@ def test_an_example_of_a_condition_is_taken(example: str) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) > 9
+    assert len(EXAMPLES) > 12
 
 
 def test_the_block_about_schedules_and_limits_is_taken() -> None:

@@ -7,6 +7,7 @@ import time
 from random import Random
 
 from tests.generative.agreement import run_case
+from tests.generative.words import PATTERNS
 
 
 def main() -> None:
@@ -14,13 +15,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first case; the others follow")
     parser.add_argument("--steps", type=int, default=14)
+    parser.add_argument("--patterns", action=argparse.BooleanOptionalAction, default=True, help="in every second case")
     parser.add_argument("--most-failures", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()
     failures = 0
     for seed in range(options.seed, options.seed + options.cases):
         try:
-            run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=options.steps)
+            patterns = PATTERNS if options.patterns and seed % 2 else frozenset[str]()
+            run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=options.steps, patterns=patterns)
         except Exception as problem:
             failures += 1
             print(f"seed {seed}: {type(problem).__name__}: {problem}", flush=True)

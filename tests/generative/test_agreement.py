@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.generative.agreement import run_bounded_case, run_case
+from tests.generative.agreement import run_case
+from tests.generative.bounded import run_bounded_case
+from tests.generative.words import PATTERNS
 
 # A world is large by nature: a vocabulary, rules and a history.
 LARGE = [HealthCheck.large_base_example, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -36,6 +38,24 @@ def test_they_agree_where_derived_facts_feed_one_another(random: Random) -> None
 def test_they_agree_where_events_have_a_short_way(random: Random) -> None:
     """Windows and profile facts, and nothing that follows from them but rules."""
     run_case(random, plain=True)
+
+
+@settings(max_examples=60, suppress_health_check=LARGE)
+@given(random=st.randoms(use_true_random=False))
+def test_they_agree_where_names_are_bound(random: Random) -> None:
+    """Joined events, keys, sequences and absences, in every mixture: which combinations hold, in which order."""
+    run_case(random, patterns=PATTERNS)
+
+
+@pytest.mark.parametrize("word", sorted(PATTERNS - {"as"}))
+def test_they_agree_on_each_kind_alone(word: str) -> None:
+    for seed in range(25):
+        run_case(Random(seed), patterns=frozenset({word, "as"} if word in {"take", "of"} else {word}))
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_they_agree_where_names_are_bound_on_fixed_worlds(seed: int) -> None:
+    run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=18, patterns=PATTERNS)
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -66,6 +86,11 @@ def test_what_generation_found_stays_found(seed: int) -> None:
 def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: int) -> None:
     """With 3, 6 or 10 kept events; with all of them kept, nothing is unknown for want of an event."""
     run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4])
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_past_its_bound_a_session_says_unknown_of_combinations_too(seed: int) -> None:
+    run_bounded_case(Random(seed), (3, 6, 10, 500)[seed % 4], patterns=PATTERNS)
 
 
 @pytest.mark.parametrize("seed", [504, 1332])

@@ -15,6 +15,7 @@ from engine.activation import FactReader, ScoreAnswer, ScoreFunction, ScoreStatu
 from engine.event import Event
 from engine.language.tree import (
     NOWHERE,
+    Absence,
     Action,
     Aggregate,
     Aggregation,
@@ -23,6 +24,7 @@ from engine.language.tree import (
     AssertAction,
     Attribute,
     AttributeTest,
+    BoundRef,
     CalendarUnit,
     Condition,
     EventType,
@@ -31,6 +33,7 @@ from engine.language.tree import (
     FactRef,
     FactSource,
     IfUnavailable,
+    Keyed,
     Limit,
     LimitScope,
     Not,
@@ -44,6 +47,8 @@ from engine.language.tree import (
     Seen,
     Segment,
     Selection,
+    Sequence,
+    SequenceStep,
     Span,
     Template,
     Test,
@@ -51,44 +56,19 @@ from engine.language.tree import (
     Vocabulary,
 )
 from engine.values import Kind, Value, ValueType
-
-TEXT, INTEGER, NUMBER = ValueType(Kind.TEXT), ValueType(Kind.INTEGER), ValueType(Kind.NUMBER)
-MONEY, BOOLEAN, TIMESTAMP = ValueType(Kind.MONEY), ValueType(Kind.BOOLEAN), ValueType(Kind.TIMESTAMP)
-DURATION, WORDS = ValueType(Kind.DURATION), ValueType(Kind.LIST, item=ValueType(Kind.TEXT))
-CHOICE = ValueType(Kind.CHOICE, ("red", "green", "blue"))
-START = 1_700_000_000_000  # 2023-11-14T22:13:20Z: a Tuesday, so that a midnight is near
-WINDOWS = (1_000, 2_000, 5_000, 10_000)
-
-EVENTS: dict[str, dict[str, ValueType]] = {
-    "view": {"colour": CHOICE, "price": MONEY, "size": INTEGER, "weight": NUMBER, "made": TIMESTAMP, "tags": WORDS},
-    "cart": {"colour": CHOICE, "price": MONEY, "gift": BOOLEAN},
-    "pay": {},
-}
-FACTS: dict[str, tuple[ValueType, FactSource]] = {
-    "customer.tier": (CHOICE, FactSource.PROFILE),
-    "customer.orders": (INTEGER, FactSource.PROFILE),
-    "customer.spent": (MONEY, FactSource.PROFILE),
-    "customer.since": (TIMESTAMP, FactSource.PROFILE),
-    "customer.patience": (DURATION, FactSource.PROFILE),
-    "customer.name": (TEXT, FactSource.PROFILE),
-    "context.page": (CHOICE, FactSource.REQUEST),
-    "shopper.keen": (BOOLEAN, FactSource.RULES),
-    "shopper.lost": (BOOLEAN, FactSource.RULES),
-    "shopper.rich": (BOOLEAN, FactSource.RULES),
-    "shopper.level": (INTEGER, FactSource.RULES),
-}
-SAMPLES: dict[Kind, tuple[Value, ...]] = {
-    Kind.CHOICE: ("red", "green", "blue"),
-    Kind.TEXT: ("ann", "bob", "an"),
-    Kind.INTEGER: (0, 1, 2, 3, 5),
-    Kind.NUMBER: (0.1, 0.2, 0.3, 1e17, -0.1, 2.5),
-    Kind.MONEY: (0, 100, 150, 250, 1000),
-    Kind.BOOLEAN: (True, False),
-    Kind.TIMESTAMP: (START - 5_000, START, START + 3_000, START + 8_000),
-    Kind.DURATION: (1_000, 2_000, 5_000),
-    Kind.LIST: ((), ("a",), ("a", "b")),
-}
-ORDERED = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST)
+from tests.generative.words import (
+    CATALOGUE,
+    EVENTS,
+    FACTS,
+    INTEGER,
+    NUMBER,
+    ORDERED,
+    SAMPLES,
+    START,
+    WINDOWS,
+    Catalogue,
+    Scope,
+)
 
 
 @dataclass
@@ -96,12 +76,14 @@ class World:
     """Draws everything.
 
     `wild` allows what a checker would refuse: derived facts that feed their own opposite. `plain` worlds have only what
-    an event changes at once, windows and profile facts: the network has a short way for them.
+    an event changes at once, windows and profile facts: the network has a short way for them. `patterns` are the words
+    for conditions over several events that may be drawn.
     """
 
     random: Random
     wild: bool = False
     plain: bool = False
+    patterns: frozenset[str] = frozenset()
     features: dict[str, Fact] = field(default_factory=dict)
     numbers: int = 0
 
@@ -115,6 +97,7 @@ class World:
 
     def vocabulary(self, keep_events: int = 500) -> Vocabulary:
         facts = {name: Fact(name, kind, source) for name, (kind, source) in FACTS.items()}
+        facts |= {name: Fact(name, kind, FactSource.CATALOGUE, "colour") for name, kind in CATALOGUE.items()}
         self.features = {}
         for number in range(self.random.randrange(4)):
             aggregate = self.aggregate(may_look_at_facts=False)
@@ -149,7 +132,7 @@ class World:
             program = (("name", left), ("value", self.one((2, 3, 0.5))), ("op", operator))
         return Expression(f"{program}", program, self.one((INTEGER, NUMBER)))
 
-    def aggregate(self, *, may_look_at_facts: bool = True) -> Aggregate:
+    def aggregate(self, *, may_look_at_facts: bool = True, scope: Scope = ()) -> Aggregate:
         function = self.one(tuple(Aggregation))
         event = self.one(("view", "cart"))
         kinds = EVENTS[event]
@@ -169,7 +152,7 @@ class World:
             other = "price" if attribute == "price" else None
             if function is Aggregation.COUNT or other is not None:
                 minus = Selection(self.one(("view", "cart")), other, self.where("cart", may_look_at_facts=False)[:0])
-        selection = Selection(event, attribute, self.where(event, may_look_at_facts=may_look_at_facts))
+        selection = Selection(event, attribute, self.where(event, scope, may_look_at_facts=may_look_at_facts))
         return Aggregate(function, selection, self.span(), kind, minus)
 
     def span(self) -> Span:
@@ -178,8 +161,11 @@ class World:
             return Span(window=self.one(WINDOWS))
         return Span(since=self.one(("pay", "cart"))) if draw < 0.75 else Span()
 
-    def where(self, event: str, *, may_look_at_facts: bool = True) -> tuple[AttributeTest, ...]:
+    def where(self, event: str, scope: Scope = (), *, may_look_at_facts: bool = True) -> tuple[AttributeTest, ...]:
         tests = set()
+        if scope and self.chance(0.7):
+            join = self.join(event, scope)
+            tests |= {join} if join is not None else set()
         attributes = [name for name in EVENTS[event] if name != "tags"]
         while attributes and self.chance(0.35):
             name = self.one(attributes)
@@ -225,6 +211,10 @@ class World:
         return operator, self.one(samples)
 
     def leaf(self, vocabulary: Vocabulary) -> Condition:
+        if self.patterns and self.chance(0.35):
+            pattern = self.pattern(())
+            if pattern is not None:
+                return pattern
         draw = self.random.random()
         if draw < 0.3:
             event = self.one(tuple(EVENTS))
@@ -234,7 +224,7 @@ class World:
             return Test(aggregate, *self.test(aggregate.type))
         if draw < 0.65 and not self.plain:
             return self.score_test()
-        names = list(vocabulary.facts)
+        names = [name for name in vocabulary.facts if name not in CATALOGUE]
         name = self.one(names)
         kind = vocabulary.facts[name].type
         if self.chance(0.15):
@@ -267,15 +257,119 @@ class World:
         parts = tuple(self.condition(vocabulary, depth - 1) for _ in range(1 + self.random.randrange(3)))
         return AnyOf(parts) if draw < 0.66 else All(parts)
 
+    # ---------------------------------------------------------------- patterns
+
+    def pattern(self, scope: Scope, name: str | None = None) -> Condition | None:
+        """A condition over several events, which binds this name if one is given; None for one that can't be drawn."""
+        draw = self.random.random()
+        if name is None and draw < 0.3:
+            return self.absence(scope) if "absence" in self.patterns else None
+        if draw < 0.65:
+            return self.keyed(scope, name) if "per" in self.patterns else None
+        return self.sequence(scope, name) if "sequence" in self.patterns else None
+
+    def absence(self, scope: Scope) -> Absence:
+        of, after = self.one(tuple(EVENTS)), self.one(tuple(EVENTS))
+        length = self.one(WINDOWS)
+        until = length + self.one(WINDOWS) if self.chance(0.5) else None
+        return Absence(
+            Selection(of, None, self.where(of, scope)), Selection(after, None, self.where(after, scope)), length, until
+        )
+
+    def keyed(self, scope: Scope, name: str | None) -> Keyed:
+        aggregate = self.aggregate(scope=scope)
+        if aggregate.minus is not None and self.chance(0.5):
+            aggregate = replace(aggregate, minus=None)
+        shared = [key for key in EVENTS[aggregate.of.event] if key in {"colour", "gift", "size"}]
+        tests = tuple(self.test(aggregate.type) for _ in range(1 + self.chance(0.2)))
+        if aggregate.type.kind is Kind.INTEGER and self.chance(0.6):
+            tests = ((Operator.AT_LEAST, 1 + self.random.randrange(2)),)
+        takes = "take" in self.patterns and name is not None and aggregate.type.is_ordered and self.chance(0.4)
+        return Keyed(aggregate, self.one(shared), tuple(sorted(tests, key=repr)), name, takes)
+
+    def sequence(self, scope: Scope, name: str | None) -> Sequence:
+        steps: list[SequenceStep] = []
+        for number in range(2 + self.chance(0.3)):
+            event = self.one(("view", "view", "cart", "pay"))
+            bind = f"{name}{number}" if name is not None and (number == 0 or self.chance(0.4)) else None
+            steps.append(SequenceStep(Selection(event, None, self.where(event, scope)), bind))
+            scope += attributes_of(bind, event)
+        return Sequence(tuple(steps), self.span())
+
+    def join(self, event: str, scope: Scope) -> AttributeTest | None:
+        """An attribute of the event against one that is bound."""
+        fitting = [(name, ref) for name, kind in EVENTS[event].items() for ref, other in scope if other == kind]
+        if not fitting:
+            return None
+        name, ref = self.one(fitting)
+        operators = [Operator.IS, Operator.IS, Operator.IS, Operator.IS_NOT]
+        return AttributeTest(name, self.one(operators + list(ORDERED) * EVENTS[event][name].is_ordered), ref)
+
+    def joined(self, vocabulary: Vocabulary) -> tuple[Condition, Scope]:
+        """A condition of binders and of others that use what is bound, with all that is bound."""
+        parts: list[Condition] = []
+        scope: Scope = ()
+        for name in ("a", "b")[: 1 + self.chance(0.35)]:
+            binder = self.pattern(scope, name) if self.chance(0.55) else None
+            if binder is None:
+                event = self.one(("view", "view", "cart"))
+                binder = Seen(Selection(event, None, self.where(event, scope)), self.span(), name)
+            parts.append(binder)
+            scope += bound_by(binder)
+        parts += [self.user(vocabulary, scope) for _ in range(self.random.randrange(3))]
+        self.random.shuffle(parts)
+        if len(parts) > 2 and self.chance(0.2):
+            parts = [All(tuple(parts[:2])), *parts[2:]]
+        return (parts[0] if len(parts) == 1 and self.chance(0.5) else All(tuple(parts))), scope
+
+    def user(self, vocabulary: Vocabulary, scope: Scope) -> Condition:
+        """A condition that may use what is bound."""
+        draw = self.random.random()
+        if draw < 0.25:
+            return Not(self.user(vocabulary, scope))
+        if draw < 0.35:
+            return AnyOf((self.user(vocabulary, scope), self.user(vocabulary, scope)))
+        if draw < 0.55:
+            event = self.one(("view", "cart"))
+            return Seen(Selection(event, None, self.where(event, scope)), self.span())
+        if draw < 0.7:
+            aggregate = self.aggregate(scope=scope)
+            return Test(aggregate, *self.test(aggregate.type))
+        if draw < 0.8:
+            ordered = [(ref, kind) for ref, kind in scope if kind.kind is Kind.MONEY or kind.kind is Kind.INTEGER]
+            if ordered:
+                ref, kind = self.one(ordered)
+                fact = "customer.spent" if kind.kind is Kind.MONEY else "customer.orders"
+                return Test(FactRef(fact), self.one(ORDERED), ref)
+        keys = [ref for ref, _ in scope if ref.attribute == "colour"]
+        if draw < 0.92 and keys and "of" in self.patterns:
+            fact = self.one(tuple(CATALOGUE))
+            return Test(FactRef(fact, self.one(keys)), *self.test(CATALOGUE[fact]))
+        return self.pattern(scope) or self.leaf(vocabulary)
+
+    def message(self, scope: Scope) -> Template:
+        """Text with holes for what is bound."""
+        ref, _ = self.one(scope)
+        if ref.attribute == "colour" and "of" in self.patterns and self.chance(0.3):
+            name = f"product.stock of {ref.name}.colour"
+            return Template(f"{{{name}}}", ("", name, ""), (FactRef("product.stock", ref),))
+        name = f"{ref.name}.{ref.attribute}"
+        return Template(f"{{{name}}}", ("", name, ""), (ref,))
+
     # ---------------------------------------------------------------- rules
 
     def rule(self, vocabulary: Vocabulary, condition: Condition | None = None) -> Rule:
         self.numbers += 1
         number = self.numbers
-        when = condition if condition is not None else self.condition(vocabulary, 3)
-        actions: list[Action] = [
-            TriggerAction(f"t{number}", Template("{customer.orders}!", ("", "customer.orders", "!")))
-        ]
+        scope: Scope = ()
+        if condition is None and "as" in self.patterns and self.chance(0.6):
+            when, scope = self.joined(vocabulary)
+        else:
+            when = condition if condition is not None else self.condition(vocabulary, 3)
+        hole = Template("{customer.orders}!", ("", "customer.orders", "!"), (FactRef("customer.orders"),))
+        actions: list[Action] = [TriggerAction(f"t{number}", hole)]
+        if scope and self.chance(0.7):
+            actions = [TriggerAction(f"t{number}", self.message(scope))]
         if self.chance(0.3) and not self.plain:
             fact = self.derived(when)
             if fact is not None:
@@ -364,6 +458,34 @@ class World:
 
     def context(self) -> dict[str, Value]:
         return {"context.page": self.one(SAMPLES[Kind.CHOICE])} if self.chance(0.6) else {}
+
+
+def attributes_of(name: str | None, event: str) -> Scope:
+    """What a name that is bound to an event of a type gives."""
+    return tuple((BoundRef(name, each), kind) for each, kind in EVENTS[event].items()) if name is not None else ()
+
+
+def bound_by(binder: Condition) -> Scope:
+    """What a condition binds."""
+    if isinstance(binder, Keyed):
+        key = EVENTS[binder.aggregate.of.event][binder.per]
+        name = str(binder.bind)
+        return ((BoundRef(name, binder.per), key), (BoundRef(name, "value"), binder.aggregate.type))
+    if isinstance(binder, Sequence):
+        return sum((attributes_of(step.bind, step.of.event) for step in binder.steps), ())
+    assert isinstance(binder, Seen)
+    return attributes_of(binder.bind, binder.of.event)
+
+
+def catalogue(salt: int) -> Catalogue:
+    """Facts of things: the same whenever asked, unknown for some."""
+
+    def look_up(fact: str, key: Value) -> Value | None:
+        drawn = hashlib.sha256(f"{salt} {fact} {key}".encode()).digest()
+        samples = SAMPLES[CATALOGUE[fact].kind]
+        return samples[drawn[1] % len(samples)] if drawn[0] > 60 else None
+
+    return look_up
 
 
 def program_of(vocabulary: Vocabulary, rules: list[Rule], offers: Any) -> Program:

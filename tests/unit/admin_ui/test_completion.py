@@ -47,6 +47,23 @@ def at_end(text: str, program: Program | None) -> list[str]:
         ("        - {fact: customer.tier, is_one_of: [gold, ", "platinum"),
         ("        - {event: checkout_viewed, within: ", "5 minutes"),
         ("        - {event: checkout_viewed, where: {step: ", "address"),
+        ("        - {absence: {", "after"),
+        ("        - {absence: {of: ", "purchase"),
+        ("        - {absence: {of: purchase, after: cart_added, for: ", "15 minutes"),
+        ("        - {count: product_viewed, per: ", "product_id"),
+        ("        - {count: product_viewed, per: product_id, take: ", "highest"),
+        (
+            "        - {event: product_viewed, as: seen}\n        - {event: cart_added, where: {product_id: $",
+            "$seen.product_id",
+        ),
+        (
+            "        - {count: product_viewed, per: product_id, at_least: 2, as: liked}\n        - {fact: product.stock, of: ",
+            "$liked.product_id",
+        ),
+        (
+            "        - {sum: cart_added.amount, per: category, above: 2, as: best}\n        - {fact: cart.value, below: $be",
+            "$best.value",
+        ),
         ("    then:\n      - offer: ", "free_shipping"),
         ("    then:\n      - {offer: free_shipping, placement: ", "cart_banner"),
         ("    then:\n      - {assert: ", "shopper.hesitates"),
@@ -92,6 +109,14 @@ def test_the_word_being_typed_is_what_is_replaced(program: Program) -> None:
     assert found[0].label == "cart.value"
 
 
+def test_a_name_of_another_rule_is_not_proposed(program: Program) -> None:
+    text = (
+        RULES
+        + "        - {event: product_viewed, as: seen}\n  - rule: second\n    when: {event: cart_added, where: {product_id: $"
+    )
+    assert at_end(text, program) == []
+
+
 def test_a_comment_is_left_alone(program: Program) -> None:
     assert at_end(RULES + "        # fact: ", program) == []
 
@@ -125,6 +150,7 @@ def test_the_checker_knows_every_key_that_is_proposed() -> None:
         "then": "rules:\n  - rule: a\n    then:\n      - {key}: x\n",
         "schedule": "rules:\n  - rule: a\n    schedule: {{{key}: x}}\n",
         "limits": "rules:\n  - rule: a\n    limits: {{{key}: x}}\n",
+        "absence": "rules:\n  - rule: a\n    when: {{absence: {{{key}: x}}}}\n",
         "tests": "tests:\n  - {key}: x\n",
         "expect": "tests:\n  - test: a\n    expect:\n      - {key}: x\n",
     }

@@ -1,5 +1,6 @@
 """Whatever is written: the checker answers, with places that exist."""
 
+import re
 from collections.abc import Mapping
 
 from hypothesis import example, given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from engine.language import Checked, check, render
 from engine.language.sentence import rule_sentence
 from engine.language.source import Source
+from tests.unit.engine.language.pattern_samples import SHOP, everything_evaluated
 from tests.unit.engine.language.samples import FOLDER
 
 FILES = sorted(FOLDER)
@@ -20,6 +22,12 @@ KEYS = [
     "count",
     "score",
     "segment",
+    "sequence",
+    "absence",
+    "per",
+    "as",
+    "take",
+    "of",
     "where",
     "within",
     "above",
@@ -38,6 +46,7 @@ VALUES = [
     "~",
     "{a.b}",
     "$x.y",
+    "$seen.price",
     "é😀",
     "true",
 ]
@@ -119,6 +128,39 @@ def test_a_valid_file_with_values_swapped(data: st.DataObject) -> None:
         pieces[first] = pieces[second]
     sources = {**FOLDER, file: " ".join(pieces)}
     assert_sound(check(sources), sources)
+
+
+PATTERNS = """\
+ruleset: patterns
+rules:
+  - rule: first
+    when:
+      all:
+        - {event: product_viewed, as: seen}
+        - {count: cart_added, per: product_id, where: {price: {below: $seen.price}}, at_least: 3, as: liked}
+        - {sequence: [{event: cart_added, as: added, where: {price: $seen.price}}, {event: purchase}], within: 1 hour}
+        - not: {absence: {of: purchase, after: checkout_viewed, for: 15 minutes, until: 1 hour}}
+        - {fact: product.price, of: $liked.product_id, below: $added.price}
+    then: {trigger: t, payload: {a: "{liked.product_id} {product.stock of added.product_id} {cart.value}"}}
+"""
+
+
+@given(st.data())
+def test_bound_names_swapped_with_anything(data: st.DataObject) -> None:
+    """As above, of conditions that name one another."""
+    pieces = re.split(r"([\s,{}:\[\]]+)", PATTERNS)
+    for _ in range(data.draw(st.integers(1, 4))):
+        first, second = (data.draw(st.integers(0, len(pieces) - 1)) for _ in range(2))
+        pieces[first] = pieces[second]
+    sources = {**SHOP, "rules/cart.yaml": "".join(pieces)}
+    with everything_evaluated():
+        assert_sound(check(sources), sources)
+
+
+def test_the_rule_with_bound_names_is_right_before_it_is_changed() -> None:
+    sources = {**SHOP, "rules/cart.yaml": PATTERNS}
+    with everything_evaluated():
+        assert check(sources).program is not None
 
 
 @given(st.sampled_from(FILES))

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.activation import ConditionReport, FactReader, RuleFailure, RuleReport, ScoreAnswer, ScoreStatus
+from engine.activation import (
+    Combination,
+    ConditionReport,
+    FactReader,
+    RuleFailure,
+    RuleReport,
+    ScoreAnswer,
+    ScoreStatus,
+)
 from engine.decision import Decision, Request
 from engine.language.tree import (
     NOWHERE,
     Aggregate,
     Aggregation,
+    BoundRef,
     Condition,
     Fact,
     FactRef,
@@ -46,12 +55,18 @@ FACTS = {
     "cart.value": Fact("cart.value", MONEY, FactSource.PROFILE),
     "customer.name": Fact("customer.name", TEXT, FactSource.PROFILE),
     "context.page": Fact("context.page", TEXT, FactSource.REQUEST),
+    "product.stock": Fact("product.stock", INTEGER, FactSource.CATALOGUE, by="product_id"),
     "views.minute": Fact("views.minute", INTEGER, FactSource.FEATURE, aggregate=WINDOWED),
 }
 
 
 def template(text: str, *parts: str) -> Template:
     return Template(text, parts)
+
+
+def bound_template(text: str, hole: FactRef | BoundRef, name: str) -> Template:
+    """A text with one hole behind it."""
+    return Template(text, (text.partition("{")[0], name, ""), (hole,))
 
 
 def rule(
@@ -116,12 +131,16 @@ class FakeView:
     facts: dict[str, Value] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     truths: dict[Condition, Truth] = field(default_factory=dict)
+    bound: dict[str, tuple[Combination, ...]] = field(default_factory=dict)
     until: EpochMs | None = None
     failures: tuple[RuleFailure, ...] = ()
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
 
     def holding(self) -> tuple[Rule, ...]:
         return tuple(each for each in self.program.rules if each.name not in self.silent)
+
+    def combinations(self, rule: Rule) -> tuple[Combination, ...]:
+        return self.bound.get(rule.name, (Combination(),))
 
     def fact(self, name: str) -> Value | None:
         return self.facts.get(name)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from engine.activation import ScoreAnswer, ScoreStatus
+from engine.activation import Combination, ScoreAnswer, ScoreStatus
 from engine.decision import Outcome, Request, Suppression
-from engine.language.tree import Limit, LimitScope, Schedule
+from engine.language.tree import BoundRef, FactRef, Limit, LimitScope, Schedule
 from engine.offers import MemoryLimits, claims, conclude, consider, unavailable
 from engine.ports import Verdict
-from tests.unit.engine.offers.fakes import ALWAYS, ON_PAGE, FakeView, Shop, lost, offer, program, rule, shown, template
+from tests.unit.engine.offers.fakes import (
+    ALWAYS,
+    ON_PAGE,
+    TEXT,
+    FakeView,
+    Shop,
+    bound_template,
+    lost,
+    offer,
+    program,
+    rule,
+    shown,
+    template,
+)
 
 ONCE = (Limit(LimitScope.SESSION, 1),)
 ONE_IN_TOTAL = (Limit(LimitScope.TOTAL, 1),)
@@ -269,3 +282,32 @@ def test_the_same_arguments_give_the_same_decision() -> None:
     one = Shop(bundle, MemoryLimits()).decide("banner", "hero", salt="x")
     other = Shop(bundle, MemoryLimits()).decide("banner", "hero", salt="x")
     assert one == other
+
+
+def test_an_offer_is_shown_once_for_the_first_combination_that_fills_it() -> None:
+    key = BoundRef("liked", "product_id")
+    content = (("title", bound_template("Look at {liked.product_id}", key, "liked.product_id")),)
+    shop = Shop(program((rule("a", ("o", "banner")),), (offer("o", content=content),), {"banner": 3}))
+    view = FakeView(shop.program)
+    view.bound["a"] = (
+        Combination(),
+        Combination((("liked.product_id", "p2"),), {key: "p2"}, {key: TEXT}),
+        Combination((("liked.product_id", "p1"),), {key: "p1"}, {key: TEXT}),
+    )
+    decision = shop.decide(view=view)
+    assert [each.content for each in decision.placements[0].offers] == [{"title": "Look at p2"}]
+    view.bound["a"] = (Combination(),)
+    assert lost(shop.decide(view=view)) == {"shop.a/o": "not_eligible"}
+
+
+def test_an_offer_that_tells_of_a_thing_is_looked_at_again_and_is_nothing_for_who_objects_to_profiling() -> None:
+    key = BoundRef("liked", "product_id")
+    hole = bound_template("Left: {product.stock of liked.product_id}", FactRef("product.stock", key), "product.stock of liked.product_id")  # fmt: skip
+    shop = Shop(program((rule("a", ("o", "banner"), when=ON_PAGE),), (offer("o", content=(("title", hole),)),)))
+    view = FakeView(shop.program)
+    catalogue = {("product.stock", "p1"): 4}
+    view.bound["a"] = (Combination((), {key: "p1"}, {key: TEXT}, lambda fact, each: catalogue.get((fact, str(each)))),)
+    decision = shop.decide(view=view)
+    assert decision.placements[0].offers[0].content == {"title": "Left: 4"}
+    assert decision.placements[0].valid_until == view.now + 30_000
+    assert lost(shop.decide(view=view, profiling=False)) == {"shop.a/o": "consent"}

@@ -20,7 +20,7 @@ currency: EUR
 session: {timeout: 30 minutes, keep_events: KEEP}
 events:
   viewed: {category: text, price: money}
-  added: {price: money, quantity: integer, weight: number}
+  added: {category: text, price: money, quantity: integer, weight: number}
   removed: {price: money}
   checkout: {}
   purchase: {total: money}
@@ -28,6 +28,7 @@ facts:
   customer.tier: {choice: [silver, gold], from: profile}
   customer.last_order: {type: timestamp, from: profile}
   context.page: {type: text, from: request}
+  product.stock: {type: integer, from: catalogue, by: category}
   shopper.keen: {type: boolean, from: rules}
   shopper.lost: {type: boolean, from: rules}
   shopper.level: {type: integer, from: rules}
@@ -69,8 +70,10 @@ class Session:
 
     def happens(self, at: int, kind: str, **attributes: Value) -> list[str]:
         """An event; returns what acted as `rule@time`."""
-        event = Event(str(at), kind, "s", START + at, None, attributes)
-        return told(self.network.insert(self.memory, event, self.scoring))
+        return told(self.network.insert(self.memory, self.event(at, kind, **attributes), self.scoring))
+
+    def event(self, at: int, kind: str, **attributes: Value) -> Event:
+        return Event(str(at), kind, "s", START + at, None, attributes)
 
     def learns(self, at: int, facts: Mapping[str, Value | None]) -> list[str]:
         return told(self.network.set_facts(self.memory, facts, START + at, self.scoring))

@@ -107,7 +107,7 @@ def test_a_session_of_twenty_events_is_small() -> None:
         (b"", "no session snapshot"),
         (b"{}", "no session snapshot"),
         (b"SM\x09\x00\x00\x00\x00", "format 9"),
-        (b"SM\x01\x00\x00\x00\x00\x93", "damaged"),
+        (b"SM\x02\x00\x00\x00\x00\x93", "damaged"),
     ],
 )
 def test_what_is_no_snapshot_is_refused_by_name(raw: bytes, message: str) -> None:

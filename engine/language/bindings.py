@@ -1,0 +1,151 @@
+"""What the conditions of a rule bind, and what they use of it. Says of a checked tree what the checker knew of the text.
+
+Names are bound on the spine of a rule: by its whole condition, a part of an `all`, or of an `all` directly in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from engine.language.tree import (
+    Absence,
+    Aggregate,
+    All,
+    AnyOf,
+    BoundRef,
+    Condition,
+    FactRef,
+    Keyed,
+    Not,
+    Payload,
+    ScoreTest,
+    Seen,
+    Selection,
+    Sequence,
+    SequenceStep,
+    Template,
+    Test,
+    Vocabulary,
+)
+from engine.values import ValueType
+
+VALUE = "value"
+"""`$name.value` is the value of the aggregate that `per` bound."""
+
+Binder: TypeAlias = Seen | Keyed | SequenceStep
+
+
+def spine(condition: Condition) -> Iterator[Condition]:
+    """The conditions that all have to hold, an `all` in an `all` written out; segments left whole."""
+    if isinstance(condition, All):
+        for part in condition.parts:
+            yield from spine(part)
+    else:
+        yield condition
+
+
+def binders(condition: Condition) -> dict[str, Binder]:
+    """What binds each name of a rule's condition, in the order in which it is written."""
+    found: dict[str, Binder] = {}
+    for part in spine(condition):
+        if isinstance(part, Seen | Keyed):
+            if part.bind is not None:
+                found[part.bind] = part
+        elif isinstance(part, Sequence):
+            found.update({step.bind: step for step in part.steps if step.bind is not None})
+    return found
+
+
+def names_bound_by(part: Condition) -> tuple[str, ...]:
+    """The names that one condition of the spine binds."""
+    return tuple(binders(part))
+
+
+def attributes_of(binder: Binder, vocabulary: Vocabulary) -> dict[str, ValueType]:
+    """What can be said of a bound name: attributes of the event; of `per`, the key and the value."""
+    if isinstance(binder, Keyed):
+        attributes = vocabulary.events[binder.aggregate.of.event].attributes
+        return {binder.per: attributes[binder.per].type, VALUE: binder.aggregate.type}
+    return {name: each.type for name, each in vocabulary.events[binder.of.event].attributes.items()}
+
+
+def type_of(ref: BoundRef, bound: dict[str, Binder], vocabulary: Vocabulary) -> ValueType:
+    """The type of `$name.attribute`; KeyError where nothing binds it, which the checker refuses."""
+    return attributes_of(bound[ref.name], vocabulary)[ref.attribute]
+
+
+def references(condition: Condition) -> Iterator[BoundRef]:
+    """Every use of a bound name in a condition, in the order in which it is written, repeats included.
+
+    Segments bind nothing and use nothing bound.
+    """
+    if isinstance(condition, All | AnyOf):
+        for part in condition.parts:
+            yield from references(part)
+    elif isinstance(condition, Not):
+        yield from references(condition.part)
+    elif isinstance(condition, Test):
+        if isinstance(condition.subject, Aggregate):
+            yield from _of_aggregate(condition.subject)
+        yield from _of_operand(condition.subject)
+        yield from _of_operand(condition.operand)
+    elif isinstance(condition, ScoreTest):
+        yield from _of_operand(condition.operand)
+    elif isinstance(condition, Seen):
+        yield from _of_selection(condition.of)
+    elif isinstance(condition, Keyed):
+        yield from _of_aggregate(condition.aggregate)
+        for _, operand in condition.tests:
+            yield from _of_operand(operand)
+    elif isinstance(condition, Sequence):
+        for step in condition.steps:
+            yield from _of_selection(step.of)
+    elif isinstance(condition, Absence):
+        yield from _of_selection(condition.of)
+        yield from _of_selection(condition.after)
+
+
+def holes(payload: Payload) -> Iterator[FactRef | BoundRef]:
+    """What the holes of a payload or content name, in order, repeats included."""
+    if isinstance(payload, Template):
+        yield from payload.holes
+    elif isinstance(payload, list):
+        for item in payload:
+            yield from holes(item)
+    elif isinstance(payload, tuple):
+        for pair in payload:
+            if isinstance(pair, tuple):  # what a mapping becomes; a node never becomes a tuple of values
+                yield from holes(pair[1])
+
+
+def references_in(payload: Payload) -> Iterator[BoundRef]:
+    """The bound attributes that the holes of a payload or content use, keys of catalogue facts included."""
+    for hole in holes(payload):
+        yield from _of_operand(hole)
+
+
+def identity(condition: Condition, payloads: Iterable[Payload]) -> tuple[BoundRef, ...]:
+    """The bound attributes that tell the activations of a rule apart: those that it uses, values of aggregates aside."""
+    bound = binders(condition)
+    used = {*references(condition), *(ref for payload in payloads for ref in references_in(payload))}
+    meant = [ref for ref in used if not (isinstance(bound.get(ref.name), Keyed) and ref.attribute == VALUE)]
+    return tuple(sorted(meant, key=lambda ref: (ref.name, ref.attribute)))
+
+
+def _of_operand(operand: object) -> Iterator[BoundRef]:
+    if isinstance(operand, BoundRef):
+        yield operand
+    elif isinstance(operand, FactRef) and operand.of is not None:
+        yield operand.of
+
+
+def _of_selection(selection: Selection) -> Iterator[BoundRef]:
+    for test in selection.where:
+        yield from _of_operand(test.operand)
+
+
+def _of_aggregate(aggregate: Aggregate) -> Iterator[BoundRef]:
+    yield from _of_selection(aggregate.of)
+    if aggregate.minus is not None:
+        yield from _of_selection(aggregate.minus)

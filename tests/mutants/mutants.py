@@ -1,0 +1,366 @@
+"""Mutants of the network: each one slip that somebody could make, which the tests of meaning must notice.
+
+A mutant is a file, a text that stands in it exactly once, and what stands there instead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """A slip; its name says which."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+
+
+MUTANTS = (
+    # ---------------------------------------------------------------- windows and timers
+    Mutant(
+        "a counted event leaves its window a millisecond late",
+        "windows.py",
+        "gone = bisect_right(times, begin)\n",
+        "gone = bisect_right(times, begin - 1)\n",
+    ),
+    Mutant(
+        "an event is seen a millisecond too long",
+        "windows.py",
+        "if latest + window > horizon:\n                return latest + window",
+        "if latest + window >= horizon:\n                return latest + window + 1",
+    ),
+    Mutant(
+        "an event seen again does not renew its window",
+        "windows.py",
+        "        elif time > latest:\n            states[index] = time\n",
+        "",
+    ),
+    Mutant(
+        "a late event is counted at the end",
+        "windows.py",
+        "insort(times, time)\n            if times[0] == time:\n",
+        "times.append(time)\n            if times[0] == time:\n",
+    ),
+    Mutant(
+        "what leaves a sum is not taken away",
+        "windows.py",
+        "memory.values[index] -= sum(item for _, item in left)",
+        "memory.values[index] -= 0 * len(left)",
+    ),
+    Mutant(
+        "a late event goes before those of its own time",
+        "windows.py",
+        "at = bisect_right(entries, time, key=_time_of)",
+        "at = bisect_right(entries, time - 1, key=_time_of)",
+    ),
+    Mutant(
+        "the timer of a window is lost",
+        "windows.py",
+        "heappush(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))",
+        "heappush(memory.lazy, (time + self.window, index))",
+    ),
+    Mutant(
+        "what expires at a moment is still there at it",
+        "changes.py",
+        "while heap and heap[0][0] <= horizon:",
+        "while heap and heap[0][0] < horizon:",
+    ),
+    Mutant(
+        "a request looks a millisecond too far back",
+        "windows.py",
+        "begin = now - self.window\n        if memory.states.get(self.index, begin) > begin:",
+        "begin = now - self.window - 1\n        if memory.states.get(self.index, begin) > begin:",
+    ),
+    Mutant(
+        "the timer of a test against the clock is lost",
+        "clockwork.py",
+        "                if isinstance(length, int):\n                    moments.append(value + length)\n",
+        "                if isinstance(length, int):\n                    moments.append(value)\n",
+    ),
+    Mutant(
+        "a late event counts though it has just left its window",
+        "changes.py",
+        "event.time + span.window <= clock",
+        "event.time + span.window < clock",
+    ),
+    # ---------------------------------------------------------------- aggregates
+    Mutant(
+        "the last of two events of one millisecond is the first",
+        "aggregates.py",
+        "time < held if self.is_first else time >= held",
+        "time < held if self.is_first else time > held",
+    ),
+    Mutant(
+        "a since event leaves what a node kept beside its value",
+        "aggregates.py",
+        "        memory.states.pop(index, None)\n        memory.forgotten.pop(index, None)\n        if index in",
+        "        memory.forgotten.pop(index, None)\n        if index in",
+    ),
+    Mutant(
+        "a late event at the time of the since event does not count",
+        "changes.py",
+        "event.time < memory.resets.get(span.since, event.time)",
+        "event.time <= memory.resets.get(span.since, event.time + 1)",
+    ),
+    Mutant(
+        "a late event is kept before those of its own time",
+        "retained.py",
+        "if self._time(begin, end) > time:",
+        "if self._time(begin, end) >= time:",
+    ),
+    Mutant(
+        "what was dropped first stands for what was dropped last",
+        "retained.py",
+        "max(time, self.dropped)",
+        "min(time, self.dropped)",
+    ),
+    # ---------------------------------------------------------------- truth
+    Mutant(
+        "a test of an unknown value is false, so that not makes it true",
+        "normal_form.py",
+        "return lambda values, now: truth(values, now) is wanted",
+        "return lambda values, now: bool(truth(values, now)) is wanted",
+    ),
+    Mutant(
+        "below not, exists asks for the same",
+        "normal_form.py",
+        "Test(leaf.subject, operator, operand is wanted)",
+        "Test(leaf.subject, operator, operand is True)",
+    ),
+    Mutant(
+        "not above is below, and loses the limit",
+        "operators.py",
+        "    Operator.ABOVE: Operator.AT_MOST,",
+        "    Operator.ABOVE: Operator.BELOW,",
+    ),
+    Mutant(
+        "not between looks at the lower end only",
+        "normal_form.py",
+        "return [*self.literal(low, False), *self.literal(high, False)]",
+        "return self.literal(low, False)",
+    ),
+    Mutant(
+        "older_than begins a millisecond late",
+        "operators.py",
+        "return value <= now - age",
+        "return value < now - age",
+    ),
+    Mutant(
+        "a test and its opposite are one literal",
+        "normal_form.py",
+        "key = (quantity.index, leaf, wanted)",
+        "key = (quantity.index, leaf, True)",
+    ),
+    # ---------------------------------------------------------------- indexes
+    Mutant(
+        "a ladder of limits takes at_least for above",
+        "discrimination.py",
+        "bisect_left if is_upward is is_strict else bisect_right",
+        "bisect_left if is_upward else bisect_right",
+    ),
+    Mutant(
+        "rules with different limits share one node",
+        "discrimination.py",
+        "if at == len(self.limits) or self.limits[at] != limit:",
+        "if at == len(self.limits):",
+    ),
+    Mutant(
+        "the guard before a shared place lets everything pass",
+        "discrimination.py",
+        "        if get(index, default) != wanted:\n            return\n",
+        "        if get(index, default) != wanted:\n            break\n",
+    ),
+    Mutant(
+        "an alternative that becomes true is an edge though another held",
+        "conflict.py",
+        "is_only = len(production.conjuncts) == 1",
+        "is_only = True",
+    ),
+    Mutant(
+        "what held is looked at with the time of now",
+        "network.py",
+        "production.holds_plainly(earlier, before)",
+        "production.holds_plainly(earlier, now)",
+    ),
+    # ---------------------------------------------------------------- derived facts
+    Mutant(
+        "derived facts that hold each other up are never withdrawn",
+        "settle.py",
+        "round_changed[fact] = values.pop(fact)",
+        "round_changed[fact] = values[fact]",
+    ),
+    Mutant(
+        "the last rule that asserts a value wins",
+        "settle.py",
+        "if fact in stratum.facts and fact not in asserted:",
+        "if fact in stratum.facts:",
+    ),
+    Mutant(
+        "a rule asserts though its schedule is closed",
+        "settle.py",
+        "if not rule.enabled or not is_open(rule.schedule, now):",
+        "if not rule.enabled:",
+    ),
+    # ---------------------------------------------------------------- scores and acts
+    Mutant(
+        "the last known answer is used at the very end of its age",
+        "scoring.py",
+        "self._now - last[1] >= (test.last_known or 0)",
+        "self._now - last[1] > (test.last_known or 0)",
+    ),
+    Mutant(
+        "an answer stands though what the model sees has changed",
+        "network.py",
+        "                memory.fresh.clear()\n",
+        "                memory.fresh.intersection_update(memory.fresh)\n",
+    ),
+    Mutant(
+        "a score is released at the very value that keeps it",
+        "truth.py",
+        "return value >= test.release",
+        "return value > test.release",
+    ),
+    Mutant(
+        "an act slides out of its limit a millisecond early",
+        "agenda.py",
+        "bisect_right(acts, now - limit.sliding)",
+        "bisect_right(acts, now - limit.sliding + 1)",
+    ),
+    Mutant(
+        "a rule that is new stays so",
+        "network.py",
+        "memory.new = memory.quiet = frozenset()",
+        "memory.quiet = frozenset()",
+    ),
+    # ---------------------------------------------------------------- snapshots
+    Mutant(
+        "a snapshot loses counts of the session",
+        "snapshot.py",
+        "self.unstored = self.follows.union(compiled.windows, compiled.patterns)",
+        "self.unstored = self.follows.union(compiled.nodes, compiled.patterns)",
+    ),
+    Mutant(
+        "a snapshot loses acts",
+        "snapshot.py",
+        "{names.rules[index]: [clock - at for at in acts] for index, acts in memory.acts.items()},",
+        "{},",
+    ),
+    Mutant(
+        "a snapshot loses which rules with scores held",
+        "snapshot.py",
+        "sorted(names.rules[index] for index in memory.held),",
+        "[],",
+    ),
+    Mutant(
+        "a snapshot loses when a since last began",
+        "snapshot.py",
+        "packed.resets = {name: clock - time for name, time in memory.resets.items()}",
+        "packed.resets = {}",
+    ),
+    Mutant(
+        "a window that is read from a snapshot has no timer",
+        "snapshot.py",
+        "(memory.timed if node.is_timed else memory.lazy).append((moment, index))",
+        "memory.lazy.append((moment, index))",
+    ),
+    # ---------------------------------------------------------------- requests
+    Mutant(
+        "an answer is valid past the end of a window",
+        "view.py",
+        "moments.update(node.moments(memory))",
+        "moments.difference_update(node.moments(memory))",
+    ),
+    Mutant(
+        "a near miss counts every branch of any",
+        "explain.py",
+        "return min(needs, default=1_000_000)",
+        "return sum(needs) or 1_000_000",
+    ),
+    Mutant(
+        "a report names the first event where the last was seen",
+        "explain.py",
+        "for event in reversed(view.kept_events()):",
+        "for event in view.kept_events():",
+    ),
+    # ---------------------------------------------------------------- bound names
+    Mutant(
+        "a combination that is not true any more is kept",
+        "pattern.py",
+        "was.setdefault(token, tokens.pop(token))",
+        "was.setdefault(token, tokens[token])",
+    ),
+    Mutant(
+        "a span of joined conditions is a millisecond too long",
+        "selector.py",
+        "(look.now - self.window + 1,)",
+        "(look.now - self.window,)",
+    ),
+    Mutant(
+        "an event at the time of the since event is joined though it came before",
+        "selector.py",
+        "(resets[-1][0], resets[-1][1] + 1)",
+        "(resets[-1][0],)",
+    ),
+    Mutant(
+        "a step of a sequence may not follow within a millisecond",
+        "binders.py",
+        "after = (positions[-1][0], positions[-1][1] + 1) if positions else begin",
+        "after = (positions[-1][0] + 1,) if positions else begin",
+    ),
+    Mutant(
+        "one event makes two steps of a sequence",
+        "binders.py",
+        "after = (positions[-1][0], positions[-1][1] + 1) if positions else begin",
+        "after = positions[-1] if positions else begin",
+    ),
+    Mutant(
+        "of equal keys the latest to reach the value is the highest",
+        "binders.py",
+        "one[0] == other[0] and one[1] < other[1]",
+        "one[0] == other[0] and one[1] > other[1]",
+    ),
+    Mutant(
+        "combinations are in no order",
+        "combinations.py",
+        "    made.sort(key=_order)\n",
+        "    made.sort(key=_order, reverse=True)\n",
+    ),
+    Mutant(
+        "a snapshot takes an unknown combination for a true one",
+        "snapshot.py",
+        "state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}",
+        "state.tokens = {tuple(map(_value, values)): True for truth, *values in tokens}",
+    ),
+    Mutant(
+        "a hash of events by value misses those that come later",
+        "alphas.py",
+        "_place(buckets.setdefault(entry[2].get(attribute), []), entry)",
+        "buckets.setdefault(entry[2].get(attribute), [])",
+    ),
+    Mutant(
+        "an absence lasts a millisecond past its end",
+        "pattern_compiler.py",
+        "age >= until",
+        "age > until",
+    ),
+    Mutant(
+        "an absence is ended by what came before it",
+        "pattern_compiler.py",
+        "of.matching(look, env, (latest[0], latest[1] + 1))",
+        "of.matching(look, env, ())",
+    ),
+    Mutant(
+        "the timer of an absence is lost",
+        "pattern_compiler.py",
+        "        self._role(after, offsets)\n",
+        "        self._role(after)\n",
+    ),
+    Mutant(
+        "a bound attribute that is missing is equal to another that is",
+        "selector.py",
+        "if value is None and not link.is_own:",
+        "if False:",
+    ),
+)

@@ -1,0 +1,208 @@
+"""What conditions are made of, and the tests of the language on known values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from engine.language.tree import (
+    Absence,
+    Aggregate,
+    All,
+    AnyOf,
+    BoundRef,
+    Condition,
+    FactRef,
+    Keyed,
+    Not,
+    OfferAction,
+    Operator,
+    Payload,
+    Program,
+    Rule,
+    ScoreTest,
+    Seen,
+    Segment,
+    Selection,
+    Sequence,
+    Template,
+    Test,
+    TriggerAction,
+)
+from engine.values import Kind
+
+Leaf = Test | Seen | ScoreTest | Keyed | Sequence | Absence
+Binder = Seen | Keyed | Sequence
+
+WHOLE = {Kind.INTEGER, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP}
+
+
+# -------------------------------------------------------------------- values
+
+
+def exactly(number: Fraction, kind: Kind) -> int | float:
+    return round(number) if kind in WHOLE else float(number)
+
+
+def passes(value: Any, operator: Operator, operand: Any, now: int) -> bool:
+    """The tests of the language on known values."""
+    match operator:
+        case Operator.IS:
+            return bool(value == operand)
+        case Operator.IS_NOT:
+            return bool(value != operand)
+        case Operator.IS_ONE_OF:
+            return value in operand
+        case Operator.IS_NONE_OF:
+            return value not in operand
+        case Operator.ABOVE | Operator.AFTER:
+            return bool(value > operand)
+        case Operator.AT_LEAST:
+            return bool(value >= operand)
+        case Operator.BELOW | Operator.BEFORE:
+            return bool(value < operand)
+        case Operator.AT_MOST:
+            return bool(value <= operand)
+        case Operator.BETWEEN:
+            return bool(operand[0] <= value <= operand[1])
+        case Operator.MATCHES:
+            return re.fullmatch(operand, value) is not None
+        case Operator.STARTS_WITH:
+            return str(value).startswith(operand)
+        case Operator.ENDS_WITH:
+            return str(value).endswith(operand)
+        case Operator.CONTAINS:
+            return operand in value
+        case Operator.OLDER_THAN:
+            return bool(value + operand <= now)
+        case Operator.WITHIN_LAST:
+            return bool(value <= now < value + operand)
+    raise AssertionError(operator)
+
+
+# -------------------------------------------------------------------- trees
+
+
+def leaves(condition: Condition) -> Iterator[Leaf]:
+    if isinstance(condition, Segment):
+        yield from leaves(condition.condition)
+    elif isinstance(condition, Not):
+        yield from leaves(condition.part)
+    elif isinstance(condition, All | AnyOf):
+        for part in condition.parts:
+            yield from leaves(part)
+    else:
+        yield condition
+
+
+def has_scores(rule: Rule) -> bool:
+    """Whether a score can have a say: `any` of nothing but scores below it has none."""
+    return any(isinstance(leaf, ScoreTest) for each in disjuncts(rule.when, True) for leaf, _ in each)
+
+
+def disjuncts(condition: Condition, wanted: bool) -> list[list[tuple[Any, bool]]]:
+    """Alternatives of leaves that must all be as wanted."""
+    if isinstance(condition, Segment):
+        return disjuncts(condition.condition, wanted)
+    if isinstance(condition, Not):
+        return disjuncts(condition.part, not wanted)
+    if isinstance(condition, All | AnyOf):
+        parts = [disjuncts(part, wanted) for part in condition.parts]
+        if isinstance(condition, AnyOf) == wanted:
+            return [alternative for part in parts for alternative in part]
+        product: list[list[tuple[Any, bool]]] = [[]]
+        for part in parts:
+            product = [left + right for left in product for right in part]
+        return product
+    return [[(condition, wanted)]]
+
+
+def selections(leaf: Leaf) -> list[Selection]:
+    """The selections of events in a leaf."""
+    match leaf:
+        case Seen():
+            return [leaf.of]
+        case Sequence():
+            return [step.of for step in leaf.steps]
+        case Absence():
+            return [leaf.of, leaf.after]
+        case Keyed():
+            return of_aggregate(leaf.aggregate)
+        case Test() if isinstance(leaf.subject, Aggregate):
+            return of_aggregate(leaf.subject)
+    return []
+
+
+def of_aggregate(aggregate: Aggregate) -> list[Selection]:
+    return [aggregate.of] if aggregate.minus is None else [aggregate.of, aggregate.minus]
+
+
+def operands(leaf: Leaf) -> list[Any]:
+    """All that a leaf looks at beside events: what it is about, right sides, those in `where` among them."""
+    found: list[Any] = [test.operand for selection in selections(leaf) for test in selection.where]
+    if isinstance(leaf, Test):
+        found += [leaf.subject, leaf.operand]
+    elif isinstance(leaf, Keyed):
+        found += [operand for _, operand in leaf.tests]
+    elif isinstance(leaf, ScoreTest):
+        found.append(leaf.operand)
+    return found
+
+
+# -------------------------------------------------------------------- bound names
+
+
+def binders(condition: Condition) -> list[Binder]:
+    """The conditions that bind names: the whole, or parts of an `all` of which nothing else is above."""
+    if isinstance(condition, All):
+        return [binder for part in condition.parts for binder in binders(part)]
+    return [condition] if isinstance(condition, Binder) and names_of(condition) else []
+
+
+def names_of(binder: Binder) -> list[str]:
+    if isinstance(binder, Sequence):
+        return [step.bind for step in binder.steps if step.bind is not None]
+    return [] if binder.bind is None else [binder.bind]
+
+
+def references(leaf: Leaf) -> set[BoundRef]:
+    """The bound attributes that a leaf looks at."""
+    found = set()
+    for operand in operands(leaf):
+        if isinstance(operand, BoundRef):
+            found.add(operand)
+        elif isinstance(operand, FactRef) and operand.of is not None:
+            found.add(operand.of)
+    return found
+
+
+def holes(payload: Payload) -> list[FactRef | BoundRef]:
+    """What the holes of a payload name."""
+    if isinstance(payload, Template):
+        return list(payload.holes) or [FactRef(name) for name in payload.parts[1::2]]
+    if isinstance(payload, list):
+        return [hole for item in payload for hole in holes(item)]
+    if isinstance(payload, tuple):
+        return [hole for pair in payload if isinstance(pair, tuple) for hole in holes(pair[1])]
+    return []
+
+
+def identity(rule: Rule, program: Program) -> list[BoundRef]:
+    """The bound attributes that tell activations of a rule apart: those that it uses, a key's value aside."""
+    used = {reference for leaf in leaves(rule.when) for reference in references(leaf)}
+    for action in rule.actions:
+        payload: Payload = None
+        if isinstance(action, TriggerAction):
+            payload = action.payload
+        elif isinstance(action, OfferAction):
+            payload = program.offers[action.offer].content
+        for hole in holes(payload):
+            if isinstance(hole, BoundRef):
+                used.add(hole)
+            elif hole.of is not None:
+                used.add(hole.of)
+    keyed = {leaf.bind for leaf in leaves(rule.when) if isinstance(leaf, Keyed)}
+    meant = [each for each in used if not (each.name in keyed and each.attribute == "value")]
+    return sorted(meant, key=lambda each: f"{each.name}.{each.attribute}")

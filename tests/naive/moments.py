@@ -1,0 +1,141 @@
+"""The moments at which time alone changes what holds: every one is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from engine.language.tree import (
+    Absence,
+    Aggregate,
+    AssertAction,
+    FactRef,
+    Keyed,
+    Operator,
+    Rule,
+    ScoreTest,
+    Seen,
+    Sequence,
+    Span,
+    Test,
+)
+from engine.schedule import next_change
+from engine.values import Value
+from tests.naive.conditions import binders, leaves, of_aggregate, selections
+from tests.naive.history import State
+from tests.naive.settling import Settling
+
+CLOCKED = {Operator.OLDER_THAN, Operator.WITHIN_LAST}
+
+
+class Moments(Settling):
+    """A history with a clock."""
+
+    facts: dict[str, Value]
+    derived: dict[str, Value | None]
+    last_answers: dict[str, tuple[float, int]]
+
+    def moments(self, after: int, before: int) -> list[int]:
+        """Every moment strictly between at which something changes with no event."""
+        ages, windows = self._clock_moments(after, before), self._window_moments()
+        found = []
+        state = self._everything(after)
+        for moment in sorted(ages | windows):
+            if after < moment < before:
+                now = self._everything(moment)
+                if moment in ages or now != state:
+                    found.append(moment)
+                state = now
+        return found
+
+    def _window_moments(self) -> set[int]:
+        """Where an event leaves a window, or an absence begins or ends."""
+        left = {
+            event.time + span.window
+            for span, types in self._spans()
+            if span.window is not None
+            for event in self.history
+            if event.type in types
+        }
+        for rule in self.program.rules:
+            for leaf in leaves(rule.when):
+                if isinstance(leaf, Absence):
+                    for event in self.history:
+                        if event.type == leaf.after.event:
+                            left.add(event.time + leaf.duration)
+                            left |= {event.time + leaf.until} if leaf.until is not None else set()
+        return left
+
+    def _clock_moments(self, after: int, before: int) -> set[int]:
+        """Where a test against the clock, the schedule of a rule that asserts, or the age of an answer changes."""
+        found = set()
+        for rule in self.program.rules:
+            for leaf in leaves(rule.when):
+                if isinstance(leaf, ScoreTest) and leaf.last_known is not None and leaf.score in self.last_answers:
+                    found.add(self.last_answers[leaf.score][1] + leaf.last_known)
+            if any(operator in CLOCKED for leaf in leaves(rule.when) for operator in _operators(leaf)):
+                # What is looked at may change at other moments: then look at it at each of those too.
+                for at in [after, *sorted(self._window_moments())]:
+                    for state in self.looks(rule, State(at, self.facts, self.derived)):
+                        found |= self._ages(rule, state)
+            if rule.schedule is not None and any(isinstance(action, AssertAction) for action in rule.actions):
+                change = next_change(rule.schedule, after)
+                while change is not None and change < before:
+                    found.add(change)
+                    change = next_change(rule.schedule, change)
+        return found
+
+    def _ages(self, rule: Rule, state: State) -> set[int]:
+        """The moments at which the tests of a rule against the clock change, for what its names are bound to."""
+        found = set()
+        for leaf in leaves(rule.when):
+            tested: list[tuple[Value | None, Operator, Any]] = []
+            if isinstance(leaf, Test):
+                tested = [(self.value(leaf.subject, state), leaf.operator, leaf.operand)]
+            elif isinstance(leaf, Keyed):
+                values = [self._over(leaf.aggregate, events, state) for events in self.keys(leaf, state).values()]
+                tested = [(value, operator, operand) for value in values for operator, operand in leaf.tests]
+            for value, operator, operand in tested:
+                age = self.operand(operand, state)
+                if operator in CLOCKED and isinstance(value, int):
+                    found |= {value} if age is None else {value, value + age}
+        return found
+
+    def looks(self, rule: Rule, state: State) -> list[State]:
+        """The state as it is, and with the names of the rule bound in every way."""
+        return [state, *(self.combinations(found, state) if (found := binders(rule.when)) else [])]
+
+    def _everything(self, now: int) -> list[Any]:
+        """All that a rule or a model can look at, what rules conclude aside."""
+        state = State(now, self.facts)
+        found: list[Any] = [self.value(FactRef(name), state) for name in self.program.vocabulary.facts]
+        for rule in self.program.rules:
+            for look in self.looks(rule, state):
+                found.append(look.bound)
+                for leaf in leaves(rule.when):
+                    if isinstance(leaf, Test):
+                        found.append(self.value(leaf.subject, look))
+                    elif not isinstance(leaf, ScoreTest):
+                        found.append(self._plain_truth(leaf, look, None))
+        return found
+
+    def _spans(self) -> Iterator[tuple[Span, set[str]]]:
+        """Every span that something looks at, with the types of event in it."""
+        for fact in self.program.vocabulary.facts.values():
+            if fact.aggregate is not None:
+                yield fact.aggregate.span, {each.event for each in of_aggregate(fact.aggregate)}
+        for rule in self.program.rules:
+            for leaf in leaves(rule.when):
+                types = {each.event for each in selections(leaf)}
+                if isinstance(leaf, Seen | Sequence):
+                    yield leaf.span, types
+                elif isinstance(leaf, Keyed):
+                    yield leaf.aggregate.span, types
+                elif isinstance(leaf, Test) and isinstance(leaf.subject, Aggregate):
+                    yield leaf.subject.span, types
+
+
+def _operators(leaf: Any) -> list[Operator]:
+    if isinstance(leaf, Keyed):
+        return [operator for operator, _ in leaf.tests]
+    return [leaf.operator] if isinstance(leaf, Test) else []
