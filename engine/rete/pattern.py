@@ -286,7 +286,7 @@ class Pattern:
         else:
             pins = set(touched)
             if since is not None:
-                pins.update(self._left(look, since))
+                pins.update(self._left(state, look, since))
             for each in pins:
                 self._replace(state, each, self.evaluate(look, each), was)
         self._note_clock(state, look)
@@ -306,14 +306,14 @@ class Pattern:
                 was.setdefault(token, old)
                 tokens[token] = truth
 
-    def _left(self, look: Look, since: EpochMs) -> Iterator[Pins]:
+    def _left(self, state: PatternState, look: Look, since: EpochMs) -> Iterator[Pins]:
         """What is touched by events that left a span, or that an absence followed, from `since` until now."""
         for alpha, roles in self.roles.items():
             for role in roles:
-                for offset, _ in role.offsets:
+                for offset, may_rise in role.offsets:
                     for entry in look.alphas.between(alpha, since - offset, look.now - offset):
                         pins = role.pins(entry[2])
-                        if pins is not None:
+                        if pins is not None and (may_rise or self._touches(state, pins)):
                             yield pins
 
     def _note_clock(self, state: PatternState, look: Look) -> None:
@@ -374,7 +374,7 @@ class Pattern:
                 return
             before, after = look.at(moment - 1), look.at(moment)
             before.dropped = after.dropped = own.dropped
-            left = set(self._left(after, moment))
+            left = set(self._left(own, after, moment))
             stay = [
                 (token, self.first(before, token))
                 for token, truth in own.tokens.items()
