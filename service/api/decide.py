@@ -17,6 +17,7 @@ from engine.vocabulary import FactRefused
 from service.api.call import Answer, Call, Endpoint
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
+from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
 from service.api.problems import ProblemError
 from service.api.rules import Rules
@@ -66,15 +67,16 @@ async def post_decide(services: Services, call: Call) -> Answer:
     admitted = admit(rules, asked.events, now, sent_at=asked.sent_at, session_id=asked.session_id)
     call.timing.mark("check")
 
+    named = _named(asked, admitted.events)
     session: Session | UnavailableError
     try:
-        session = await read_session(services, rules, asked.session_id, asked.customer_id, deadline)
+        session = await read_session(services, rules, asked.session_id, named, deadline)
     except UnavailableError as error:
-        session = last_read(services, rules, asked.session_id, asked.customer_id, error)
+        session = last_read(services, rules, asked.session_id, named, error)
     call.timing.mark("state")
     # Only now, or the worker could put them into the very state that was being read, and they would count twice.
     appending = _start_append(services, admitted)
-    customer_id = _customer(asked, session, admitted.events)
+    customer_id = session.customer_id if isinstance(session, Session) else named or None
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
     events = tuple(sorted(admitted.events, key=lambda event: event.time))
@@ -107,13 +109,11 @@ def _placements(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], di
     return tuple(names), errors
 
 
-def _customer(asked: RawDecideRequest, session: Session | UnavailableError, events: Sequence[Event]) -> str | None:
-    if asked.customer_id is not None:
+def _named(asked: RawDecideRequest, events: Sequence[Event]) -> Named:
+    """Whom the request names, else whom the latest of its events that names somebody does."""
+    if asked.customer_id is not msgspec.UNSET:
         return asked.customer_id
-    signed_in = [event.customer_id for event in events if event.customer_id is not None]
-    if signed_in:
-        return signed_in[-1]
-    return session.customer_id if isinstance(session, Session) else None
+    return next((event.customer_id for event in reversed(events) if event.customer_id is not None), msgspec.UNSET)
 
 
 def _start_append(services: Services, admitted: Admitted) -> asyncio.Future[PortError | None] | PortError | None:

@@ -14,12 +14,13 @@ from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Decision, Degradation, Request
 from engine.event import Event
 from engine.offers import Ask, Considered, claims, conclude, consider, fall_back, next_grants, unavailable
-from engine.ports import SessionView, Verdict
+from engine.ports import Identity, SessionView, Verdict
 from engine.rete import Memory, SnapshotError, View
 from engine.values import EpochMs, Millis, Value
 from models.scorer import Collector
 from service.api.call import Timing
 from service.api.deadline import Deadline, UnavailableError
+from service.api.identity import OWNER, Named, continued, identify, is_signed_out, owned
 from service.api.rules import Rules
 from service.api.services import Services
 
@@ -55,6 +56,10 @@ class Session:
     """What is known of a session.
 
     Attributes:
+        customer_id: Who is signed in.
+        grants: Those that go on for whom it is decided now.
+        owner: For whom the session was decided last; see `service.api.identity`.
+        signed_out: Whether somebody was signed in before.
         degraded: That it is not the live state, where it is not.
     """
 
@@ -62,6 +67,9 @@ class Session:
     snapshot: bytes | None
     profile: Mapping[str, Value | None]
     grants: Mapping[str, bytes]
+    identity: Identity | None = None
+    owner: bytes | None = None
+    signed_out: bool = False
     degraded: tuple[Degradation, ...] = ()
 
 
@@ -127,37 +135,45 @@ class Evaluation:
         return network.open(request.session_id, self._session.customer_id)
 
 
-async def read_session(
-    services: Services, rules: Rules, session_id: str, customer_id: str | None, deadline: Deadline
-) -> Session:
+async def read_session(services: Services, rules: Rules, session_id: str, named: Named, deadline: Deadline) -> Session:
     """Read what bears on a session, in one trip; raises `UnavailableError`."""
+    customer_id = named or None
     coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id)
     found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
     services.lately.keep(session_id, customer_id, found, services.clock())
-    return _session(rules, found, customer_id)
+    return _session(rules, found, named)
 
 
 def last_read(
-    services: Services, rules: Rules, session_id: str, customer_id: str | None, error: UnavailableError
+    services: Services, rules: Rules, session_id: str, named: Named, error: UnavailableError
 ) -> Session | UnavailableError:
     """What this process read of the session last, where that is not long ago; else the error."""
-    kept = services.lately.find(session_id, customer_id, services.clock())
+    kept = services.lately.find(session_id, named or None, services.clock())
     if kept is None:
         return error
     age, found = kept
     detail = f"The session's state could not be had: {error}. Decided with that of {age // 1000} s ago."
-    return replace(_session(rules, found, customer_id), degraded=(Degradation("state_stale", detail),))
+    return replace(_session(rules, found, named), degraded=(Degradation("state_stale", detail),))
 
 
-def _session(rules: Rules, found: SessionView, customer_id: str | None) -> Session:
-    state = found.state
-    if customer_id is None and state is not None:
-        customer_id = state.customer_id
+def _session(rules: Rules, found: SessionView, named: Named) -> Session:
+    stored = found.state.customer_id if found.state is not None else None
+    signed_out = is_signed_out(named, stored, found.grants)
+    customer_id = None if signed_out or named is None else named or stored
     profile: dict[str, Value | None] = {}
-    if found.profile is not None:
+    if found.profile is not None or stored not in {None, customer_id}:
         profile = dict.fromkeys(rules.profile_facts)  # what the profile no longer has is unknown again
+    if found.profile is not None and customer_id is not None:
         profile.update(rules.profile.read(_object(found.profile))[0])
-    return Session(customer_id, state.snapshot if state is not None else None, profile, found.grants)
+    return Session(
+        customer_id,
+        found.state.snapshot if found.state is not None else None,
+        profile,
+        continued(found.grants, customer_id, signed_out=signed_out),
+        found.identity,
+        found.grants.get(OWNER),
+        signed_out,
+    )
 
 
 async def decide(
@@ -210,6 +226,18 @@ async def _decide(
     timing: Timing,
 ) -> Decided:
     loaded = rules.loaded
+    draws = services.salt is not None and (rules.draws or services.settings.holdout_percent > 0)
+    person = await identify(
+        services,
+        asked.request.session_id,
+        asked.request.customer_id,
+        session.identity,
+        session.owner,
+        deadline,
+        signed_out=session.signed_out,
+        draws=draws,
+    )
+    timing.mark("state")
     evaluation = Evaluation(rules, session, asked)
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
@@ -223,6 +251,8 @@ async def _decide(
             grants=session.grants,
             salt=services.salt,
             profiling=asked.profiling,
+            person=person,
+            holdout=services.settings.holdout_percent / 100,
         )
         timing.mark("rules")
         if evaluation.is_last or not evaluation.scores.wanted:
@@ -236,7 +266,7 @@ async def _decide(
     revision = loaded.revision
     decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
     timing.mark("rules")
-    grants = next_grants(decision, session.grants)
+    grants = owned(next_grants(decision, session.grants), decision, person, draws=draws)
     if grants != session.grants:
         coming = services.state.put_grants(asked.request.session_id, grants, GRANTS_KEPT_MS)
         try:

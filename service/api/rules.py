@@ -18,6 +18,7 @@ class Rules:
     Attributes:
         profile_facts: Names of the facts that a profile can give.
         nominating: Rules by the placement that they nominate for, in order of acting.
+        draws: Whether a rule or an offer holds anybody out.
     """
 
     loaded: Loaded
@@ -26,6 +27,7 @@ class Rules:
     profile: FactReaders
     profile_facts: tuple[str, ...]
     nominating: Mapping[str, tuple[Rule, ...]]
+    draws: bool
 
     @classmethod
     def of(cls, loaded: Loaded) -> Rules:
@@ -42,6 +44,8 @@ class Rules:
             FactReaders(vocabulary, FactSource.PROFILE),
             tuple(fact.name for fact in vocabulary.facts.values() if fact.source is FactSource.PROFILE),
             {name: tuple(rules) for name, rules in nominating.items()},
+            any(rule.holdout > 0 for rule in loaded.program.rules)
+            or any(offer.holdout > 0 for offer in loaded.program.offers.values()),
         )
 
 

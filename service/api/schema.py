@@ -81,7 +81,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a storefront asks.
 
     Attributes:
-        customer_id: Where the shopper is signed in.
+        customer_id: Who is signed in; null: nobody any more; absent: whoever the session belongs to.
         placements: Names that the vocabulary declares; a name that it does not declare gets an error item.
         context: Request facts (`{"context.page": "cart"}` or nested), as JSON.
         events: They ride along: the decision sees them, and they are appended to the event log.
@@ -92,7 +92,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     session_id: Id
     placements: Annotated[list[Id], Meta(min_length=1, max_length=50)]
-    customer_id: Id | None = None
+    customer_id: Id | UnsetType | None = UNSET
     context: dict[str, object] = {}
     events: list[RawEvent] = []
     explain: bool = False
@@ -105,7 +105,7 @@ class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     session_id: Id
     placements: Annotated[list[Id], Meta(min_length=1, max_length=50)]
-    customer_id: Id | None = None
+    customer_id: Id | UnsetType | None = UNSET
     context: dict[str, object] = {}
     events: list[msgspec.Raw] = []
     explain: bool = False

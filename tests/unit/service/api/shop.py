@@ -20,6 +20,7 @@ from engine.event import Event
 from engine.language import check, render
 from engine.offers import MemoryLimits
 from engine.ports import (
+    Identity,
     LogFullError,
     NewRecord,
     PortError,
@@ -27,6 +28,7 @@ from engine.ports import (
     SessionState,
     SessionView,
     Verdict,
+    identified,
 )
 from engine.rete import Network
 from service.api.app import Application
@@ -162,6 +164,7 @@ class FakeState:
         self.sessions: dict[str, SessionState] = {}
         self.profiles: dict[str, bytes] = {}
         self.grants: dict[str, Mapping[str, bytes]] = {}
+        self.identities: dict[str, Identity] = {}
         self.limits = MemoryLimits()
         self.gone = False
         self.limits_gone = False
@@ -176,7 +179,23 @@ class FakeState:
             raise PortError("connection refused")
         state = self.sessions.get(session_id)
         customer = customer_id or (state.customer_id if state else None)
-        return SessionView(state, self.profiles.get(customer or ""), self.grants.get(session_id, {}))
+        return SessionView(
+            state,
+            self.profiles.get(customer or ""),
+            self.grants.get(session_id, {}),
+            self.identities.get(customer or ""),
+        )
+
+    async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        if self.gone:
+            raise PortError("connection refused")
+        known = self.identities.get(customer_id)
+        found = identified(known, customer_id, session_id, was_anonymous=was_anonymous)
+        self.identities[customer_id] = found
+        return found
+
+    async def forget_identity(self, customer_id: str) -> None:
+        self.identities.pop(customer_id, None)
 
     async def take(self, claims: Any, slots: int, now: int, hold: int | None) -> Sequence[Verdict]:
         if self.gone or self.limits_gone:
@@ -284,6 +303,7 @@ SETTINGS = ApiSettings(
     cors_origins=(),
     max_body_bytes=100_000,
     max_batch_events=20,
+    holdout_percent=0,
 )
 
 
