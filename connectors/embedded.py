@@ -118,9 +118,9 @@ class EmbeddedDecisionState:
         self._partitions = partitions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decision state")
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """Read all three in one visit to the thread."""
-        return await self._run(self._read, session_id, customer_id)
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """Read everything in one visit to the thread."""
+        return await self._run(self._read, session_id, customer_id, ids)
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `SqliteLimits.take`."""
@@ -148,12 +148,12 @@ class EmbeddedDecisionState:
         for store in (self._state, self._profiles, self._limits, self._grants):
             store.close()
 
-    def _read(self, session_id: str, customer_id: str | None) -> SessionView:
-        state = self._state.load(partition_of(session_id, self._partitions), [session_id]).get(session_id)
+    def _read(self, session_id: str, customer_id: str | None, ids: Sequence[str]) -> SessionView:
+        state, seen = self._state.load_with_seen(partition_of(session_id, self._partitions), session_id, ids)
         customer = customer_id if customer_id is not None or state is None else state.customer_id
         profile = None if customer is None else self._profiles.get([customer]).get(customer)
         identity = None if customer is None else self._grants.identity(customer)
-        return SessionView(state, profile, self._grants.get(session_id), identity)
+        return SessionView(state, profile, self._grants.get(session_id), identity, seen)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))

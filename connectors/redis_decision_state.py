@@ -19,7 +19,7 @@ import redis.asyncio
 from connectors.redis_client import RedisAddress
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
 from connectors.redis_profiles import profile_key
-from connectors.redis_state import decode_session, session_key
+from connectors.redis_state import decode_session, seen_keys, session_key
 from engine.ports import (
     IDENTITY_KEPT_MS,
     MERGED_SESSIONS,
@@ -69,22 +69,26 @@ class RedisDecisionState:
         self._confirm = self._redis.register_script(CONFIRM)
         self._identify = self._redis.register_script(IDENTIFY)
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """One round trip; a second one for the profile where only the session knows the customer."""
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """One round trip; one more for the profile where only the session knows the customer, and one for ids."""
         prefix = self._address.prefix
-        keys = [
-            session_key(prefix, partition_of(session_id, self._partitions), session_id),
-            f"{prefix}grants:{session_id}",
-        ]
+        partition = partition_of(session_id, self._partitions)
+        keys = [session_key(prefix, partition, session_id), f"{prefix}grants:{session_id}"]
         if customer_id is not None:
             keys += self._customer_keys(customer_id)
-        session, grants, *customer = await self._reads.get(keys)
+        seen: frozenset[str] = frozenset()
+        if ids:
+            (session, seen), (grants, *customer) = await asyncio.gather(
+                self._read_with_seen(partition, keys[0], ids), self._reads.get(keys[1:])
+            )
+        else:
+            session, grants, *customer = await self._reads.get(keys)
         state = None if session is None else decode_session(session)
         if customer_id is None and state is not None and state.customer_id is not None:
             customer = [*await self._reads.get(self._customer_keys(state.customer_id))]
         profile, identity = customer or (None, None)
         return SessionView(
-            state, profile, _decode_grants(grants) if grants else {}, _identity(identity) if identity else None
+            state, profile, _decode_grants(grants) if grants else {}, _identity(identity) if identity else None, seen
         )
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
@@ -126,6 +130,18 @@ class RedisDecisionState:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+    async def _read_with_seen(
+        self, partition: int, key: str, ids: Sequence[str]
+    ) -> tuple[bytes | None, frozenset[str]]:
+        """A session and which of the ids are in it, as of one moment."""
+        with self._address.explained():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.get(key)
+                for bucket in seen_keys(self._address.prefix, partition):
+                    pipe.smismember(bucket, list(ids))
+                session, *buckets = await pipe.execute()
+        return session, frozenset(id_ for id_, *found in zip(ids, *buckets, strict=True) if any(found))
 
     def _customer_keys(self, customer_id: str) -> list[str]:
         prefix = self._address.prefix

@@ -310,19 +310,24 @@ class SessionView(msgspec.Struct, frozen=True):
         profile: The customer's facts as JSON, None where unknown.
         grants: What was last granted to the session, by placement: a repeated decision is the same act.
         identity: Of the customer; None where nobody signed in or nothing was decided for the customer yet.
+        seen: Those of the ids asked about that the stream has come to: what they brought is in `state`.
     """
 
     state: SessionState | None
     profile: bytes | None
     grants: Mapping[str, bytes]
     identity: Identity | None = None
+    seen: frozenset[str] = frozenset()
 
 
 class DecisionState(Protocol):
     """What the decision API reads and takes, asynchronously, each call one round trip. Safe from many tasks of a loop."""
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """Session, profile, grants, identity. Without `customer_id`, that of the stored session counts."""
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """Session, profile, grants, identity. Without `customer_id`, that of the stored session counts.
+
+        Which of the event ids `ids` the stream has come to is read at the same moment as the session.
+        """
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         """Give a customer an identity, or one more session; atomic, and the same again changes nothing.

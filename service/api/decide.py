@@ -70,16 +70,17 @@ async def post_decide(services: Services, call: Call) -> Answer:
     named = _named(asked, admitted.events)
     session: Session | UnavailableError
     try:
-        session = await read_session(services, rules, asked.session_id, named, deadline)
+        riding = [event.id for event in admitted.events]
+        session = await read_session(services, rules, asked.session_id, named, deadline, riding)
     except UnavailableError as error:
         session = last_read(services, rules, asked.session_id, named, error)
     call.timing.mark("state")
     # Only now, or the worker could put them into the very state that was being read, and they would count twice.
-    appending = _start_append(services, admitted)
+    appending = _start_append(services, rules, admitted)
     customer_id = session.customer_id if isinstance(session, Session) else named or None
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
-    events = tuple(sorted(admitted.events, key=lambda event: event.time))
+    events = _events(session, admitted.events)
     decided = await decide(
         services, rules, Asked(request, events, profiling), session, decision_id, deadline, call.timing
     )
@@ -116,13 +117,34 @@ def _named(asked: RawDecideRequest, events: Sequence[Event]) -> Named:
     return next((event.customer_id for event in reversed(events) if event.customer_id is not None), msgspec.UNSET)
 
 
-def _start_append(services: Services, admitted: Admitted) -> asyncio.Future[PortError | None] | PortError | None:
+def _events(session: Session | UnavailableError, riding: Sequence[Event]) -> tuple[Event, ...]:
+    """What the stored state lacks, each once: events accepted before and those that ride along, in order of their time."""
+    if not isinstance(session, Session):
+        return ()
+    found = {event.id: event for event in session.pending}
+    for event in riding:
+        if event.id not in session.seen:
+            found.setdefault(event.id, event)
+    return tuple(sorted(found.values(), key=lambda event: event.time))
+
+
+def _start_append(
+    services: Services, rules: Rules, admitted: Admitted
+) -> asyncio.Future[PortError | None] | PortError | None:
     if not admitted.records:
         return None
     try:
-        return append(services.events, admitted.records)
+        appending = append(services.events, admitted.records)
     except PortError as error:
         return error
+
+    def keep(done: asyncio.Future[PortError | None]) -> None:
+        # Also where the answer could not wait for it.
+        if not done.cancelled() and done.result() is None:
+            services.accepted.keep(rules, admitted.events, admitted.records, services.clock())
+
+    appending.add_done_callback(keep)
+    return appending
 
 
 async def _verdicts(

@@ -153,6 +153,7 @@ async def post_events(services: Services, call: Call) -> Answer:
     call.timing.mark("check")
     if admitted.records:
         await _append_durably(services, admitted)
+        services.accepted.keep(rules, admitted.events, admitted.records, services.clock())
         call.timing.mark("log")
     verdicts = admitted.answer(EventOutcome.ACCEPTED)
     accepted = len(admitted.records)

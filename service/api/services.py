@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 from config.schema import ApiSettings
 from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
 from engine.values import Millis
+from service.api.accepted import Accepted
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
 from service.api.metrics import Metrics
@@ -33,6 +34,7 @@ class Services:
         salt: Of the installation's holdouts; None: nobody is held out.
         score_ms: The setting models.deadline_ms.
         lately: What was read of sessions, for when the state store is away.
+        accepted: Events that the stream may not have come to.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -49,6 +51,7 @@ class Services:
     state_breaker: Breaker
     limits_breaker: Breaker
     lately: Lately[SessionView]
+    accepted: Accepted
     metrics: Metrics
     slow: Executor
     salt: str | None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from config.schema import Settings
 from engine.ports import EventLog, PortError, Tables
+from service.api.accepted import Accepted
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
@@ -91,6 +92,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         state_breaker=state_breaker,
         limits_breaker=limits_breaker,
         lately=Lately(),
+        accepted=Accepted(),
         metrics=metrics,
         slow=slow,
         salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),

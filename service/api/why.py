@@ -58,7 +58,8 @@ async def get_why(services: Services, call: Call) -> Answer:
     call.timing.mark("state")
 
     request = Request(session_id, session.customer_id, services.clock(), context, ())
-    evaluation = Evaluation(rules, session, Asked(request))
+    events = tuple(sorted(session.pending, key=lambda event: event.time))
+    evaluation = Evaluation(rules, session, Asked(request, events))
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         view = evaluation.view()

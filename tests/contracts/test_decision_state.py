@@ -119,3 +119,20 @@ def test_an_identity_is_drawn_once_and_gathers_the_sessions_that_were_anonymous(
     assert read == last
     assert signed_in == Identity("c2")
     assert forgotten is None
+
+
+def test_ids_are_told_seen_together_with_the_session(stores):
+    session = SessionState(b"1", NOW, None)
+    partition = partition_of("s1", PARTITIONS)
+    store = stores.state()
+    store.claim(partition, 1)
+    store.apply(StateBatch(partition, 1, 0, 1, {"s1": session}, ["e1", "e2"], [], NOW))
+    store.close()
+
+    async def work(state):
+        return await state.read("s1", None, ("e1", "e3")), await state.read("s1", "c1", ("e4",))
+
+    assert with_state(stores, work) == (
+        SessionView(session, None, {}, None, frozenset({"e1"})),
+        SessionView(session, None, {}),
+    )

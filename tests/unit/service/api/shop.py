@@ -31,6 +31,7 @@ from engine.ports import (
     identified,
 )
 from engine.rete import Network
+from service.api.accepted import Accepted
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
@@ -165,6 +166,7 @@ class FakeState:
         self.profiles: dict[str, bytes] = {}
         self.grants: dict[str, Mapping[str, bytes]] = {}
         self.identities: dict[str, Identity] = {}
+        self.seen: set[str] = set()
         self.limits = MemoryLimits()
         self.gone = False
         self.limits_gone = False
@@ -172,7 +174,7 @@ class FakeState:
         self.reads = 0
         self.puts = 0
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
         self.reads += 1
         await asyncio.sleep(self.delay_s)
         if self.gone:
@@ -184,6 +186,7 @@ class FakeState:
             self.profiles.get(customer or ""),
             self.grants.get(session_id, {}),
             self.identities.get(customer or ""),
+            frozenset(ids) & self.seen,
         )
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
@@ -325,6 +328,7 @@ class Shop:
         self.ring.refresh()
         self.now = NOW
         self.lately: Lately[SessionView] = Lately()
+        self.accepted = Accepted()
         self.services: Services | None = None
 
     @property
@@ -377,6 +381,7 @@ class Shop:
             state_breaker=Breaker("the state store", clock),
             limits_breaker=Breaker("the limit store", clock),
             lately=self.lately,
+            accepted=self.accepted,
             metrics=metrics,
             slow=slow,
             salt="salt",

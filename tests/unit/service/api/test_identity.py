@@ -5,7 +5,7 @@ import pytest
 
 from engine.offers import draw
 from engine.offers.holdout import GLOBAL
-from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, Shop, loaded, spot
+from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, Shop, loaded, no_score, spot
 
 PER_CUSTOMER = FOLDER | {
     "shop.yaml": FOLDER["shop.yaml"].replace("limits: {per_session: 1}", "limits: {per_customer: 2 per week}")
@@ -102,7 +102,7 @@ def test_another_customer_in_the_session_has_none_of_the_first_ones_facts():
     shop.state.profiles["c1"] = b'{"customer.tier": "gold"}'
     network = shop.rules.network
     memory = network.open("s1", "c1")
-    network.set_facts(memory, {"customer.tier": "gold"}, NOW, lambda *_: None)
+    network.set_facts(memory, {"customer.tier": "gold"}, NOW, no_score)
     shop.full_cart("s1", customer="c1")
     state = shop.state.sessions["s1"]
     shop.state.sessions["s1"] = msgspec.structs.replace(state, snapshot=network.snapshot(memory))
