@@ -82,7 +82,7 @@ async def post_decide(services: Services, call: Call) -> Answer:
     profiling = call.headers.get(b"sec-gpc") != b"1"
     events = _events(session, admitted.events)
     decided = await decide(
-        services, rules, Asked(request, events, profiling), session, decision_id, deadline, call.timing
+        services, rules, Asked(request, events, profiling, asked.explain), session, decision_id, deadline, call.timing
     )
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
@@ -238,6 +238,7 @@ def _answer(
         placements=placements,
         degraded=decision.degraded,
         valid_until=min(moments, default=None),
+        evaluated_at=decision.evaluated_at,
         events=tuple(verdicts),
         warnings=warnings,
         rules=_reports(rules, decided) if asked.explain else (),

@@ -21,6 +21,7 @@ from engine.values import EpochMs, Millis, Value
 from models.scorer import Collector
 from service.api.call import Timing
 from service.api.deadline import Deadline, UnavailableError
+from service.api.evaluated import Question
 from service.api.identity import OWNER, Named, continued, identify, is_signed_out, owned
 from service.api.rules import Rules
 from service.api.services import Services
@@ -43,13 +44,15 @@ class Asked:
     """A request to decide, checked.
 
     Attributes:
-        events: That ride along, in order of their time.
+        events: That the stored state lacks, in order of their time.
+        explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
         profiling: False where the shopper objects to it (`Sec-GPC: 1`).
     """
 
     request: Request
     events: tuple[Event, ...] = ()
     profiling: bool = True
+    explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,14 @@ class Session:
         owner: For whom the session was decided last; see `service.api.identity`.
         signed_out: Whether somebody was signed in before.
         degraded: That it is not the live state, where it is not.
+        found: As stored.
     """
 
     customer_id: str | None
     snapshot: bytes | None
     profile: Mapping[str, Value | None]
     grants: Mapping[str, bytes]
+    found: SessionView
     pending: tuple[Event, ...] = ()
     seen: frozenset[str] = frozenset()
     identity: Identity | None = None
@@ -204,6 +209,7 @@ def _session(rules: Rules, found: SessionView, named: Named, pending: Sequence[E
         found.state.snapshot if found.state is not None else None,
         profile,
         continued(found.grants, customer_id, signed_out=signed_out),
+        found,
         tuple(event for event in pending if event.id not in found.seen),
         found.seen,
         found.identity,
@@ -261,8 +267,56 @@ async def _decide(
     deadline: Deadline,
     timing: Timing,
 ) -> Decided:
-    loaded = rules.loaded
-    draws = services.salt is not None and (rules.draws or services.settings.holdout_percent > 0)
+    question = _question(rules, asked, session)
+    usable = not asked.explains and not session.degraded
+    kept = services.evaluations.find(question, asked.request.now) if usable else None
+    if kept is None:
+        services.metrics.evaluations.labels("made").inc()
+        considered, view, missing = await _evaluate(services, rules, asked, session, decision_id, deadline, timing)
+        now = considered.view.now
+    else:
+        services.metrics.evaluations.labels("reused").inc()
+        if kept.considered is None:
+            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None)
+        considered, view, missing, now = kept.considered, None, (), asked.request.now
+
+    verdicts, limits_missing = await _take(services, considered, now, deadline)
+    timing.mark("limits")
+    if kept is not None and not limits_missing and tuple(verdicts) == kept.verdicts:
+        return Decided(_again(kept.decision, decision_id, now, kept.at), None)
+    # What was just taken stands under the tokens of this evaluation, so the decision is made of it in any case.
+    revision = rules.loaded.revision
+    missing = (*missing, *limits_missing)
+    decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
+    if kept is not None:
+        decision = _again(decision, decision_id, now, kept.at)
+    timing.mark("rules")
+    grants = owned(next_grants(decision, session.grants), decision, considered.person, draws=_draws(services, rules))
+    if grants != session.grants:
+        coming = services.state.put_grants(question.session_id, grants, GRANTS_KEPT_MS)
+        try:
+            await deadline.call(services.limits_breaker, coming, 0.0)
+        except UnavailableError as error:
+            log.warning("grants of session %r were not kept: %s", question.session_id, error)
+        timing.mark("limits")
+    if kept is None:
+        question = replace(question, grants=grants)  # what the next request will find
+        services.evaluations.keep(question, considered, tuple(verdicts), decision)
+    else:
+        services.evaluations.drop(question.session_id)
+    return Decided(decision, view)
+
+
+async def _evaluate(
+    services: Services,
+    rules: Rules,
+    asked: Asked,
+    session: Session,
+    decision_id: str,
+    deadline: Deadline,
+    timing: Timing,
+) -> tuple[Considered, View | None, tuple[Degradation, ...]]:
+    """Everything of a decision that needs no limit store, the view it is made of, and what was missing for it."""
     person = await identify(
         services,
         asked.request.session_id,
@@ -271,7 +325,7 @@ async def _decide(
         session.owner,
         deadline,
         signed_out=session.signed_out,
-        draws=draws,
+        draws=_draws(services, rules),
     )
     timing.mark("state")
     evaluation = Evaluation(rules, session, asked)
@@ -279,7 +333,7 @@ async def _decide(
         evaluation.is_last = passes_left == 0
         view = evaluation.view()
         considered = consider(
-            loaded.program,
+            rules.loaded.program,
             view,
             asked.request,
             decision_id=decision_id,
@@ -295,22 +349,35 @@ async def _decide(
             break
         await ask_models(services, rules, evaluation.scores, deadline)
         timing.mark("scores")
+    return considered, view, (*evaluation.degraded, *_missing(services, considered))
 
-    verdicts, limits_missing = await _take(services, considered, deadline)
-    timing.mark("limits")
-    missing = (*evaluation.degraded, *_missing(services, considered), *limits_missing)
-    revision = loaded.revision
-    decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
-    timing.mark("rules")
-    grants = owned(next_grants(decision, session.grants), decision, person, draws=draws)
-    if grants != session.grants:
-        coming = services.state.put_grants(asked.request.session_id, grants, GRANTS_KEPT_MS)
-        try:
-            await deadline.call(services.limits_breaker, coming, 0.0)
-        except UnavailableError as error:
-            log.warning("grants of session %r were not kept: %s", asked.request.session_id, error)
-        timing.mark("limits")
-    return Decided(decision, view)
+
+def _draws(services: Services, rules: Rules) -> bool:
+    """Whether anybody is held out of anything."""
+    return services.salt is not None and (rules.draws or services.settings.holdout_percent > 0)
+
+
+def _again(decision: Decision, decision_id: str, now: EpochMs, evaluated_at: EpochMs) -> Decision:
+    """A decision made of an evaluation that still holds."""
+    return msgspec.structs.replace(decision, id=decision_id, time=now, evaluated_at=evaluated_at)
+
+
+def _question(rules: Rules, asked: Asked, session: Session) -> Question:
+    found = session.found
+    return Question(
+        asked.request.session_id,
+        rules,
+        None if found.state is None else found.state.snapshot,
+        found.profile,
+        session.customer_id,
+        session.signed_out,
+        found.grants,
+        found.identity,
+        tuple(event.id for event in asked.events),
+        asked.request.placements,
+        asked.request.context,
+        asked.profiling,
+    )
 
 
 async def ask_models(services: Services, rules: Rules, scores: Collector, deadline: Deadline) -> None:
@@ -328,12 +395,11 @@ async def ask_models(services: Services, rules: Rules, scores: Collector, deadli
 
 
 async def _take(
-    services: Services, considered: Considered, deadline: Deadline
+    services: Services, considered: Considered, now: EpochMs, deadline: Deadline
 ) -> tuple[list[Verdict], tuple[Degradation, ...]]:
     """Ask the limit store, in as many rounds as it takes; without it, nothing that has limits is shown."""
     verdicts: list[Verdict] = []
     missing: tuple[Degradation, ...] = ()
-    now = considered.view.now
     while asks := claims(considered, verdicts):
         if missing:
             verdicts += (verdict for ask in asks for verdict in unavailable(ask))

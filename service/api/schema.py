@@ -157,6 +157,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         placements: Each that was asked, once, in the order asked.
         degraded: What was not there for this decision: `state_unavailable`, `limits_unavailable`, `no_ruleset`, ...
         valid_until: The earliest of the placements'.
+        evaluated_at: Where an evaluation made before still held: its moment. Reasons show the values of that moment.
         events: A verdict for each event that rode along, in their order.
         rules: With `explain`: each rule that nominates for the placements asked, and how far it is from holding.
         scores: With `explain`: what models were asked and answered.
@@ -172,6 +173,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     placements: tuple[PlacementAnswer, ...]
     degraded: tuple[Degradation, ...]
     valid_until: EpochMs | None = None
+    evaluated_at: EpochMs | None = None
     events: tuple[EventVerdict, ...] = ()
     warnings: tuple[Warned, ...] = ()
     rules: tuple[RuleReport, ...] = ()

@@ -14,6 +14,7 @@ from engine.values import Millis
 from service.api.accepted import Accepted
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
+from service.api.evaluated import Evaluations
 from service.api.metrics import Metrics
 from service.api.problems import ProblemError
 from service.api.recorder import Recorder
@@ -35,6 +36,7 @@ class Services:
         score_ms: The setting models.deadline_ms.
         lately: What was read of sessions, for when the state store is away.
         accepted: Events that the stream may not have come to.
+        evaluations: What was evaluated and still holds.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -52,6 +54,7 @@ class Services:
     limits_breaker: Breaker
     lately: Lately[SessionView]
     accepted: Accepted
+    evaluations: Evaluations
     metrics: Metrics
     slow: Executor
     salt: str | None

@@ -35,6 +35,7 @@ from service.api.accepted import Accepted
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
+from service.api.evaluated import Evaluations
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
@@ -329,6 +330,7 @@ class Shop:
         self.now = NOW
         self.lately: Lately[SessionView] = Lately()
         self.accepted = Accepted()
+        self.evaluations = Evaluations()
         self.services: Services | None = None
 
     @property
@@ -382,6 +384,7 @@ class Shop:
             limits_breaker=Breaker("the limit store", clock),
             lately=self.lately,
             accepted=self.accepted,
+            evaluations=self.evaluations,
             metrics=metrics,
             slow=slow,
             salt="salt",
