@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import secrets
@@ -14,6 +15,7 @@ import msgspec
 
 from service.api.access import Access
 from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
 from service.api.services import Services
@@ -47,6 +49,7 @@ class Application:
         self._routes = Routes()
         self._services: Services | None = None
         self._access: Access | None = None
+        self._idempotency = Idempotency(_encode)
 
     async def start(self) -> None:
         """Open the services."""
@@ -114,7 +117,12 @@ class Application:
                     body = await _body(receive, headers, services.settings.max_body_bytes)
                 timing.mark("read")
                 call = Call(method, path, headers, query, parameters, request_id, key, body, timing)
-                answer = await endpoint.handler(services, call)
+                if endpoint.request and HEADER in headers:
+                    answer = await self._idempotency.answer(
+                        call, services.clock(), functools.partial(endpoint.handler, services, call)
+                    )
+                else:
+                    answer = await endpoint.handler(services, call)
         except ProblemError as problem:
             services.metrics.problems.labels(problem.slug).inc()
             answer = _of_problem(problem, request_id)

@@ -6,7 +6,7 @@ import msgspec
 
 from engine.ports import PortError
 from engine.vocabulary import LONGEST_ID
-from service.api.call import Answer, Call, Endpoint, Parameter
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.problems import ProblemError
 from service.api.schema import LARGEST_PROFILE, CustomerAnswer, CustomerRequest, Warned
 from service.api.services import Services
@@ -61,7 +61,7 @@ ENDPOINTS = (
         {200: (CustomerAnswer, "Stored. A fact that no vocabulary declares yet is kept and named in `warnings`.")},
         scope=Scope.CUSTOMERS,
         request=(CustomerRequest,),
-        parameters=_CUSTOMER,
+        parameters=(*_CUSTOMER, IDEMPOTENCY_KEY),
         problems=("no-ruleset", "store-unavailable"),
     ),
     Endpoint(

@@ -14,7 +14,8 @@ from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
 from engine.vocabulary import FactRefused
-from service.api.call import Answer, Call, Endpoint
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
+from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
 from service.api.identity import Named
@@ -87,8 +88,16 @@ async def post_decide(services: Services, call: Call) -> Answer:
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
     _record(services, decided.decision, now)
-    answer = _answer(rules, decided, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
-    return Answer(answer)
+    body = _answer(rules, decided, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
+    answer = Answer(body)
+    if verdicts or asked.explain:
+        return answer  # says more than what is shown
+    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+
+
+def _shown(body: DecideAnswer) -> object:
+    """What an answer says apart from what each call gets anew. Tokens stay the same while an act goes on."""
+    return (body.revision, body.bundle, body.models, body.placements, body.degraded, body.warnings)
 
 
 def new_decision_id(now: EpochMs) -> str:
@@ -273,7 +282,11 @@ ENDPOINTS = (
         "decide",
         "Decide what placements show to a session.",
         post_decide,
-        {200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone.")},
+        {
+            200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone."),
+            304: (None, "What is shown is what the answer showed that `If-None-Match` names."),
+        },
+        parameters=(IDEMPOTENCY_KEY, Parameter("If-None-Match", "header", "The ETag of an answer that you have.")),
         scope=Scope.DECIDE,
         request=(DecideRequest,),
         problems=("too-many-events",),

@@ -16,7 +16,15 @@ from service.keys import Scope
 Object: TypeAlias = dict[str, Any]
 
 _WITH_KEY = ("key-missing", "key-unknown", "scope-missing", "origin-refused")
-_WITH_BODY = ("malformed-json", "invalid-field", "too-deep", "body-timeout", "body-too-large", "media-type")
+_WITH_BODY = (
+    "malformed-json",
+    "invalid-field",
+    "too-deep",
+    "body-timeout",
+    "body-too-large",
+    "media-type",
+    "idempotency-mismatch",
+)
 _ANY = ("internal",)
 _REFERENCE = "#/components/schemas/{name}"
 

@@ -181,6 +181,25 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     failures: tuple[RuleFailure, ...] = ()
 
 
+class PublicOffer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An offer that everybody is shown. `rule` is absent for the fallback."""
+
+    offer: str
+    content: object
+    rule: str | None = None
+
+
+class PublicAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a public placement shows; the same for everybody who sends the same context."""
+
+    placement: str
+    outcome: Outcome
+    offers: tuple[PublicOffer, ...]
+    revision: int
+    bundle: str
+    valid_until: EpochMs | None = None
+
+
 # ------------------------------------------------------------------ exposures, customers, why
 
 
