@@ -79,6 +79,9 @@ class ApiSettings(Struct, frozen=True):
     max_body_bytes: Bytes
     max_batch_events: Count
     holdout_percent: Percent
+    max_in_flight: Count
+    storefront_requests_per_s: Amount
+    server_requests_per_s: Amount
 
 
 class AdminSettings(Struct, frozen=True):

@@ -9,7 +9,7 @@ from service.api.call import Endpoint, Headers
 from service.api.problems import ProblemError
 from service.keys import ApiKey, KeyKind, KeyRing
 
-EXPOSED = b"X-Request-Id, Server-Timing, Retry-After, ETag, Idempotency-Replayed"
+EXPOSED = b"X-Request-Id, Server-Timing, Retry-After, ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy"
 PREFLIGHT_S = b"7200"
 """The longest that Chromium honours."""
 

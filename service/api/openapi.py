@@ -15,7 +15,7 @@ from service.keys import Scope
 
 Object: TypeAlias = dict[str, Any]
 
-_WITH_KEY = ("key-missing", "key-unknown", "scope-missing", "origin-refused")
+_WITH_KEY = ("key-missing", "key-unknown", "scope-missing", "origin-refused", "rate-limited", "overloaded")
 _WITH_BODY = (
     "malformed-json",
     "invalid-field",

@@ -44,11 +44,15 @@ PROBLEMS: Mapping[str, ProblemType] = {
         422, "The Idempotency-Key stands for another request", "Give each request a key of its own."
     ),
     "log-full": ProblemType(429, "The event log is full for now", "Wait as Retry-After says, then send all again."),
+    "rate-limited": ProblemType(
+        429, "The key has sent too many requests", "Wait as Retry-After says; the header RateLimit says what is left."
+    ),
     "internal": ProblemType(500, "Something went wrong here", "Tell the operator the request id."),
     "log-unavailable": ProblemType(
         503, "The event log does not take events", "Send all again with the same ids; none counts twice."
     ),
     "no-ruleset": ProblemType(503, "No ruleset is live yet", "Publish one with `salience publish`."),
+    "overloaded": ProblemType(503, "Too much is in flight", "Nothing was done. Try again as Retry-After says."),
     "store-unavailable": ProblemType(503, "A store does not answer", "Try again as Retry-After says."),
 }
 

@@ -308,6 +308,9 @@ SETTINGS = ApiSettings(
     max_body_bytes=100_000,
     max_batch_events=20,
     holdout_percent=0,
+    max_in_flight=300,
+    storefront_requests_per_s=0,
+    server_requests_per_s=0,
 )
 
 
