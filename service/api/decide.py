@@ -50,6 +50,15 @@ async def post_decide(services: Services, call: Call) -> Answer:
     if len(asked.events) > limit:
         detail = f"{len(asked.events)} events, at most {limit} are taken at once."
         raise ProblemError("too-many-events", detail, field="/events")
+    body = await decided(services, call, asked)
+    answer = Answer(body)
+    if body.events or asked.explain or body.revision == 0:
+        return answer  # says more than what is shown
+    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+
+
+async def decided(services: Services, call: Call, asked: RawDecideRequest) -> DecideAnswer:
+    """Decide what a checked request asks, and record it."""
     deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
@@ -57,7 +66,7 @@ async def post_decide(services: Services, call: Call) -> Answer:
     decision_id = new_decision_id(now)
     rules = services.rules.current
     if rules is None:
-        return Answer(_without_rules(services, asked, decision_id, now))
+        return _without_rules(services, asked, decision_id, now)
 
     names, errors = _placements(rules, asked.placements)
     for name in names:
@@ -82,17 +91,13 @@ async def post_decide(services: Services, call: Call) -> Answer:
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
     events = _events(session, admitted.events)
-    decided = await decide(
+    made = await decide(
         services, rules, Asked(request, events, profiling, asked.explain), session, decision_id, deadline, call.timing
     )
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
-    _record(services, decided.decision, now)
-    body = _answer(rules, decided, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
-    answer = Answer(body)
-    if verdicts or asked.explain:
-        return answer  # says more than what is shown
-    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+    _record(services, made.decision, now)
+    return _answer(rules, made, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
 
 
 def _shown(body: DecideAnswer) -> object:

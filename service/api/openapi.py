@@ -125,7 +125,10 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
     for slug in dict.fromkeys(slugs):
         by_status.setdefault(PROBLEMS[slug].status, []).append(slug)
     for status, names in sorted(by_status.items()):
-        operation["responses"][str(status)] = _problems(names, schema_of)
+        problems = _problems(names, schema_of)
+        own = operation["responses"].setdefault(str(status), problems)
+        if own is not problems:
+            own["content"] = {**own["content"], **problems["content"]}
     return operation
 
 

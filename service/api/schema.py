@@ -200,6 +200,48 @@ class PublicAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     valid_until: EpochMs | None = None
 
 
+class OfrepRequest(msgspec.Struct, frozen=True):
+    """An evaluation as OFREP asks it.
+
+    Attributes:
+        context: `targetingKey` is the session id, `customer_id` who is signed in; the rest are request facts.
+    """
+
+    context: dict[str, object] = {}
+
+
+class OfrepFlag(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A placement as an OFREP flag.
+
+    Attributes:
+        key: The placement.
+        reason: TARGETING_MATCH: an offer of a rule; SPLIT: held out; DEFAULT: the fallback for another reason.
+        variant: The offer; of several, joined by `+`.
+        metadata: `outcome`, `revision`, `decision_id`, and where there are any `tokens` and `degraded`.
+        value: The content, a list of them where several are shown; absent where the placement has no fallback.
+    """
+
+    key: str
+    reason: str
+    variant: str | None
+    metadata: dict[str, str | int | bool]
+    value: object = UNSET
+
+
+class OfrepFlags(msgspec.Struct, frozen=True):
+    """All placements as OFREP flags."""
+
+    flags: list[OfrepFlag]
+
+
+class OfrepProblem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why OFREP gets no value: FLAG_NOT_FOUND, TARGETING_KEY_MISSING, INVALID_CONTEXT."""
+
+    error_code: str
+    error_details: str
+    key: str | None = None
+
+
 # ------------------------------------------------------------------ exposures, customers, why
 
 

@@ -111,6 +111,14 @@ def test_the_running_service_answers_as_the_document_says(api, document):
         call("GET", "/v1/placements/{placement}", 304, placement="footer", headers={"If-None-Match": tag})
         call("GET", "/v1/placements/{placement}", 404, placement="cart_banner")
 
+        context = {"context": {"targetingKey": "o1", "context.page": "cart"}}
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 200, body=context, flag="home_hero")
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 404, body=context, flag="nowhere")
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 400, body={"context": {}}, flag="home_hero")
+        call("POST", "/ofrep/v1/evaluate/flags", 400, body={"context": {"targetingKey": 5}})
+        tag = call("POST", "/ofrep/v1/evaluate/flags", 200, body=context).headers["etag"]
+        call("POST", "/ofrep/v1/evaluate/flags", 304, body=context, headers={"If-None-Match": tag})
+
         tokens = {
             each["placement"]: [offer["token"] for offer in each["offers"] if "token" in offer]
             for each in made.json()["placements"]
