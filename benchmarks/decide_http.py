@@ -3,7 +3,8 @@
     python -m benchmarks.decide_http [--rules 100] [--requests 20000] [--connections 16] [--redis URL]
 
 The no-op is a bare ASGI application on the same gunicorn worker that decodes the same request and encodes the same
-answer with the same msgspec types: what is left is what deciding costs. Both run in turns within one run, over loopback,
+answer with the same msgspec types: what is left is what deciding costs. `decide` evaluates each time, as each request is
+of another page; `again` asks what was evaluated for the session and still holds. They run in turns within one run, over loopback,
 with the load generator on the same machine, so only the ratios mean something on another one. The CPU figure is the
 server process's own (user and system, from /proc) and leaves the load generator out.
 """
@@ -82,12 +83,12 @@ def ruleset(rules: int) -> dict[str, str]:
     return {"vocabulary.yaml": VOCABULARY, "offers.yaml": "\n".join(offers), "many.yaml": "\n".join(lines)}
 
 
-def body(number: int) -> bytes:
-    """A request as a storefront sends it."""
+def body(number: int, page: str = "cart") -> bytes:
+    """A request as a storefront sends it; of another page, what was evaluated for the session does not hold."""
     asked = {
         "session_id": f"s{number % SESSIONS}",
         "placements": ["banner", "hero"],
-        "context": {"context.page": "cart"},
+        "context": {"context.page": page},
     }
     return msgspec.json.encode(asked)
 
@@ -272,7 +273,8 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
         folder = Path(name)
         flags = [f"data_dir={folder / 'data'}", f"redis.url={redis}", "log.level=warning", "api.deadline_ms=2000"]
         key = prepare(load(flags=flags, environ={}).settings, rules)
-        asked = [http_request("/v1/decide", key, body(number)) for number in range(requests)]
+        again = [http_request("/v1/decide", key, body(number)) for number in range(requests)]
+        asked = [http_request("/v1/decide", key, body(number, f"page-{number}")) for number in range(requests)]
         given = [f"--set={flag}" for flag in flags]
         api = ["-m", "service.cli", *given, "api", "--port=0"]
         with running(api, folder / "api.log") as deciding:
@@ -280,12 +282,13 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
             answer.write_bytes(asyncio.run(one_answer(deciding, asked[0])))
             noop = ["-m", "benchmarks.decide_http", "--serve-noop", str(answer), *flags]
             with running(noop, folder / "noop.log") as idle:
-                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": []}
+                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": [], "again": []}
                 for server in (idle, deciding):
                     asyncio.run(load_with(server, asked[: requests // 4], connections))  # warm-up
                 for _ in range(ROUNDS):
                     rounds["no-op"].append(asyncio.run(load_with(idle, asked, connections)))
                     rounds["decide"].append(asyncio.run(load_with(deciding, asked, connections)))
+                    rounds["again"].append(asyncio.run(load_with(deciding, again, connections)))
     return rounds
 
 
@@ -320,8 +323,9 @@ def main() -> None:
         )
         figures[name] = middle
         print(f"{name:>8} {middle[0]:>11,.0f} {middle[1]:>8.2f} {middle[2]:>8.2f} {middle[3]:>8.0f}")
-    ratios = [decide / noop for decide, noop in zip(figures["decide"], figures["no-op"], strict=True)]
-    print(f"{'ratio':>8} {ratios[0]:>11.2f} {ratios[1]:>8.2f} {ratios[2]:>8.2f} {ratios[3]:>8.2f}")
+    for name in ("decide", "again"):
+        ratios = [decide / noop for decide, noop in zip(figures[name], figures["no-op"], strict=True)]
+        print(f"{name + ' x':>8} {ratios[0]:>11.2f} {ratios[1]:>8.2f} {ratios[2]:>8.2f} {ratios[3]:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 """How many of something, at least one."""
 Amount = Annotated[int, Meta(ge=0, le=1_000_000)]
 """How many of something, none included."""
+Percent = Annotated[int, Meta(ge=0, le=100)]
+"""A share, 0 to 100."""
 Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
 """A duration in ms, a day at most."""
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
@@ -76,6 +78,10 @@ class ApiSettings(Struct, frozen=True):
     cors_origins: tuple[Origin, ...]
     max_body_bytes: Bytes
     max_batch_events: Count
+    holdout_percent: Percent
+    max_in_flight: Count
+    storefront_requests_per_s: Amount
+    server_requests_per_s: Amount
 
 
 class AdminSettings(Struct, frozen=True):

@@ -6,7 +6,7 @@
 | `state.db` | sessions, offsets, seen ids, outbox |
 | `outputs.db` | triggers, dead letters, late events |
 | `limits.db` | caps and budgets |
-| `grants.db` | what was last granted to each session |
+| `grants.db` | what was last granted to each session, identities of customers |
 | `profiles.db` | facts of customers |
 | `decisions.db` | decisions and exposures |
 | `activity.db` | counters by minute |
@@ -34,7 +34,7 @@ from connectors.sqlite_profiles import SqliteProfiles
 from connectors.sqlite_source import SqliteEventSource
 from connectors.sqlite_state import SqliteState
 from connectors.sqlite_tables import SqliteTables
-from engine.ports import Claim, SessionView, Verdict, partition_of
+from engine.ports import Claim, Identity, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
 
 P = ParamSpec("P")
@@ -118,9 +118,9 @@ class EmbeddedDecisionState:
         self._partitions = partitions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decision state")
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """Read all three in one visit to the thread."""
-        return await self._run(self._read, session_id, customer_id)
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """Read everything in one visit to the thread."""
+        return await self._run(self._read, session_id, customer_id, ids)
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `SqliteLimits.take`."""
@@ -134,17 +134,26 @@ class EmbeddedDecisionState:
         """Replace all grants of the session."""
         await self._run(self._grants.put, session_id, grants, keep)
 
+    async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        """As `SqliteGrants.identify`."""
+        return await self._run(self._grants.identify, customer_id, session_id, was_anonymous=was_anonymous)
+
+    async def forget_identity(self, customer_id: str) -> None:
+        """As `SqliteGrants.forget_identity`."""
+        await self._run(self._grants.forget_identity, customer_id)
+
     async def close(self) -> None:
         """Let running calls end, then close the files."""
         await asyncio.to_thread(self._thread.shutdown)
         for store in (self._state, self._profiles, self._limits, self._grants):
             store.close()
 
-    def _read(self, session_id: str, customer_id: str | None) -> SessionView:
-        state = self._state.load(partition_of(session_id, self._partitions), [session_id]).get(session_id)
+    def _read(self, session_id: str, customer_id: str | None, ids: Sequence[str]) -> SessionView:
+        state, seen = self._state.load_with_seen(partition_of(session_id, self._partitions), session_id, ids)
         customer = customer_id if customer_id is not None or state is None else state.customer_id
         profile = None if customer is None else self._profiles.get([customer]).get(customer)
-        return SessionView(state, profile, self._grants.get(session_id))
+        identity = None if customer is None else self._grants.identity(customer)
+        return SessionView(state, profile, self._grants.get(session_id), identity, seen)
 
     async def _run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))

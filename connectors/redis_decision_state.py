@@ -3,7 +3,8 @@
 Everything that is read is a string, so that one MGET reads it; and all reads of one turn of the event loop share an MGET.
 Sending and receiving is most of what a read costs the API's process: shared, it answers about twice as many requests.
 
-Beside the keys of state, limits and profiles: `grants:<session>`, a string of msgpack, expires with the grants.
+Beside the keys of state, limits and profiles: `grants:<session>`, a string of msgpack, expires with the grants;
+`identity:<customer>`, a string of msgpack `[drawn as, session, ...]`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,42 @@ import redis.asyncio
 from connectors.redis_client import RedisAddress
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
 from connectors.redis_profiles import profile_key
-from connectors.redis_state import decode_session, session_key
-from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
+from connectors.redis_state import decode_session, seen_keys, session_key
+from engine.ports import (
+    IDENTITY_KEPT_MS,
+    MERGED_SESSIONS,
+    Claim,
+    Identity,
+    PortError,
+    SessionView,
+    Verdict,
+    partition_of,
+)
 from engine.values import EpochMs, Millis
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_identity = msgspec.msgpack.Decoder(list[str]).decode
 _decode_grants = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+
+
+# Arguments: who draws where nobody was drawn yet, the session that was anonymous or '', sessions kept, ms to keep.
+IDENTIFY = """
+local found = redis.call('GET', KEYS[1])
+local identity = found and cmsgpack.unpack(found) or {ARGV[1]}
+local is_new = ARGV[2] ~= ''
+for i = 2, #identity do
+    if identity[i] == ARGV[2] then is_new = false end
+end
+if is_new then
+    identity[#identity + 1] = ARGV[2]
+    if #identity > 1 + tonumber(ARGV[3]) then table.remove(identity, 2) end
+end
+if is_new or not found then
+    found = cmsgpack.pack(identity)
+    redis.call('SET', KEYS[1], found, 'PX', ARGV[4])
+end
+return found
+"""
 
 
 class RedisDecisionState:
@@ -36,21 +67,29 @@ class RedisDecisionState:
         self._reads = _SharedReads(address, self._redis)
         self._take = self._redis.register_script(TAKE)
         self._confirm = self._redis.register_script(CONFIRM)
+        self._identify = self._redis.register_script(IDENTIFY)
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """One round trip; a second one for the profile where only the session knows the customer."""
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """One round trip; one more for the profile where only the session knows the customer, and one for ids."""
         prefix = self._address.prefix
-        keys = [
-            session_key(prefix, partition_of(session_id, self._partitions), session_id),
-            f"{prefix}grants:{session_id}",
-        ]
+        partition = partition_of(session_id, self._partitions)
+        keys = [session_key(prefix, partition, session_id), f"{prefix}grants:{session_id}"]
         if customer_id is not None:
-            keys.append(profile_key(prefix, customer_id))
-        session, grants, *profiles = await self._reads.get(keys)
+            keys += self._customer_keys(customer_id)
+        seen: frozenset[str] = frozenset()
+        if ids:
+            (session, seen), (grants, *customer) = await asyncio.gather(
+                self._read_with_seen(partition, keys[0], ids), self._reads.get(keys[1:])
+            )
+        else:
+            session, grants, *customer = await self._reads.get(keys)
         state = None if session is None else decode_session(session)
         if customer_id is None and state is not None and state.customer_id is not None:
-            profiles = [*await self._reads.get([profile_key(prefix, state.customer_id)])]
-        return SessionView(state, profiles[0] if profiles else None, _decode_grants(grants) if grants else {})
+            customer = [*await self._reads.get(self._customer_keys(state.customer_id))]
+        profile, identity = customer or (None, None)
+        return SessionView(
+            state, profile, _decode_grants(grants) if grants else {}, _identity(identity) if identity else None, seen
+        )
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `RedisLimits.take`, by the same script."""
@@ -75,9 +114,43 @@ class RedisDecisionState:
             else:
                 await self._redis.delete(key)
 
+    async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        """One script, so that of two devices that sign in at once one draws for both."""
+        drawn_as = session_id if was_anonymous else customer_id
+        arguments: list[str | int] = [drawn_as, session_id if was_anonymous else "", MERGED_SESSIONS, IDENTITY_KEPT_MS]
+        with self._address.explained():
+            found: Any = await self._identify(keys=[f"{self._address.prefix}identity:{customer_id}"], args=arguments)
+        return _identity(found)
+
+    async def forget_identity(self, customer_id: str) -> None:
+        """Delete it."""
+        with self._address.explained():
+            await self._redis.delete(f"{self._address.prefix}identity:{customer_id}")
+
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+    async def _read_with_seen(
+        self, partition: int, key: str, ids: Sequence[str]
+    ) -> tuple[bytes | None, frozenset[str]]:
+        """A session and which of the ids are in it, as of one moment."""
+        with self._address.explained():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.get(key)
+                for bucket in seen_keys(self._address.prefix, partition):
+                    pipe.smismember(bucket, list(ids))
+                session, *buckets = await pipe.execute()
+        return session, frozenset(id_ for id_, *found in zip(ids, *buckets, strict=True) if any(found))
+
+    def _customer_keys(self, customer_id: str) -> list[str]:
+        prefix = self._address.prefix
+        return [profile_key(prefix, customer_id), f"{prefix}identity:{customer_id}"]
+
+
+def _identity(value: bytes) -> Identity:
+    drawn_as, *sessions = _decode_identity(value)
+    return Identity(drawn_as, tuple(sessions))
 
 
 class _SharedReads:

@@ -67,19 +67,35 @@ local function settle(counter, window, holds, sliding, now, prefix)
 end
 """
 
+# What is taken of a cap, and of those that count with it.
+USED_WITH = """
+local function used_with(key, others, sliding, now, prefix)
+    local used = 0
+    for each = key, key + 3 * others, 3 do
+        used = used + settle(KEYS[each], KEYS[each + 1], KEYS[each + 2], sliding, now, prefix)
+    end
+    return used
+end
+"""
+
 # Arguments: prefix of token hashes, msgpack [slots, now, hold or -1, slack, claims]; a claim is [token, caps], a cap
-# [most, amount, sliding or 0, ms to keep]. Keys: of each claim its hash, then counter, window and holds of each cap.
-# Answers for each claim: 0 granted, -1 not asked, n refused by its n-th cap.
+# [most, amount, sliding or 0, ms to keep, n]. Keys: of each claim its hash, then counter, window and holds of each cap and
+# of the n that count with it. Answers for each claim: 0 granted, -1 not asked, n refused by its n-th cap.
 TAKE = (
     SETTLE
+    + USED_WITH
     + """
 local prefix = ARGV[1]
 local slots, now, hold, slack, claims = unpack(cmsgpack.unpack(ARGV[2]))
 local answers, at = {}, 0
 for number, claim in ipairs(claims) do
     local token, caps = claim[1], claim[2]
-    local hash, first = KEYS[at + 1], at + 2
-    at = at + 1 + 3 * #caps
+    local hash, first = KEYS[at + 1], {}
+    at = at + 1
+    for i, cap in ipairs(caps) do
+        first[i] = at + 1
+        at = at + 3 * (1 + cap[5])
+    end
     local answer = 0
     if slots <= 0 then
         answer = -1
@@ -93,8 +109,7 @@ for number, claim in ipairs(claims) do
             end
         else
             for i, cap in ipairs(caps) do
-                local key = first + 3 * (i - 1)
-                if settle(KEYS[key], KEYS[key + 1], KEYS[key + 2], cap[3], now, prefix) + cap[2] > cap[1] then
+                if used_with(first[i], cap[5], cap[3], now, prefix) + cap[2] > cap[1] then
                     answer = i
                     break
                 end
@@ -103,7 +118,7 @@ for number, claim in ipairs(claims) do
                 local attempt = tonumber(held[2] or 0) + 1
                 local keep = math.max(hold, 0) + slack
                 for i, cap in ipairs(caps) do
-                    local key = first + 3 * (i - 1)
+                    local key = first[i]
                     local member = string.format('%d:%d:', cap[2], attempt) .. token
                     local ttl = cap[4] + slack
                     redis.call('INCRBY', KEYS[key], cap[2])
@@ -132,11 +147,12 @@ return answers
 
 USED = (
     SETTLE
+    + USED_WITH
     + """
-local answers = {}
-for i, sliding in ipairs(cmsgpack.unpack(ARGV[3])) do
-    local key = 3 * i - 2
-    answers[i] = settle(KEYS[key], KEYS[key + 1], KEYS[key + 2], sliding, tonumber(ARGV[2]), ARGV[1])
+local answers, key = {}, 1
+for i, cap in ipairs(cmsgpack.unpack(ARGV[3])) do
+    answers[i] = used_with(key, cap[2], cap[1], tonumber(ARGV[2]), ARGV[1])
+    key = key + 3 * (1 + cap[2])
 end
 return answers
 """
@@ -165,7 +181,9 @@ def take_arguments(prefix: str, claims: Sequence[Claim], slots: int, now: EpochM
         keys.append(_token_prefix(prefix) + claim.token)
         for cap in claim.caps:
             keys += _cap_keys(prefix, cap)
-        listed.append((claim.token, [(c.most, c.amount, c.sliding or 0, _keep(c, now)) for c in claim.caps]))
+        listed.append(
+            (claim.token, [(c.most, c.amount, c.sliding or 0, _keep(c, now), len(c.also)) for c in claim.caps])
+        )
     request = (slots, now, -1 if hold is None else hold, SLACK_MS, listed)
     return keys, [_token_prefix(prefix), _encode(request)]
 
@@ -221,9 +239,9 @@ class RedisLimits:
             return []
         prefix = self._address.prefix
         keys = [key for cap in caps for key in _cap_keys(prefix, cap)]
-        slidings = _encode([cap.sliding or 0 for cap in caps])
+        listed = _encode([(cap.sliding or 0, len(cap.also)) for cap in caps])
         with self._address.explained():
-            return list(self._used(keys=keys, args=[_token_prefix(prefix), now, slidings]))
+            return list(self._used(keys=keys, args=[_token_prefix(prefix), now, listed]))
 
     def close(self) -> None:
         """Close the connections."""
@@ -234,10 +252,13 @@ def _token_prefix(prefix: str) -> str:
     return f"{prefix}{{limits}}:t:"
 
 
-def _cap_keys(prefix: str, cap: Cap) -> tuple[str, str, str]:
+def _cap_keys(prefix: str, cap: Cap) -> list[str]:
     period = "s" if cap.sliding is not None else "e" if cap.bucket is None else cap.bucket
     start = f"{prefix}{{limits}}"
-    return f"{start}:c:{period}:{cap.key}", f"{start}:w:{cap.key}", f"{start}:h:{period}:{cap.key}"
+    keys: list[str] = []
+    for key in (cap.key, *cap.also):
+        keys += (f"{start}:c:{period}:{key}", f"{start}:w:{key}", f"{start}:h:{period}:{key}")
+    return keys
 
 
 def _keep(cap: Cap, now: EpochMs) -> Millis:

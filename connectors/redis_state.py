@@ -150,6 +150,11 @@ def session_key(prefix: str, partition: int, session_id: str) -> str:
     return f"{prefix}{{p:{partition}}}:s:{session_id}"
 
 
+def seen_keys(prefix: str, partition: int) -> list[str]:
+    """The keys of the ids seen, which the decision API reads, too."""
+    return [f"{prefix}{{p:{partition}}}:seen:{number}" for number in range(BUCKETS)]
+
+
 def decode_session(value: bytes) -> SessionState:
     """A session as stored."""
     return SessionState(*_decode_session(value))
@@ -272,4 +277,4 @@ class RedisState:
         return f"{self._address.prefix}{{p:{partition}}}:{name}"
 
     def _bucket_keys(self, partition: int) -> list[str]:
-        return [self._key(partition, f"seen:{number}") for number in range(BUCKETS)]
+        return seen_keys(self._address.prefix, partition)

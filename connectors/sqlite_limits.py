@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from connectors.sqlite_file import SqliteFile
 from engine.ports import Cap, Claim, Verdict
 from engine.values import EpochMs, Millis
@@ -81,7 +83,7 @@ class SqliteLimits:
         """Read the counters as they are at this moment."""
         with self._file.writing() as db:
             _give_back(db, now)
-            return [_used(db, cap, now) for cap in caps]
+            return [_used_with(db, cap, now) for cap in caps]
 
     def close(self) -> None:
         """Close the file."""
@@ -98,6 +100,12 @@ def _expires(cap: Cap, now: EpochMs) -> EpochMs:
     if cap.sliding is not None:
         return now + cap.sliding
     return now + EVER_MS if cap.expires is None else cap.expires
+
+
+def _used_with(db: sqlite3.Connection, cap: Cap, now: EpochMs) -> int:
+    """What is taken of a cap, and of those that count with it."""
+    keys = (cap.key, *cap.also)
+    return sum(_used(db, cap if key == cap.key else msgspec.structs.replace(cap, key=key), now) for key in keys)
 
 
 def _used(db: sqlite3.Connection, cap: Cap, now: EpochMs) -> int:
@@ -130,7 +138,7 @@ def _repeat(db: sqlite3.Connection, token: str, now: EpochMs, hold: Millis | Non
 def _take(db: sqlite3.Connection, claim: Claim, now: EpochMs, hold: Millis | None) -> str | None:
     """Take from all caps, or from none; return the key of the first that refuses."""
     for cap in claim.caps:
-        if _used(db, cap, now) + cap.amount > cap.most:
+        if _used_with(db, cap, now) + cap.amount > cap.most:
             return cap.key
     for cap in claim.caps:
         key, period = cap.key, _period(cap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -57,21 +58,20 @@ class SqliteState:
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id."""
         with self._file.reading() as db:
-            rows = db.execute(
-                "SELECT session_id, snapshot, time, due, customer_id FROM sessions "
-                "WHERE partition = ? AND session_id IN (SELECT value FROM json_each(?))",
-                (partition, json.dumps(list(sessions))),
-            )
-            return {session_id: SessionState(*rest) for session_id, *rest in rows}
+            return _load(db, partition, sessions)
 
     def seen(self, partition: int, ids: Sequence[str]) -> Collection[str]:
         """Look ids up."""
         with self._file.reading() as db:
-            rows = db.execute(
-                "SELECT id FROM seen WHERE partition = ? AND id IN (SELECT value FROM json_each(?))",
-                (partition, json.dumps(list(ids))),
-            )
-            return {id_ for (id_,) in rows}
+            return _seen(db, partition, ids)
+
+    def load_with_seen(
+        self, partition: int, session_id: str, ids: Sequence[str]
+    ) -> tuple[SessionState | None, frozenset[str]]:
+        """A session, and which of the ids are in it, as of one moment."""
+        with self._file.reading() as db:
+            seen = _seen(db, partition, ids) if ids else frozenset()
+            return _load(db, partition, [session_id]).get(session_id), seen
 
     def apply(self, batch: StateBatch) -> Applied:
         """Check owner and offset and write all parts in one transaction."""
@@ -157,3 +157,20 @@ class SqliteState:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _load(db: sqlite3.Connection, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
+    rows = db.execute(
+        "SELECT session_id, snapshot, time, due, customer_id FROM sessions "
+        "WHERE partition = ? AND session_id IN (SELECT value FROM json_each(?))",
+        (partition, json.dumps(list(sessions))),
+    )
+    return {session_id: SessionState(*rest) for session_id, *rest in rows}
+
+
+def _seen(db: sqlite3.Connection, partition: int, ids: Sequence[str]) -> frozenset[str]:
+    rows = db.execute(
+        "SELECT id FROM seen WHERE partition = ? AND id IN (SELECT value FROM json_each(?))",
+        (partition, json.dumps(list(ids))),
+    )
+    return frozenset(id_ for (id_,) in rows)

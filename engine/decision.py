@@ -98,7 +98,10 @@ class Degradation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The whole answer, and what is needed to decide it again."""
+    """The whole answer, and what is needed to decide it again.
+
+    `evaluated_at` is the moment of the evaluation where an earlier one still held at `time`; None: at `time` itself.
+    """
 
     id: str
     session_id: str
@@ -112,3 +115,4 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
     failures: tuple[RuleFailure, ...] = ()
     degraded: tuple[Degradation, ...] = ()
+    evaluated_at: EpochMs | None = None

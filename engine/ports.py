@@ -221,6 +221,8 @@ class Cap(msgspec.Struct, frozen=True):
         amount: How much this act takes (1, or its cost in minor units).
         sliding: Length of the sliding window, or None.
         bucket: For calendar periods: the moment at which the period began, and `expires` the one at which it ends.
+        also: Keys whose takes of the same period count, too, though this one takes from `key` alone: what a customer was
+            shown before signing in.
     """
 
     key: str
@@ -230,6 +232,7 @@ class Cap(msgspec.Struct, frozen=True):
     bucket: EpochMs | None = None
     expires: EpochMs | None = None
     is_budget: bool = False
+    also: tuple[str, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -280,6 +283,25 @@ class ProfileStore(Protocol):
         """Let go."""
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """What a customer brought along when signing in.
+
+    Attributes:
+        drawn_as: Who draws for the customer's holdouts: the customer id, or the anonymous session that came first, so
+            that signing in draws no second time.
+        sessions: Sessions that were anonymous before the customer signed in, latest last: their acts count for the customer.
+    """
+
+    drawn_as: str
+    sessions: tuple[str, ...] = ()
+
+
+MERGED_SESSIONS = 8
+"""Anonymous sessions kept of a customer; an older one's acts count for nobody any more."""
+IDENTITY_KEPT_MS: Millis = 400 * 86_400_000
+"""An identity is forgotten this long after its last change: as long as the longest limit."""
+
+
 class SessionView(msgspec.Struct, frozen=True):
     """All that is stored and bears on a decision about a session.
 
@@ -287,18 +309,38 @@ class SessionView(msgspec.Struct, frozen=True):
         state: None for a session that the stream has not seen.
         profile: The customer's facts as JSON, None where unknown.
         grants: What was last granted to the session, by placement: a repeated decision is the same act.
+        identity: Of the customer; None where nobody signed in or nothing was decided for the customer yet.
+        seen: Those of the ids asked about that the stream has come to: what they brought is in `state`.
     """
 
     state: SessionState | None
     profile: bytes | None
     grants: Mapping[str, bytes]
+    identity: Identity | None = None
+    seen: frozenset[str] = frozenset()
 
 
 class DecisionState(Protocol):
     """What the decision API reads and takes, asynchronously, each call one round trip. Safe from many tasks of a loop."""
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
-        """Session, profile and grants. Without `customer_id`, that of the stored session counts."""
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
+        """Session, profile, grants, identity. Without `customer_id`, that of the stored session counts.
+
+        Which of the event ids `ids` the stream has come to is read at the same moment as the session.
+        """
+
+    async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        """Give a customer an identity, or one more session; atomic, and the same again changes nothing.
+
+        Args:
+            customer_id: Who signed in.
+            session_id: Where.
+            was_anonymous: Whether something was decided for the session before: then its acts count for the customer
+                from now on, and it draws for a customer who has not been drawn yet.
+        """
+
+    async def forget_identity(self, customer_id: str) -> None:
+        """Forget what `identify` keeps of a customer."""
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `LimitStore.take`."""
@@ -343,6 +385,15 @@ class Activity(Protocol):
 
     def close(self) -> None:
         """Let go."""
+
+
+def identified(known: Identity | None, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+    """What `DecisionState.identify` makes of a known identity."""
+    if known is None:
+        known = Identity(session_id if was_anonymous else customer_id)
+    if not was_anonymous or session_id in known.sessions:
+        return known
+    return Identity(known.drawn_as, (*known.sessions, session_id)[-MERGED_SESSIONS:])
 
 
 # ------------------------------------------------------------------ control

@@ -22,7 +22,7 @@ from engine.offers.caps import NamedCap, Person, caps_of_offer, caps_of_rule
 from engine.offers.consent import uses_only_the_request
 from engine.offers.content import UnknownHoleError, fill, holes
 from engine.offers.grants import Grants, granted
-from engine.offers.holdout import is_held_out
+from engine.offers.holdout import GLOBAL, is_held_out
 from engine.schedule import is_open
 from engine.values import EpochMs, Truth, Value
 
@@ -125,11 +125,13 @@ def consider(
     grants: Grants | None = None,
     salt: str | None = None,
     profiling: bool = True,
+    person: Person | None = None,
+    holdout: float = 0.0,
 ) -> Considered:
     """Find and rank the candidates of each placement of a request.
 
     Each passes or fails in the order of the language: consent, schedule and switch, the offer's eligibility (with a
-    hole of its content that has no value), holdout of the rule, holdout of the offer. Exclusion groups, caps and budgets
+    hole of its content that has no value), holdout of the rule, of the offer, of everything. Exclusion groups, caps and budgets
     come with `claims` and `conclude`.
 
     Args:
@@ -142,8 +144,11 @@ def consider(
         salt: Of the installation's holdouts; None where nobody is to be held out.
         profiling: False where the person objects to profiling: then only rules and offers that look at nothing but the
             request count.
+        person: For whom acts count and holdouts are drawn; None: the request's customer, or its session.
+        holdout: Share (0 to 1) of persons who are shown no offer at all: the global holdout.
     """
-    person = Person(request.session_id, request.customer_id)
+    person = person or Person(request.session_id, request.customer_id)
+    is_out_of_all = is_held_out(salt, GLOBAL, person.key, holdout)
     rules = view.holding()
     ranker = _Ranker(view, score)
     placements = {name: program.vocabulary.placements[name] for name in request.placements}
@@ -156,6 +161,8 @@ def consider(
                 continue
             offer = program.offers[action.offer]
             content, out = _examine(program.vocabulary, view, rule, offer, person, salt, profiling=profiling)
+            if out is None and is_out_of_all:
+                out = (Suppression.HOLDOUT, f"among the {100 * holdout:.3g} % held out from all offers")
             if out is not None:
                 lost[action.placement].append(Lost(offer.id, rule.id, *out))
                 continue

@@ -29,14 +29,25 @@ limit, and not for ever, or each session would leave a key behind."""
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """For whom acts count. While `customer_id` is None, what counts per customer counts for the session."""
+    """For whom acts count. While `customer_id` is None, what counts per customer counts for the session.
+
+    Attributes:
+        drawn_as: Who draws for holdouts where that is neither the customer nor the session: see `engine.ports.Identity`.
+        sessions: Sessions whose anonymous acts count for the customer.
+        is_signed_out: Somebody signed out of this very session: what is shown from now on counts for nobody's customer.
+    """
 
     session_id: str
     customer_id: str | None
+    drawn_as: str | None = None
+    sessions: tuple[str, ...] = ()
+    is_signed_out: bool = False
 
     @property
     def key(self) -> str:
-        """Who draws for holdouts: the customer, or the session while anonymous."""
+        """Who draws for holdouts: the customer, or the session while anonymous, unless `drawn_as` says otherwise."""
+        if self.drawn_as is not None:
+            return self.drawn_as
         return self.session_id if self.customer_id is None else self.customer_id
 
 
@@ -101,15 +112,22 @@ def claim_of_activation(rule: Rule, person: Person, token: str, time: EpochMs) -
 
 
 def _cap(prefix: str, limit: Limit, person: Person, now: EpochMs) -> Cap:
-    key = f"{prefix}/{_whose(limit.scope, person)}"
+    period_of_key = ""
     if limit.sliding is not None:
-        return Cap(f"{key}/sliding/{limit.sliding}", limit.most, 1, sliding=limit.sliding)
+        period_of_key = f"/sliding/{limit.sliding}"
+    elif limit.calendar is not None:
+        period_of_key = f"/calendar/{limit.calendar.value}/{limit.timezone}"
+    key = f"{prefix}/{_whose(limit.scope, person)}{period_of_key}"
+    also: tuple[str, ...] = ()
+    if limit.scope is LimitScope.CUSTOMER and person.sessions:
+        also = tuple(f"{prefix}/anonymous/{session_id}{period_of_key}" for session_id in person.sessions)
+    if limit.sliding is not None:
+        return Cap(key, limit.most, 1, sliding=limit.sliding, also=also)
     if limit.calendar is not None:
         begins, ends = period(limit, now)
-        key = f"{key}/calendar/{limit.calendar.value}/{limit.timezone}"
-        return Cap(key, limit.most, 1, bucket=begins, expires=ends)
+        return Cap(key, limit.most, 1, bucket=begins, expires=ends, also=also)
     expires = now + SESSION_CAP_KEPT if limit.scope is LimitScope.SESSION else None
-    return Cap(key, limit.most, 1, expires=expires)
+    return Cap(key, limit.most, 1, expires=expires, also=also)
 
 
 def _whose(scope: LimitScope, person: Person) -> str:
@@ -117,6 +135,8 @@ def _whose(scope: LimitScope, person: Person) -> str:
         return "total"
     if scope is LimitScope.SESSION:
         return f"session/{person.session_id}"
+    if person.is_signed_out:
+        return f"signed-out/{person.session_id}"
     if person.customer_id is None:
         return f"anonymous/{person.session_id}"
     return f"customer/{person.customer_id}"

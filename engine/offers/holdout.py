@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 
+GLOBAL = "global"
+"""The thing of the holdout from all offers."""
+
 _DRAW_BYTES = 8
 _DRAWS = 1 << (8 * _DRAW_BYTES)
 
@@ -20,8 +23,8 @@ def draw(salt: str, thing: str, person: str) -> float:
 
     Args:
         salt: Of the installation; another salt draws all groups anew.
-        thing: `rule/<rule id>` or `offer/<offer id>`.
-        person: The customer id; the session id while the shopper is anonymous.
+        thing: `rule/<rule id>`, `offer/<offer id>` or `GLOBAL`.
+        person: The customer id; the session id while the shopper is anonymous, and for customers who came from one.
     """
     digest = hashlib.sha256(f"{salt}\0{thing}\0{person}".encode()).digest()
     # Shifted to 53 bits, or rounding to the nearest float would make the largest draws 1.0.

@@ -82,8 +82,9 @@ class MemoryLimits(LimitStore):
 
     def _used(self, cap: Cap, now: EpochMs) -> int:
         total = 0
-        for token in self._tokens.get(cap.key, ()):
-            act = self._acts[token]
-            if act.counts(now) and (cap.sliding is None or now < act.time + cap.sliding):
-                total += sum(taken.amount for taken in act.caps if taken.key == cap.key and taken.bucket == cap.bucket)
+        for key in (cap.key, *cap.also):
+            for token in self._tokens.get(key, ()):
+                act = self._acts[token]
+                if act.counts(now) and (cap.sliding is None or now < act.time + cap.sliding):
+                    total += sum(taken.amount for taken in act.caps if taken.key == key and taken.bucket == cap.bucket)
         return total

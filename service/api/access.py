@@ -9,7 +9,7 @@ from service.api.call import Endpoint, Headers
 from service.api.problems import ProblemError
 from service.keys import ApiKey, KeyKind, KeyRing
 
-EXPOSED = b"X-Request-Id, Server-Timing, Retry-After, ETag"
+EXPOSED = b"X-Request-Id, Server-Timing, Retry-After, ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy"
 PREFLIGHT_S = b"7200"
 """The longest that Chromium honours."""
 
@@ -86,7 +86,10 @@ class Access:
         return (
             *allowed,
             (b"access-control-allow-methods", methods.encode()),
-            (b"access-control-allow-headers", b"Authorization, Content-Type, X-Request-Id"),
+            (
+                b"access-control-allow-headers",
+                b"Authorization, Content-Type, X-Request-Id, If-None-Match, Idempotency-Key",
+            ),
             (b"access-control-max-age", PREFLIGHT_S),
         )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -13,7 +16,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service.api.access import Access
+from service.api.admission import Admission
 from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
 from service.api.services import Services
@@ -47,11 +52,14 @@ class Application:
         self._routes = Routes()
         self._services: Services | None = None
         self._access: Access | None = None
+        self._admission: Admission | None = None
+        self._idempotency = Idempotency(_encode)
 
     async def start(self) -> None:
         """Open the services."""
         self._services, self._closing = await self._opening()
         self._access = Access(self._services.settings, self._services.keys)
+        self._admission = Admission(self._services.settings, time.monotonic)
 
     async def stop(self) -> None:
         """Close them, with everything written that was taken."""
@@ -86,9 +94,10 @@ class Application:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         timing = Timing()
-        services, access = self._services, self._access
+        services, access, admission = self._services, self._access, self._admission
         assert services is not None, "the server runs the lifespan before it serves"
         assert access is not None
+        assert admission is not None
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
@@ -96,6 +105,7 @@ class Application:
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         operation = "none"
         cors: Headers = ()
+        limited: Headers = ()
         try:
             path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
             found, parameters = self._routes.find(path)
@@ -108,13 +118,21 @@ class Application:
                 operation = endpoint.operation
                 query = _query(scope["query_string"])
                 key = access.key_of(endpoint, headers, query)
+                if key is not None:
+                    limited = admission.check_rate(key)
+                    admission.check_room(key)
                 body = b""
                 if endpoint.request:
                     _check_media_type(headers)
                     body = await _body(receive, headers, services.settings.max_body_bytes)
                 timing.mark("read")
                 call = Call(method, path, headers, query, parameters, request_id, key, body, timing)
-                answer = await endpoint.handler(services, call)
+                # Counted from here on: who sends a body slowly takes nobody's place.
+                admission.in_flight += 1
+                try:
+                    answer = await self._handle(services, endpoint, call)
+                finally:
+                    admission.in_flight -= 1
         except ProblemError as problem:
             services.metrics.problems.labels(problem.slug).inc()
             answer = _of_problem(problem, request_id)
@@ -123,12 +141,20 @@ class Application:
             services.metrics.problems.labels("internal").inc()
             detail = f"The request {request_id} failed; the log of the service says why."
             answer = _of_problem(ProblemError("internal", detail), request_id)
+        if limited:
+            answer = dataclasses.replace(answer, headers=(*answer.headers, *limited))
         body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
         timing.mark("write")
         await _respond(send, answer, body, cors, request_id, timing)
         status = str(answer.status)
         services.metrics.requests.labels(operation, status).inc()
         services.metrics.seconds.labels(operation).observe(timing.total_s)
+
+    async def _handle(self, services: Services, endpoint: Endpoint, call: Call) -> Answer:
+        if endpoint.request and HEADER in call.headers:
+            handle = functools.partial(endpoint.handler, services, call)
+            return await self._idempotency.answer(call, services.clock(), handle)
+        return await endpoint.handler(services, call)
 
 
 def _elsewhere(

@@ -101,6 +101,11 @@ class Parameter:
     required: bool = False
 
 
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key", "header", "Sent again with the same key, the same body gets the answer of the first time."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An endpoint: what the router and the OpenAPI document need to know.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.ports import PortError
 from engine.vocabulary import LONGEST_ID
-from service.api.call import Answer, Call, Endpoint, Parameter
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.problems import ProblemError
 from service.api.schema import LARGEST_PROFILE, CustomerAnswer, CustomerRequest, Warned
 from service.api.services import Services
@@ -38,8 +39,13 @@ async def put_customer(services: Services, call: Call) -> Answer:
 
 
 async def delete_customer(services: Services, call: Call) -> Answer:
-    """Forget a customer's facts."""
-    await services.in_thread(services.profiles.put, {call.parameters["customer_id"]: None})
+    """Forget a customer's facts, and what signing in brought along."""
+    customer_id = call.parameters["customer_id"]
+    await services.in_thread(services.profiles.put, {customer_id: None})
+    try:
+        await services.state.forget_identity(customer_id)
+    except PortError as error:
+        raise ProblemError("store-unavailable", f"{error}.", retry_after=1) from error
     return Answer(b"", 204)
 
 
@@ -55,14 +61,14 @@ ENDPOINTS = (
         {200: (CustomerAnswer, "Stored. A fact that no vocabulary declares yet is kept and named in `warnings`.")},
         scope=Scope.CUSTOMERS,
         request=(CustomerRequest,),
-        parameters=_CUSTOMER,
+        parameters=(*_CUSTOMER, IDEMPOTENCY_KEY),
         problems=("no-ruleset", "store-unavailable"),
     ),
     Endpoint(
         "DELETE",
         "/v1/customers/{customer_id}",
         "deleteCustomer",
-        "Forget the facts of a customer.",
+        "Forget the facts of a customer, and the sessions that signing in brought along.",
         delete_customer,
         {204: (None, "They are gone from the profiles.")},
         scope=Scope.CUSTOMERS,

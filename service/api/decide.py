@@ -14,9 +14,11 @@ from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
 from engine.vocabulary import FactRefused
-from service.api.call import Answer, Call, Endpoint
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
+from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
+from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
 from service.api.problems import ProblemError
 from service.api.rules import Rules
@@ -48,6 +50,15 @@ async def post_decide(services: Services, call: Call) -> Answer:
     if len(asked.events) > limit:
         detail = f"{len(asked.events)} events, at most {limit} are taken at once."
         raise ProblemError("too-many-events", detail, field="/events")
+    body = await decided(services, call, asked)
+    answer = Answer(body)
+    if body.events or asked.explain or body.revision == 0:
+        return answer  # says more than what is shown
+    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+
+
+async def decided(services: Services, call: Call, asked: RawDecideRequest) -> DecideAnswer:
+    """Decide what a checked request asks, and record it."""
     deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
@@ -55,7 +66,7 @@ async def post_decide(services: Services, call: Call) -> Answer:
     decision_id = new_decision_id(now)
     rules = services.rules.current
     if rules is None:
-        return Answer(_without_rules(services, asked, decision_id, now))
+        return _without_rules(services, asked, decision_id, now)
 
     names, errors = _placements(rules, asked.placements)
     for name in names:
@@ -66,26 +77,32 @@ async def post_decide(services: Services, call: Call) -> Answer:
     admitted = admit(rules, asked.events, now, sent_at=asked.sent_at, session_id=asked.session_id)
     call.timing.mark("check")
 
+    named = _named(asked, admitted.events)
     session: Session | UnavailableError
     try:
-        session = await read_session(services, rules, asked.session_id, asked.customer_id, deadline)
+        riding = [event.id for event in admitted.events]
+        session = await read_session(services, rules, asked.session_id, named, deadline, riding)
     except UnavailableError as error:
-        session = last_read(services, rules, asked.session_id, asked.customer_id, error)
+        session = last_read(services, rules, asked.session_id, named, error)
     call.timing.mark("state")
     # Only now, or the worker could put them into the very state that was being read, and they would count twice.
-    appending = _start_append(services, admitted)
-    customer_id = _customer(asked, session, admitted.events)
+    appending = _start_append(services, rules, admitted)
+    customer_id = session.customer_id if isinstance(session, Session) else named or None
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
-    events = tuple(sorted(admitted.events, key=lambda event: event.time))
-    decided = await decide(
-        services, rules, Asked(request, events, profiling), session, decision_id, deadline, call.timing
+    events = _events(session, admitted.events)
+    made = await decide(
+        services, rules, Asked(request, events, profiling, asked.explain), session, decision_id, deadline, call.timing
     )
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
-    _record(services, decided.decision, now)
-    answer = _answer(rules, decided, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
-    return Answer(answer)
+    _record(services, made.decision, now)
+    return _answer(rules, made, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
+
+
+def _shown(body: DecideAnswer) -> object:
+    """What an answer says apart from what each call gets anew. Tokens stay the same while an act goes on."""
+    return (body.revision, body.bundle, body.models, body.placements, body.degraded, body.warnings)
 
 
 def new_decision_id(now: EpochMs) -> str:
@@ -107,22 +124,41 @@ def _placements(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], di
     return tuple(names), errors
 
 
-def _customer(asked: RawDecideRequest, session: Session | UnavailableError, events: Sequence[Event]) -> str | None:
-    if asked.customer_id is not None:
+def _named(asked: RawDecideRequest, events: Sequence[Event]) -> Named:
+    """Whom the request names, else whom the latest of its events that names somebody does."""
+    if asked.customer_id is not msgspec.UNSET:
         return asked.customer_id
-    signed_in = [event.customer_id for event in events if event.customer_id is not None]
-    if signed_in:
-        return signed_in[-1]
-    return session.customer_id if isinstance(session, Session) else None
+    return next((event.customer_id for event in reversed(events) if event.customer_id is not None), msgspec.UNSET)
 
 
-def _start_append(services: Services, admitted: Admitted) -> asyncio.Future[PortError | None] | PortError | None:
+def _events(session: Session | UnavailableError, riding: Sequence[Event]) -> tuple[Event, ...]:
+    """What the stored state lacks, each once: events accepted before and those that ride along, in order of their time."""
+    if not isinstance(session, Session):
+        return ()
+    found = {event.id: event for event in session.pending}
+    for event in riding:
+        if event.id not in session.seen:
+            found.setdefault(event.id, event)
+    return tuple(sorted(found.values(), key=lambda event: event.time))
+
+
+def _start_append(
+    services: Services, rules: Rules, admitted: Admitted
+) -> asyncio.Future[PortError | None] | PortError | None:
     if not admitted.records:
         return None
     try:
-        return append(services.events, admitted.records)
+        appending = append(services.events, admitted.records)
     except PortError as error:
         return error
+
+    def keep(done: asyncio.Future[PortError | None]) -> None:
+        # Also where the answer could not wait for it.
+        if not done.cancelled() and done.result() is None:
+            services.accepted.keep(rules, admitted.events, admitted.records, services.clock())
+
+    appending.add_done_callback(keep)
+    return appending
 
 
 async def _verdicts(
@@ -216,6 +252,7 @@ def _answer(
         placements=placements,
         degraded=decision.degraded,
         valid_until=min(moments, default=None),
+        evaluated_at=decision.evaluated_at,
         events=tuple(verdicts),
         warnings=warnings,
         rules=_reports(rules, decided) if asked.explain else (),
@@ -250,7 +287,11 @@ ENDPOINTS = (
         "decide",
         "Decide what placements show to a session.",
         post_decide,
-        {200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone.")},
+        {
+            200: (DecideAnswer, "Each placement asked has an answer or an error item, also when something is gone."),
+            304: (None, "What is shown is what the answer showed that `If-None-Match` names."),
+        },
+        parameters=(IDEMPOTENCY_KEY, Parameter("If-None-Match", "header", "The ETag of an answer that you have.")),
         scope=Scope.DECIDE,
         request=(DecideRequest,),
         problems=("too-many-events",),

@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Decision, Degradation, Request
 from engine.event import Event
 from engine.offers import Ask, Considered, claims, conclude, consider, fall_back, next_grants, unavailable
-from engine.ports import SessionView, Verdict
+from engine.ports import Identity, SessionView, Verdict
 from engine.rete import Memory, SnapshotError, View
 from engine.values import EpochMs, Millis, Value
 from models.scorer import Collector
 from service.api.call import Timing
 from service.api.deadline import Deadline, UnavailableError
+from service.api.evaluated import Question
+from service.api.identity import OWNER, Named, continued, identify, is_signed_out, owned
 from service.api.rules import Rules
 from service.api.services import Services
 
@@ -41,13 +44,15 @@ class Asked:
     """A request to decide, checked.
 
     Attributes:
-        events: That ride along, in order of their time.
+        events: That the stored state lacks, in order of their time.
+        explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
         profiling: False where the shopper objects to it (`Sec-GPC: 1`).
     """
 
     request: Request
     events: tuple[Event, ...] = ()
     profiling: bool = True
+    explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,26 @@ class Session:
     """What is known of a session.
 
     Attributes:
+        customer_id: Who is signed in.
+        grants: Those that go on for whom it is decided now.
+        pending: Events accepted here that the stream had not come to, in order of acceptance.
+        seen: Ids of events that ride along that it had come to.
+        owner: For whom the session was decided last; see `service.api.identity`.
+        signed_out: Whether somebody was signed in before.
         degraded: That it is not the live state, where it is not.
+        found: As stored.
     """
 
     customer_id: str | None
     snapshot: bytes | None
     profile: Mapping[str, Value | None]
     grants: Mapping[str, bytes]
+    found: SessionView
+    pending: tuple[Event, ...] = ()
+    seen: frozenset[str] = frozenset()
+    identity: Identity | None = None
+    owner: bytes | None = None
+    signed_out: bool = False
     degraded: tuple[Degradation, ...] = ()
 
 
@@ -128,36 +146,76 @@ class Evaluation:
 
 
 async def read_session(
-    services: Services, rules: Rules, session_id: str, customer_id: str | None, deadline: Deadline
+    services: Services,
+    rules: Rules,
+    session_id: str,
+    named: Named,
+    deadline: Deadline,
+    riding: Sequence[str] = (),
 ) -> Session:
-    """Read what bears on a session, in one trip; raises `UnavailableError`."""
-    coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id)
+    """Read what bears on a session, in one trip; raises `UnavailableError`.
+
+    Args:
+        services: Stores.
+        rules: The revision that decides.
+        session_id: The session.
+        named: Whom the request names.
+        deadline: Of the request.
+        riding: Ids of events that ride along: a request that is sent again finds what the first one brought.
+    """
+    pending = services.accepted.of_session(session_id, rules, services.clock())
+    customer_id = _customer(named, pending)
+    ids = (*(event.id for event in pending), *riding)
+    coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id, ids)
     found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
-    services.lately.keep(session_id, customer_id, found, services.clock())
-    return _session(rules, found, customer_id)
+    now = services.clock()
+    services.lately.keep(session_id, customer_id, found, now)
+    session = _session(rules, found, named, services.accepted.of_session(session_id, rules, now))
+    services.accepted.drop(session_id, found.seen)
+    return session
 
 
 def last_read(
-    services: Services, rules: Rules, session_id: str, customer_id: str | None, error: UnavailableError
+    services: Services, rules: Rules, session_id: str, named: Named, error: UnavailableError
 ) -> Session | UnavailableError:
     """What this process read of the session last, where that is not long ago; else the error."""
-    kept = services.lately.find(session_id, customer_id, services.clock())
+    pending = services.accepted.of_session(session_id, rules, services.clock())
+    kept = services.lately.find(session_id, _customer(named, pending), services.clock())
     if kept is None:
         return error
     age, found = kept
     detail = f"The session's state could not be had: {error}. Decided with that of {age // 1000} s ago."
-    return replace(_session(rules, found, customer_id), degraded=(Degradation("state_stale", detail),))
+    return replace(_session(rules, found, named, pending), degraded=(Degradation("state_stale", detail),))
 
 
-def _session(rules: Rules, found: SessionView, customer_id: str | None) -> Session:
-    state = found.state
-    if customer_id is None and state is not None:
-        customer_id = state.customer_id
+def _customer(named: Named, pending: Sequence[Event]) -> str | None:
+    """Whom the request names, or an event that the stream has not come to; None: see the stored session."""
+    if named is not UNSET:
+        return named
+    return next((event.customer_id for event in reversed(pending) if event.customer_id is not None), None)
+
+
+def _session(rules: Rules, found: SessionView, named: Named, pending: Sequence[Event]) -> Session:
+    stored = found.state.customer_id if found.state is not None else None
+    signed_out = is_signed_out(named, stored, found.grants)
+    customer_id = None if signed_out or named is None else _customer(named, pending) or stored
     profile: dict[str, Value | None] = {}
-    if found.profile is not None:
+    if found.profile is not None or stored not in {None, customer_id}:
         profile = dict.fromkeys(rules.profile_facts)  # what the profile no longer has is unknown again
+    if found.profile is not None and customer_id is not None:
         profile.update(rules.profile.read(_object(found.profile))[0])
-    return Session(customer_id, state.snapshot if state is not None else None, profile, found.grants)
+    return Session(
+        customer_id,
+        found.state.snapshot if found.state is not None else None,
+        profile,
+        continued(found.grants, customer_id, signed_out=signed_out),
+        found,
+        tuple(event for event in pending if event.id not in found.seen),
+        found.seen,
+        found.identity,
+        found.grants.get(OWNER),
+        signed_out,
+    )
 
 
 async def decide(
@@ -209,13 +267,73 @@ async def _decide(
     deadline: Deadline,
     timing: Timing,
 ) -> Decided:
-    loaded = rules.loaded
+    question = _question(rules, asked, session)
+    usable = not asked.explains and not session.degraded
+    kept = services.evaluations.find(question, asked.request.now) if usable else None
+    if kept is None:
+        services.metrics.evaluations.labels("made").inc()
+        considered, view, missing = await _evaluate(services, rules, asked, session, decision_id, deadline, timing)
+        now = considered.view.now
+    else:
+        services.metrics.evaluations.labels("reused").inc()
+        if kept.considered is None:
+            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None)
+        considered, view, missing, now = kept.considered, None, (), asked.request.now
+
+    verdicts, limits_missing = await _take(services, considered, now, deadline)
+    timing.mark("limits")
+    if kept is not None and not limits_missing and tuple(verdicts) == kept.verdicts:
+        return Decided(_again(kept.decision, decision_id, now, kept.at), None)
+    # What was just taken stands under the tokens of this evaluation, so the decision is made of it in any case.
+    revision = rules.loaded.revision
+    missing = (*missing, *limits_missing)
+    decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
+    if kept is not None:
+        decision = _again(decision, decision_id, now, kept.at)
+    timing.mark("rules")
+    grants = owned(next_grants(decision, session.grants), decision, considered.person, draws=_draws(services, rules))
+    if grants != session.grants:
+        coming = services.state.put_grants(question.session_id, grants, GRANTS_KEPT_MS)
+        try:
+            await deadline.call(services.limits_breaker, coming, 0.0)
+        except UnavailableError as error:
+            log.warning("grants of session %r were not kept: %s", question.session_id, error)
+        timing.mark("limits")
+    if kept is None:
+        question = replace(question, grants=grants)  # what the next request will find
+        services.evaluations.keep(question, considered, tuple(verdicts), decision)
+    else:
+        services.evaluations.drop(question.session_id)
+    return Decided(decision, view)
+
+
+async def _evaluate(
+    services: Services,
+    rules: Rules,
+    asked: Asked,
+    session: Session,
+    decision_id: str,
+    deadline: Deadline,
+    timing: Timing,
+) -> tuple[Considered, View | None, tuple[Degradation, ...]]:
+    """Everything of a decision that needs no limit store, the view it is made of, and what was missing for it."""
+    person = await identify(
+        services,
+        asked.request.session_id,
+        asked.request.customer_id,
+        session.identity,
+        session.owner,
+        deadline,
+        signed_out=session.signed_out,
+        draws=_draws(services, rules),
+    )
+    timing.mark("state")
     evaluation = Evaluation(rules, session, asked)
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         view = evaluation.view()
         considered = consider(
-            loaded.program,
+            rules.loaded.program,
             view,
             asked.request,
             decision_id=decision_id,
@@ -223,28 +341,43 @@ async def _decide(
             grants=session.grants,
             salt=services.salt,
             profiling=asked.profiling,
+            person=person,
+            holdout=services.settings.holdout_percent / 100,
         )
         timing.mark("rules")
         if evaluation.is_last or not evaluation.scores.wanted:
             break
         await ask_models(services, rules, evaluation.scores, deadline)
         timing.mark("scores")
+    return considered, view, (*evaluation.degraded, *_missing(services, considered))
 
-    verdicts, limits_missing = await _take(services, considered, deadline)
-    timing.mark("limits")
-    missing = (*evaluation.degraded, *_missing(services, considered), *limits_missing)
-    revision = loaded.revision
-    decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
-    timing.mark("rules")
-    grants = next_grants(decision, session.grants)
-    if grants != session.grants:
-        coming = services.state.put_grants(asked.request.session_id, grants, GRANTS_KEPT_MS)
-        try:
-            await deadline.call(services.limits_breaker, coming, 0.0)
-        except UnavailableError as error:
-            log.warning("grants of session %r were not kept: %s", asked.request.session_id, error)
-        timing.mark("limits")
-    return Decided(decision, view)
+
+def _draws(services: Services, rules: Rules) -> bool:
+    """Whether anybody is held out of anything."""
+    return services.salt is not None and (rules.draws or services.settings.holdout_percent > 0)
+
+
+def _again(decision: Decision, decision_id: str, now: EpochMs, evaluated_at: EpochMs) -> Decision:
+    """A decision made of an evaluation that still holds."""
+    return msgspec.structs.replace(decision, id=decision_id, time=now, evaluated_at=evaluated_at)
+
+
+def _question(rules: Rules, asked: Asked, session: Session) -> Question:
+    found = session.found
+    return Question(
+        asked.request.session_id,
+        rules,
+        None if found.state is None else found.state.snapshot,
+        found.profile,
+        session.customer_id,
+        session.signed_out,
+        found.grants,
+        found.identity,
+        tuple(event.id for event in asked.events),
+        asked.request.placements,
+        asked.request.context,
+        asked.profiling,
+    )
 
 
 async def ask_models(services: Services, rules: Rules, scores: Collector, deadline: Deadline) -> None:
@@ -262,12 +395,11 @@ async def ask_models(services: Services, rules: Rules, scores: Collector, deadli
 
 
 async def _take(
-    services: Services, considered: Considered, deadline: Deadline
+    services: Services, considered: Considered, now: EpochMs, deadline: Deadline
 ) -> tuple[list[Verdict], tuple[Degradation, ...]]:
     """Ask the limit store, in as many rounds as it takes; without it, nothing that has limits is shown."""
     verdicts: list[Verdict] = []
     missing: tuple[Degradation, ...] = ()
-    now = considered.view.now
     while asks := claims(considered, verdicts):
         if missing:
             verdicts += (verdict for ask in asks for verdict in unavailable(ask))

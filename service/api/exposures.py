@@ -7,7 +7,7 @@ import secrets
 
 import msgspec
 
-from service.api.call import Answer, Call, Endpoint
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint
 from service.api.deadline import Deadline, UnavailableError
 from service.api.problems import ProblemError
 from service.api.schema import Exposure, ExposureAnswer, ExposureRequest
@@ -62,6 +62,7 @@ ENDPOINTS = (
         "Report what a shopper has seen of a decision.",
         post_exposures,
         {200: (ExposureAnswer, "Kept; each token says whether its limits are now taken for good.")},
+        parameters=(IDEMPOTENCY_KEY,),
         scope=Scope.DECIDE,
         request=(ExposureRequest,),
         problems=("store-unavailable",),

@@ -13,7 +13,7 @@ from engine.event import Event, RawEvent
 from engine.ports import EventLog, LogFullError, NewRecord, PortError
 from engine.values import EpochMs, Millis
 from engine.vocabulary import EventRefusedError
-from service.api.call import Answer, Call, Endpoint
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint
 from service.api.problems import ProblemError, located
 from service.api.rules import Rules
 from service.api.schema import EventBatch, EventOutcome, EventsAnswer, EventVerdict, RawBatch
@@ -153,6 +153,7 @@ async def post_events(services: Services, call: Call) -> Answer:
     call.timing.mark("check")
     if admitted.records:
         await _append_durably(services, admitted)
+        services.accepted.keep(rules, admitted.events, admitted.records, services.clock())
         call.timing.mark("log")
     verdicts = admitted.answer(EventOutcome.ACCEPTED)
     accepted = len(admitted.records)
@@ -184,6 +185,7 @@ ENDPOINTS = (
         "Send one event, or several as {events: [...]}.",
         post_events,
         {202: (EventsAnswer, "Each event has a verdict; the accepted ones are durable.")},
+        parameters=(IDEMPOTENCY_KEY,),
         scope=Scope.EVENTS,
         request=(RawEvent, EventBatch),
         problems=("too-many-events", "log-full", "log-unavailable", "no-ruleset"),

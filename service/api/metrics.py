@@ -45,6 +45,9 @@ class Metrics:
         self.placements = Counter("salience_api_placements", "Placements decided.", ["outcome"], registry=of)
         self.degraded = Counter("salience_api_degraded", "Decisions that lacked something.", ["code"], registry=of)
         self.scores = Counter("salience_api_scores", "Answers of models.", ["status"], registry=of)
+        self.evaluations = Counter(
+            "salience_api_evaluations", "Evaluations of decisions: made, or one that still held.", ["how"], registry=of
+        )
         self.failures = Counter("salience_api_rule_failures", "Rules whose evaluation failed.", ["rule"], registry=of)
         self.circuits = Gauge(
             "salience_api_circuit",

@@ -15,8 +15,16 @@ from service.keys import Scope
 
 Object: TypeAlias = dict[str, Any]
 
-_WITH_KEY = ("key-missing", "key-unknown", "scope-missing", "origin-refused")
-_WITH_BODY = ("malformed-json", "invalid-field", "too-deep", "body-timeout", "body-too-large", "media-type")
+_WITH_KEY = ("key-missing", "key-unknown", "scope-missing", "origin-refused", "rate-limited", "overloaded")
+_WITH_BODY = (
+    "malformed-json",
+    "invalid-field",
+    "too-deep",
+    "body-timeout",
+    "body-too-large",
+    "media-type",
+    "idempotency-mismatch",
+)
 _ANY = ("internal",)
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -117,7 +125,10 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
     for slug in dict.fromkeys(slugs):
         by_status.setdefault(PROBLEMS[slug].status, []).append(slug)
     for status, names in sorted(by_status.items()):
-        operation["responses"][str(status)] = _problems(names, schema_of)
+        problems = _problems(names, schema_of)
+        own = operation["responses"].setdefault(str(status), problems)
+        if own is not problems:
+            own["content"] = {**own["content"], **problems["content"]}
     return operation
 
 

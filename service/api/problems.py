@@ -32,17 +32,27 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "origin-refused": ProblemType(403, "Pages of this origin may not use the key", "Add the origin to the key."),
     "not-found": ProblemType(404, "There is nothing here", "See openapi.json for what there is."),
     "decision-unknown": ProblemType(404, "No such decision", "Decisions are kept for some days; check the id."),
+    "not-public": ProblemType(
+        404, "The placement is not the same for everybody", "Ask for it with `POST /v1/decide` and a session."
+    ),
     "method-not-allowed": ProblemType(405, "The method does not fit", "Use a method that the header Allow names."),
     "body-timeout": ProblemType(408, "The body did not come in time", "Send the request again, without a pause."),
     "body-too-large": ProblemType(413, "The body is too large", "Send fewer events in one request."),
     "too-many-events": ProblemType(413, "Too many events in one request", "Send them in several requests."),
     "media-type": ProblemType(415, "The body is not sent as JSON", "Use `Content-Type: application/json`."),
+    "idempotency-mismatch": ProblemType(
+        422, "The Idempotency-Key stands for another request", "Give each request a key of its own."
+    ),
     "log-full": ProblemType(429, "The event log is full for now", "Wait as Retry-After says, then send all again."),
+    "rate-limited": ProblemType(
+        429, "The key has sent too many requests", "Wait as Retry-After says; the header RateLimit says what is left."
+    ),
     "internal": ProblemType(500, "Something went wrong here", "Tell the operator the request id."),
     "log-unavailable": ProblemType(
         503, "The event log does not take events", "Send all again with the same ids; none counts twice."
     ),
     "no-ruleset": ProblemType(503, "No ruleset is live yet", "Publish one with `salience publish`."),
+    "overloaded": ProblemType(503, "Too much is in flight", "Nothing was done. Try again as Retry-After says."),
     "store-unavailable": ProblemType(503, "A store does not answer", "Try again as Retry-After says."),
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.language.tree import FactSource, OfferAction, Rule
+from engine.language.tree import FactSource, OfferAction, Program, Rule
+from engine.offers.consent import uses_only_the_request
 from engine.vocabulary import Admission, FactReaders
 from service.loading import Loaded
 
@@ -18,6 +19,8 @@ class Rules:
     Attributes:
         profile_facts: Names of the facts that a profile can give.
         nominating: Rules by the placement that they nominate for, in order of acting.
+        draws: Whether a rule or an offer holds anybody out.
+        public: Placements that show everybody the same.
     """
 
     loaded: Loaded
@@ -26,6 +29,8 @@ class Rules:
     profile: FactReaders
     profile_facts: tuple[str, ...]
     nominating: Mapping[str, tuple[Rule, ...]]
+    draws: bool
+    public: frozenset[str]
 
     @classmethod
     def of(cls, loaded: Loaded) -> Rules:
@@ -42,7 +47,23 @@ class Rules:
             FactReaders(vocabulary, FactSource.PROFILE),
             tuple(fact.name for fact in vocabulary.facts.values() if fact.source is FactSource.PROFILE),
             {name: tuple(rules) for name, rules in nominating.items()},
+            any(rule.holdout > 0 for rule in loaded.program.rules)
+            or any(offer.holdout > 0 for offer in loaded.program.offers.values()),
+            frozenset(name for name, rules in nominating.items() if _is_public(loaded.program, name, rules)),
         )
+
+
+def _is_public(program: Program, placement: str, rules: Sequence[Rule]) -> bool:
+    for rule in rules:
+        for action in rule.actions:
+            if not isinstance(action, OfferAction) or action.placement != placement:
+                continue
+            offer = program.offers[action.offer]
+            if rule.limits or rule.budget is not None or rule.holdout or offer.limits or offer.holdout:
+                return False
+            if not uses_only_the_request(program.vocabulary, rule, offer):
+                return False
+    return True
 
 
 class Holder(Protocol):

@@ -81,7 +81,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a storefront asks.
 
     Attributes:
-        customer_id: Where the shopper is signed in.
+        customer_id: Who is signed in; null: nobody any more; absent: whoever the session belongs to.
         placements: Names that the vocabulary declares; a name that it does not declare gets an error item.
         context: Request facts (`{"context.page": "cart"}` or nested), as JSON.
         events: They ride along: the decision sees them, and they are appended to the event log.
@@ -92,7 +92,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     session_id: Id
     placements: Annotated[list[Id], Meta(min_length=1, max_length=50)]
-    customer_id: Id | None = None
+    customer_id: Id | UnsetType | None = UNSET
     context: dict[str, object] = {}
     events: list[RawEvent] = []
     explain: bool = False
@@ -105,7 +105,7 @@ class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     session_id: Id
     placements: Annotated[list[Id], Meta(min_length=1, max_length=50)]
-    customer_id: Id | None = None
+    customer_id: Id | UnsetType | None = UNSET
     context: dict[str, object] = {}
     events: list[msgspec.Raw] = []
     explain: bool = False
@@ -157,6 +157,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         placements: Each that was asked, once, in the order asked.
         degraded: What was not there for this decision: `state_unavailable`, `limits_unavailable`, `no_ruleset`, ...
         valid_until: The earliest of the placements'.
+        evaluated_at: Where an evaluation made before still held: its moment. Reasons show the values of that moment.
         events: A verdict for each event that rode along, in their order.
         rules: With `explain`: each rule that nominates for the placements asked, and how far it is from holding.
         scores: With `explain`: what models were asked and answered.
@@ -172,11 +173,73 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     placements: tuple[PlacementAnswer, ...]
     degraded: tuple[Degradation, ...]
     valid_until: EpochMs | None = None
+    evaluated_at: EpochMs | None = None
     events: tuple[EventVerdict, ...] = ()
     warnings: tuple[Warned, ...] = ()
     rules: tuple[RuleReport, ...] = ()
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
     failures: tuple[RuleFailure, ...] = ()
+
+
+class PublicOffer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An offer that everybody is shown. `rule` is absent for the fallback."""
+
+    offer: str
+    content: object
+    rule: str | None = None
+
+
+class PublicAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a public placement shows; the same for everybody who sends the same context."""
+
+    placement: str
+    outcome: Outcome
+    offers: tuple[PublicOffer, ...]
+    revision: int
+    bundle: str
+    valid_until: EpochMs | None = None
+
+
+class OfrepRequest(msgspec.Struct, frozen=True):
+    """An evaluation as OFREP asks it.
+
+    Attributes:
+        context: `targetingKey` is the session id, `customer_id` who is signed in; the rest are request facts.
+    """
+
+    context: dict[str, object] = {}
+
+
+class OfrepFlag(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A placement as an OFREP flag.
+
+    Attributes:
+        key: The placement.
+        reason: TARGETING_MATCH: an offer of a rule; SPLIT: held out; DEFAULT: the fallback for another reason.
+        variant: The offer; of several, joined by `+`.
+        metadata: `outcome`, `revision`, `decision_id`, and where there are any `tokens` and `degraded`.
+        value: The content, a list of them where several are shown; absent where the placement has no fallback.
+    """
+
+    key: str
+    reason: str
+    variant: str | None
+    metadata: dict[str, str | int | bool]
+    value: object = UNSET
+
+
+class OfrepFlags(msgspec.Struct, frozen=True):
+    """All placements as OFREP flags."""
+
+    flags: list[OfrepFlag]
+
+
+class OfrepProblem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why OFREP gets no value: FLAG_NOT_FOUND, TARGETING_KEY_MISSING, INVALID_CONTEXT."""
+
+    error_code: str
+    error_details: str
+    key: str | None = None
 
 
 # ------------------------------------------------------------------ exposures, customers, why

@@ -11,8 +11,10 @@ from typing import ParamSpec, TypeVar
 from config.schema import ApiSettings
 from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
 from engine.values import Millis
+from service.api.accepted import Accepted
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
+from service.api.evaluated import Evaluations
 from service.api.metrics import Metrics
 from service.api.problems import ProblemError
 from service.api.recorder import Recorder
@@ -33,6 +35,8 @@ class Services:
         salt: Of the installation's holdouts; None: nobody is held out.
         score_ms: The setting models.deadline_ms.
         lately: What was read of sessions, for when the state store is away.
+        accepted: Events that the stream may not have come to.
+        evaluations: What was evaluated and still holds.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -49,6 +53,8 @@ class Services:
     state_breaker: Breaker
     limits_breaker: Breaker
     lately: Lately[SessionView]
+    accepted: Accepted
+    evaluations: Evaluations
     metrics: Metrics
     slow: Executor
     salt: str | None

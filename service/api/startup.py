@@ -12,9 +12,11 @@ from pathlib import Path
 
 from config.schema import Settings
 from engine.ports import EventLog, PortError, Tables
+from service.api.accepted import Accepted
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
+from service.api.evaluated import Evaluations
 from service.api.late_log import LateEventLog
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
@@ -91,6 +93,8 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         state_breaker=state_breaker,
         limits_breaker=limits_breaker,
         lately=Lately(),
+        accepted=Accepted(),
+        evaluations=Evaluations(),
         metrics=metrics,
         slow=slow,
         salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+from msgspec import UNSET
 
 from engine.decision import Decision, Request
 from service.api.call import Answer, Call, Endpoint, Parameter
@@ -51,13 +52,14 @@ async def get_why(services: Services, call: Call) -> Answer:
     if not wanted:
         raise ProblemError("invalid-field", f"The live ruleset has no rule {only!r}.", field="rule")
     try:
-        session = await read_session(services, rules, session_id, call.query.get("customer_id"), deadline)
+        session = await read_session(services, rules, session_id, call.query.get("customer_id", UNSET), deadline)
     except UnavailableError as error:
         raise ProblemError("store-unavailable", f"The session can't be read: {error}.", retry_after=1) from error
     call.timing.mark("state")
 
     request = Request(session_id, session.customer_id, services.clock(), context, ())
-    evaluation = Evaluation(rules, session, Asked(request))
+    events = tuple(sorted(session.pending, key=lambda event: event.time))
+    evaluation = Evaluation(rules, session, Asked(request, events))
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         view = evaluation.view()

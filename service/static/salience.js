@@ -58,8 +58,9 @@
       return session.id;
     }
 
-    // Who is signed in from now on; null for nobody.
+    // Who is signed in from now on; null for nobody: signing out, and another customer, begin a new session.
     identify(customerId) {
+      if (this.customerId && this.customerId !== (customerId || null)) this._save("session", null);
       this.customerId = customerId || null;
     }
 

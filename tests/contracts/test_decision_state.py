@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.ports import Cap, Claim, SessionState, SessionView, StateBatch, partition_of
+from engine.ports import Cap, Claim, Identity, SessionState, SessionView, StateBatch, partition_of
 from tests.contracts.backends import PARTITIONS, Stores
 
 NOW = 1_700_000_000_000
@@ -98,3 +98,41 @@ def test_many_tasks_of_a_loop_share_it(stores):
         return sum(await asyncio.gather(*(one(number) for number in range(100))))
 
     assert with_state(stores, work) == 30
+
+
+def test_an_identity_is_drawn_once_and_gathers_the_sessions_that_were_anonymous(stores):
+    async def work(state):
+        first = await asyncio.gather(*(state.identify("c1", f"s{n}", was_anonymous=True) for n in range(2)))
+        again = await state.identify("c1", "s0", was_anonymous=True)
+        for number in range(2, 9):
+            last = await state.identify("c1", f"s{number}", was_anonymous=True)
+        signed_in = await state.identify("c2", "s1", was_anonymous=False)
+        read = (await state.read("s1", "c1")).identity
+        await state.forget_identity("c1")
+        return first, again, last, read, signed_in, (await state.read("s1", "c1")).identity
+
+    first, again, last, read, signed_in, forgotten = with_state(stores, work)
+    (drawn_as,) = {each.drawn_as for each in (*first, again, last)}
+    assert drawn_as in {"s0", "s1"}, "one of them came first, and draws for both"
+    assert set(again.sessions) == {"s0", "s1"}
+    assert last.sessions == (again.sessions[1], *(f"s{number}" for number in range(2, 9)))
+    assert read == last
+    assert signed_in == Identity("c2")
+    assert forgotten is None
+
+
+def test_ids_are_told_seen_together_with_the_session(stores):
+    session = SessionState(b"1", NOW, None)
+    partition = partition_of("s1", PARTITIONS)
+    store = stores.state()
+    store.claim(partition, 1)
+    store.apply(StateBatch(partition, 1, 0, 1, {"s1": session}, ["e1", "e2"], [], NOW))
+    store.close()
+
+    async def work(state):
+        return await state.read("s1", None, ("e1", "e3")), await state.read("s1", "c1", ("e4",))
+
+    assert with_state(stores, work) == (
+        SessionView(session, None, {}, None, frozenset({"e1"})),
+        SessionView(session, None, {}),
+    )

@@ -102,6 +102,18 @@ def test_a_token_that_was_refused_can_be_granted_later(limits):
     assert once(limits, "b", cap, now=NOW + HOUR)
 
 
+@pytest.mark.parametrize("kind", [{}, {"sliding": HOUR}, {"bucket": NOW, "expires": NOW + HOUR}])
+def test_what_others_took_counts_with_a_cap_that_names_them(limits, kind):
+    before, merged = Cap("session", 3, 1, **kind), Cap("customer", 3, 1, **kind, also=("session", "another"))
+    assert once(limits, "a", before, hold=HOUR)
+    assert once(limits, "b", merged, Cap("rule", 9, 1))
+    assert limits.used([before, merged, Cap("rule", 9, 1)], NOW) == [1, 2, 1]
+    assert once(limits, "c", merged)
+    assert not once(limits, "d", merged)
+    assert once(limits, "d", merged, now=NOW + HOUR), "the first was given back, or its window passed"
+    assert once(limits, "e", before, now=NOW + HOUR)
+
+
 def test_a_sliding_window_frees_a_take_exactly_when_its_length_has_passed(limits):
     cap = Cap("window", 2, 1, sliding=HOUR)
     assert once(limits, "a", cap, now=NOW)

@@ -103,6 +103,22 @@ def test_the_running_service_answers_as_the_document_says(api, document):
         call("POST", "/v1/decide", 415, raw=b"a", headers={"Content-Type": "text/csv"})
         call("POST", "/v1/decide", 413, body=asked | {"events": [VIEW] * 501})
 
+        call("POST", "/v1/decide", 304, body=asked | {"explain": False}, headers={"If-None-Match": "*"})
+        keyed = {"Idempotency-Key": "o1"}
+        call("POST", "/v1/decide", 200, body=asked, headers=keyed)
+        call("POST", "/v1/decide", 422, body=asked | {"explain": False}, headers=keyed)
+        tag = call("GET", "/v1/placements/{placement}", 200, placement="footer").headers["etag"]
+        call("GET", "/v1/placements/{placement}", 304, placement="footer", headers={"If-None-Match": tag})
+        call("GET", "/v1/placements/{placement}", 404, placement="cart_banner")
+
+        context = {"context": {"targetingKey": "o1", "context.page": "cart"}}
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 200, body=context, flag="home_hero")
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 404, body=context, flag="nowhere")
+        call("POST", "/ofrep/v1/evaluate/flags/{flag}", 400, body={"context": {}}, flag="home_hero")
+        call("POST", "/ofrep/v1/evaluate/flags", 400, body={"context": {"targetingKey": 5}})
+        tag = call("POST", "/ofrep/v1/evaluate/flags", 200, body=context).headers["etag"]
+        call("POST", "/ofrep/v1/evaluate/flags", 304, body=context, headers={"If-None-Match": tag})
+
         tokens = {
             each["placement"]: [offer["token"] for offer in each["offers"] if "token" in offer]
             for each in made.json()["placements"]

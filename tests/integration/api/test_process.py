@@ -61,14 +61,20 @@ def wait_until(holds, seconds=30.0):
     return found
 
 
-def test_an_event_goes_through_the_stream_into_the_next_decision(tmp_path):
+def is_known(client, session):
+    """Whether the stream has come to the session."""
+    return bool(client.get(f"/v1/sessions/{session}/why").json()["known"])
+
+
+def test_an_event_is_in_the_next_decision_before_and_after_the_stream_comes_to_it_and_counts_once(tmp_path):
     with Running(tmp_path) as running, running.client() as client:
-        running.start_worker()
         send_full_cart(client, "s1")
-        wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
-        why = client.get("/v1/sessions/s1/why").json()
-        assert why["known"]
-        assert len(why["rules"]) > 10
+        assert cart_value(client, "s1") == "300.00 EUR"
+        assert not is_known(client, "s1")
+        running.start_worker()
+        wait_until(lambda: is_known(client, "s1"))
+        assert cart_value(client, "s1") == "300.00 EUR"
+        assert len(client.get("/v1/sessions/s1/why").json()["rules"]) > 10
 
 
 def test_a_revoked_key_is_refused_within_a_second_and_a_new_one_is_taken(api):
@@ -88,7 +94,9 @@ def test_an_event_goes_through_kafka_and_redis_into_the_next_decision(tmp_path, 
     with Running(tmp_path, settings) as running, running.client() as client:
         running.start_worker()
         send_full_cart(client, "s1")
-        wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+        assert cart_value(client, "s1") == "300.00 EUR"
+        wait_until(lambda: is_known(client, "s1"))
+        assert cart_value(client, "s1") == "300.00 EUR"
 
 
 # ---------------------------------------------------------------- Redis
@@ -101,7 +109,8 @@ def test_killed_redis_means_fallbacks_with_200_in_time_and_recovery(tmp_path, re
         with Running(tmp_path, settings) as running, running.client() as client:
             running.start_worker()
             send_full_cart(client, "s1")
-            wait_until(lambda: cart_value(client, "s1") == "300.00 EUR")
+            wait_until(lambda: is_known(client, "s1"))
+            assert cart_value(client, "s1") == "300.00 EUR"
 
             redis.kill()
             body = {"session_id": "s1", "placements": ["cart_banner", "home_hero"]}

@@ -20,6 +20,7 @@ from engine.event import Event
 from engine.language import check, render
 from engine.offers import MemoryLimits
 from engine.ports import (
+    Identity,
     LogFullError,
     NewRecord,
     PortError,
@@ -27,11 +28,14 @@ from engine.ports import (
     SessionState,
     SessionView,
     Verdict,
+    identified,
 )
 from engine.rete import Network
+from service.api.accepted import Accepted
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
+from service.api.evaluated import Evaluations
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
@@ -162,6 +166,8 @@ class FakeState:
         self.sessions: dict[str, SessionState] = {}
         self.profiles: dict[str, bytes] = {}
         self.grants: dict[str, Mapping[str, bytes]] = {}
+        self.identities: dict[str, Identity] = {}
+        self.seen: set[str] = set()
         self.limits = MemoryLimits()
         self.gone = False
         self.limits_gone = False
@@ -169,14 +175,31 @@ class FakeState:
         self.reads = 0
         self.puts = 0
 
-    async def read(self, session_id: str, customer_id: str | None) -> SessionView:
+    async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
         self.reads += 1
         await asyncio.sleep(self.delay_s)
         if self.gone:
             raise PortError("connection refused")
         state = self.sessions.get(session_id)
         customer = customer_id or (state.customer_id if state else None)
-        return SessionView(state, self.profiles.get(customer or ""), self.grants.get(session_id, {}))
+        return SessionView(
+            state,
+            self.profiles.get(customer or ""),
+            self.grants.get(session_id, {}),
+            self.identities.get(customer or ""),
+            frozenset(ids) & self.seen,
+        )
+
+    async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        if self.gone:
+            raise PortError("connection refused")
+        known = self.identities.get(customer_id)
+        found = identified(known, customer_id, session_id, was_anonymous=was_anonymous)
+        self.identities[customer_id] = found
+        return found
+
+    async def forget_identity(self, customer_id: str) -> None:
+        self.identities.pop(customer_id, None)
 
     async def take(self, claims: Any, slots: int, now: int, hold: int | None) -> Sequence[Verdict]:
         if self.gone or self.limits_gone:
@@ -284,6 +307,10 @@ SETTINGS = ApiSettings(
     cors_origins=(),
     max_body_bytes=100_000,
     max_batch_events=20,
+    holdout_percent=0,
+    max_in_flight=300,
+    storefront_requests_per_s=0,
+    server_requests_per_s=0,
 )
 
 
@@ -305,6 +332,8 @@ class Shop:
         self.ring.refresh()
         self.now = NOW
         self.lately: Lately[SessionView] = Lately()
+        self.accepted = Accepted()
+        self.evaluations = Evaluations()
         self.services: Services | None = None
 
     @property
@@ -357,6 +386,8 @@ class Shop:
             state_breaker=Breaker("the state store", clock),
             limits_breaker=Breaker("the limit store", clock),
             lately=self.lately,
+            accepted=self.accepted,
+            evaluations=self.evaluations,
             metrics=metrics,
             slow=slow,
             salt="salt",

@@ -1,0 +1,117 @@
+"""Evaluations that still hold: what was evaluated for a session is not evaluated again before something can change it.
+
+An evaluation is a function of the session's state, the profile, the grants, the context, the rules and the moment. It is
+used again while all of them are the same and the moment is before the decision's `valid_until`. Limits are asked
+anew each time: acts of other sessions change them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.decision import Decision
+from engine.offers import Considered
+from engine.ports import Verdict
+from engine.values import EpochMs, Millis, Value
+from service.api.rules import Rules
+
+CAPACITY = 2_000
+"""Sessions: those that look at pages now. Where limits are asked, an entry holds the session's memory: some 20 KB."""
+LONGEST_MS: Millis = 60_000
+"""Reasons show values as of the evaluation: they are never older than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that an evaluation depends on but for the moment. `grants` are those that are in store when it is asked."""
+
+    session_id: str
+    rules: Rules
+    state: bytes | None
+    profile: bytes | None
+    customer_id: str | None
+    signed_out: bool
+    grants: Mapping[str, bytes]
+    identity: object
+    events: tuple[str, ...]
+    placements: tuple[str, ...]
+    context: Mapping[str, Value]
+    profiling: bool
+
+    def is_same(self, other: Question) -> bool:
+        """Whether it has the same answer."""
+        return (
+            self.rules.loaded is other.rules.loaded
+            and self.state == other.state
+            and self.placements == other.placements
+            and self.context == other.context
+            and self.events == other.events
+            and self.grants == other.grants
+            and self.profile == other.profile
+            and self.customer_id == other.customer_id
+            and self.identity == other.identity
+            and self.signed_out is other.signed_out
+            and self.profiling is other.profiling
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation and the decision that was made of it.
+
+    Attributes:
+        considered: To ask the limits again; None where none were asked.
+        verdicts: What the limits said: where they say the same again, the decision is the same.
+        at: The moment of the evaluation.
+        until: It holds before this moment.
+    """
+
+    question: Question
+    considered: Considered | None
+    verdicts: tuple[Verdict, ...]
+    decision: Decision
+    at: EpochMs
+    until: EpochMs
+
+
+class Evaluations:
+    """The latest evaluation of each session. Used from the event loop alone."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[str, Evaluated] = OrderedDict()
+
+    def find(self, question: Question, now: EpochMs) -> Evaluated | None:
+        """One that still holds."""
+        found = self._kept.get(question.session_id)
+        if found is None or not found.at <= now < found.until or not found.question.is_same(question):
+            return None
+        return found
+
+    def drop(self, session_id: str) -> None:
+        """Forget a session's."""
+        self._kept.pop(session_id, None)
+
+    def keep(self, question: Question, considered: Considered, verdicts: tuple[Verdict, ...], made: Decision) -> None:
+        """Keep an evaluation; one that lacked something is made anew each time."""
+        session_id = question.session_id
+        if made.degraded or made.failures:
+            self.drop(session_id)
+            return
+        moments = [placed.valid_until for placed in made.placements if placed.valid_until is not None]
+        # A calendar period that ends: what is taken then counts in the next one.
+        moments += (
+            named.cap.expires
+            for placed in considered.fields
+            for candidate in placed.candidates
+            for named in candidate.caps
+            if named.cap.expires is not None
+        )
+        until = min([*moments, made.time + LONGEST_MS])
+        asked = considered if verdicts else None
+        self._kept[session_id] = Evaluated(question, asked, verdicts, made, made.time, until)
+        self._kept.move_to_end(session_id)
+        if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
