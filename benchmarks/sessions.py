@@ -12,10 +12,10 @@ import gc
 import os
 import tempfile
 import time
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.shop import __main__ as shop
 from benchmarks.shop import generate, translation
 from benchmarks.shop.beside import DEFAULT
 from benchmarks.three import no_model
@@ -34,18 +34,6 @@ def fed(network: Network, raw: list[bytes]) -> dict[str, Memory]:
             memory = memories[event.session_id] = network.open(event.session_id)
         network.insert(memory, event, no_model)
     return memories
-
-
-def live_bytes(network: Network, raw: list[bytes]) -> float:
-    """Bytes that are held for a session after the stream, all sessions kept."""
-    fed(network, raw[:50])  # what the network fills once is no session's
-    gc.collect()
-    tracemalloc.start()
-    memories = fed(network, raw)
-    gc.collect()
-    held = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    return held / len(memories)
 
 
 def resident() -> int:
@@ -103,7 +91,7 @@ def main() -> None:
             generate.write(parameters, folder)
             network = Network.build(translation.program(folder))
             raw = translation.lines(folder)
-        held = live_bytes(network, raw)
+        held = shop.live_bytes(network, raw)
         memories = list(fed(network, raw).values())
         size, write_us, restore_us = storing(network, memories)
         print(

@@ -97,7 +97,7 @@ def run(folder: Path, rules: int | None = None, limit: int | None = None) -> Fig
         per_event,
         *spread,
         floor,
-        _live(network, events),
+        live_bytes(network, raw),
         stored,
         snapshot_us,
         restore_us,
@@ -169,12 +169,18 @@ def _spread(network: Network, events: list[Event]) -> tuple[float, float, float]
     return points[499] / 1000, points[989] / 1000, points[998] / 1000
 
 
-def _live(network: Network, events: list[Event]) -> float:
-    """Bytes that Python holds for a session, all sessions kept."""
+def live_bytes(network: Network, raw: list[bytes]) -> float:
+    """Bytes that Python holds for a session after the stream, all sessions kept.
+
+    The events are decoded while the allocator is watched, so that what memories keep of them is counted.
+    """
+    memories: dict[str, Memory] = {}
+    _feed(network, memories, list(translation.events(raw[:50])), [])  # what the network fills once is no session's
+    memories.clear()
     gc.collect()
     tracemalloc.start()
-    memories: dict[str, Memory] = {}
-    _feed(network, memories, events[: len(events) // 4], [])
+    for event in translation.events(raw):
+        _feed(network, memories, [event], [])
     gc.collect()
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

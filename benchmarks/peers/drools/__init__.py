@@ -43,20 +43,28 @@ class Figures:
     text: str
 
 
+def is_built() -> bool:
+    """Whether `build` would find the classes and jars, and need neither Maven nor a network."""
+    return _place().is_dir()
+
+
+def _place() -> Path:
+    sources = sorted(path for path in PROJECT.rglob("*") if path.suffix in (".java", ".xml"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "salience-drools" / digest
+
+
 def build() -> Path:
     """The folder with the classes and jars, made by Maven where it is not there yet.
 
     Raises:
         PeerMissingError: Java or Maven is missing, or Maven failed.
     """
-    sources = sorted(path for path in PROJECT.rglob("*") if path.suffix in (".java", ".xml"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "salience-drools"
-    built = root / digest
+    built = _place()
     if shutil.which("java") is None:
         raise PeerMissingError("Java is not installed")
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock:  # two runs may build at once
+    built.parent.mkdir(parents=True, exist_ok=True)
+    with (built.parent / "lock").open("w") as lock:  # two runs may build at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not built.is_dir():
             if shutil.which("mvn") is None:
