@@ -35,6 +35,8 @@ DEFAULT = generate.Params(
     view_s=600,
     epoch_ms=1_700_000_000_000,
 )
+SHAPES = (10, 100, 1_000)
+SHAPED_EVENTS = 20_000
 EXACT = {
     10: "d3cb5f74a98911cbb98fbae96df4fc8cca8c038989ac20b6229bba2ca6a2e341",
     100: "d01e4cd80d3af0b8c74fe31e421a620e9b745a02f4c79e86a54c3899b1606a9a",
@@ -102,12 +104,16 @@ def growth(folder: Path, events: int) -> None:
 
 
 def many_shapes(folder: Path) -> None:
-    """Print what 1,000 rules of 1,000 different structures cost."""
-    program = shapes.program(1_000, seed=20)
-    found = shop.feed(Network.build(program), folder)
-    print(
-        f"shapes\n  {len(program.rules)} rules of as many structures {found[0]:8.2f} us, {found[1]} firings", flush=True
-    )
+    """Print what rules of as many different structures cost, and how many of them look at what an event changes."""
+    print("rules of as many structures", flush=True)
+    for rules in SHAPES:
+        program = shapes.program(rules, seed=20)
+        per_event, firings = shop.feed(Network.build(program), folder, SHAPED_EVENTS)
+        print(
+            f"  {rules:6d} rules {per_event:8.2f} us, {firings / SHAPED_EVENTS:.2f} firings an event, "
+            f"{1000 * per_event / rules:.0f} ns a rule",
+            flush=True,
+        )
 
 
 def main() -> None:
