@@ -133,7 +133,7 @@ def shop_rules(document: Mapping[str, Any], rules: int | None = None) -> str:
     """The rules of the shop workload in DRL.
 
     Three rules count over the windows into facts, and the workload's rules look at these. Written directly, with the
-    windows in each rule, Drools took three to seven times as long and fired wrongly where an event leaves a window in
+    windows in each rule, Drools took about three times as long and fired wrongly where an event leaves a window in
     the step in which another enters it. `exists` keeps a fact that changed and still matches from firing again.
     """
     windows = document["windows_ms"]
