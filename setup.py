@@ -89,9 +89,9 @@ EXTRAS = {
         "types-jsonschema>=4.23",
         "uv>=0.5",  # writes the locks
     ],
-    # A peer that is measured beside ours; its C extension is compiled where no wheel fits, so it has a lock of its own
-    # and the benchmarks leave it out where it can't be built.
-    "bench": ["durable_rules>=2.0.28"],
+    # Peers that are measured beside ours; C extensions are compiled where no wheel fits, so they have a lock of their own
+    # and the benchmarks leave out what can't be built.
+    "bench": ["clipspy>=1.0.6", "durable_rules>=2.0.28", "zen-engine>=2.1"],
 }
 
 setup(

@@ -11,8 +11,11 @@ import subprocess
 import sys
 
 BENCHMARKS = {
-    "engine": ("benchmarks.engine", "the engine beside durable_rules and a decode of its events; bytes of a session"),
     "fanout": ("benchmarks.fanout", "what joins cost as the candidates of a session grow and their matches do not"),
+    "shop": ("benchmarks.shop.beside", "carts, windows and tiers of a shop beside Drools and a decode of the events"),
+    "three": ("benchmarks.three", "three tests on one event beside Drools, CLIPS, zen-engine and durable_rules"),
+    "sessions": ("benchmarks.sessions", "bytes and snapshots of a session, and of a million"),
+    "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
     "recording": (
         "benchmarks.recording",

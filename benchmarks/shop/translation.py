@@ -38,8 +38,7 @@ RULE = """\
       all:
         - {{fact: cart.total, above: {total}}}
         - {{event: checkout_view, within: {checkout}}}
-        - not: {{event: purchase, within: {purchase}}}
-        - {{fact: shopper.tier, is: {tier}}}
+{no_purchase}        - {{fact: shopper.tier, is: {tier}}}
         - {{count: product_view, where: {{category: {category}}}, within: {view}, at_least: {views}}}
     then:
       - trigger: {id}
@@ -50,17 +49,25 @@ def sources(folder: Path, rules: int | None = None, keep_events: int = 500) -> d
     """The first `rules` rules of a folder that the generator wrote, as files of the rule language."""
     document: Mapping[str, Any] = json.loads((folder / "rules.json").read_text(encoding="utf-8"))
     windows = {name: _duration(length) for name, length in document["windows_ms"].items()}
+    # A window of no length holds no event, and the language refuses one: without a purchase window the condition always
+    # holds, without one of the others no rule ever does.
+    purchase = windows["purchase"] if document["windows_ms"]["purchase"] else None
+    wanted = document["rules"][:rules] if document["windows_ms"]["checkout"] and document["windows_ms"]["view"] else []
     texts = [
         RULE.format(
             id=rule["id"],
             priority=-(number // FILE),
             total=f"{rule['total_over'] // 100}.{rule['total_over'] % 100:02d}",
-            tier=rule["tier"],
-            category=rule["category"],
+            tier=json.dumps(
+                rule["tier"], ensure_ascii=False
+            ),  # quoted, whatever it is: `no` is none of YAML's truths here
+            category=json.dumps(rule["category"], ensure_ascii=False),
             views=rule["min_views"],
-            **windows,
+            checkout=windows["checkout"],
+            view=windows["view"],
+            no_purchase=f"        - not: {{event: purchase, within: {purchase}}}\n" if purchase else "",
         )
-        for number, rule in enumerate(document["rules"][:rules])
+        for number, rule in enumerate(wanted)
     ]
     files = {"vocabulary.yaml": VOCABULARY.format(keep=keep_events)}
     for number in range(0, len(texts), FILE):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.shop import generate, reference
+from benchmarks.shop import __main__ as shop
+from benchmarks.shop import generate, reference, shapes
 from benchmarks.shop.__main__ import _feed, no_model
 from benchmarks.shop.translation import events, lines, program
 from engine.rete import Memory, Network
@@ -91,3 +92,36 @@ def test_stored_and_restored_sessions_fire_the_same(tmp_path: Path) -> None:
         firings += [(each.time, event.session_id, each.rule.rpartition(".")[2]) for each in step.activations]
         memories[event.session_id] = network.restore(network.snapshot(memory)) if number % 3 else memory
     assert sorted(firings, key=lambda firing: firing[:2]) == fired(tmp_path)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "tiers that are YAML's traps": {"tiers": ("no", "on", "1", "a b", "é: x", "'")},
+    "more rules than one file holds": {"rules": 700, "events": 300},
+    "one long session": {"sessions": 1, "view_s": 100_000, "max_views": 300, "categories": 1},
+    "no purchase window": {"purchase_s": 0},
+    "no view window": {"view_s": 0},
+    "from the epoch on": {"epoch_ms": 0},
+    "dense in edges, another seed": {"seed": 77},
+}
+
+
+@pytest.mark.parametrize("parameters", ODD.values(), ids=ODD.keys())
+def test_the_program_writes_what_the_reference_writes_for_any_folder_of_the_generator(
+    tmp_path: Path, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {**DEFAULTS, **EDGES, "sessions": 4, "events": 700, "rules": 40}
+    generate.write(generate.Params(**{**small, **parameters}), tmp_path)
+    limit = ["--rules", "600"] if parameters.get("rules") else []
+    ours, expected = tmp_path / "ours.txt", tmp_path / "expected.txt"
+    monkeypatch.setattr("sys.argv", ["shop", str(tmp_path), *limit, "--out", str(ours)])
+    shop.main()
+    monkeypatch.setattr("sys.argv", ["reference", str(tmp_path), *limit, "--out", str(expected)])
+    reference.main()
+    assert ours.read_bytes() == expected.read_bytes()
+
+
+def test_no_two_rules_of_many_shapes_are_of_one_structure_and_they_fire(tmp_path: Path) -> None:
+    generate.write(generate.Params(**{**DEFAULTS, **SMALL, "events": 2_000}), tmp_path)
+    many = shapes.program(30, seed=3)
+    assert len({rule.digest for rule in many.rules}) == 30
+    assert shop.feed(Network.build(many), tmp_path)[1] > 0
