@@ -24,7 +24,7 @@ from service.clock import Clock, wall_ms
 from service.control import Control, Refusal, Stage
 from service.loading import BundleRefusedError, Compiled, compile_bundle
 
-ANSWER_MS: Millis = 10_000
+ANSWER_MS: Millis = 20_000
 """How long a live process may take to load: the network of 10,000 rules is built in less than half of it."""
 
 STAGE_GRACE_MS: Millis = 5_000

@@ -106,6 +106,7 @@ class Application:
         operation = "none"
         cors: Headers = ()
         limited: Headers = ()
+        has_unread_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         try:
             path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
             found, parameters = self._routes.find(path)
@@ -125,6 +126,7 @@ class Application:
                 if endpoint.request:
                     _check_media_type(headers)
                     body = await _body(receive, headers, services.settings.max_body_bytes)
+                    has_unread_body = False
                 timing.mark("read")
                 call = Call(method, path, headers, query, parameters, request_id, key, body, timing)
                 # Counted from here on: who sends a body slowly takes nobody's place.
@@ -143,6 +145,9 @@ class Application:
             answer = _of_problem(ProblemError("internal", detail), request_id)
         if limited:
             answer = dataclasses.replace(answer, headers=(*answer.headers, *limited))
+        if has_unread_body and scope["http_version"].startswith("1"):
+            # The server closes it; a client that is not told sends its next request into it.
+            answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
         body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
         timing.mark("write")
         await _respond(send, answer, body, cors, request_id, timing)

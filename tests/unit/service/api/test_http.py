@@ -121,6 +121,7 @@ def test_a_problem_can_be_read_by_the_page_that_caused_it(shop):
 def test_a_body_that_declares_too_much_is_refused_unread(shop):
     answer = shop.post("/v1/decide", b"x", headers={"Content-Length": "100001"})
     assert slug(answer) == "body-too-large"
+    assert answer.headers["connection"] == "close", "else the next request goes into what the server closes"
 
 
 def test_a_body_that_grows_too_large_is_refused(shop):
