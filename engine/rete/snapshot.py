@@ -160,7 +160,7 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
         packed.resets = {name: clock - time for name, time in memory.resets.items()}
     retained = memory.retained
     if retained is not None:
-        packed.kept = bytes(retained.packed)
+        packed.kept = retained.stored()
         packed.kept_origin = retained.origin
         packed.kept_count = retained.count
         packed.kept_latest = retained.latest - retained.origin
@@ -224,8 +224,7 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
     memory.evaluated = None if packed.evaluated is None else clock - packed.evaluated
     memory.resets = {name: clock - age for name, age in packed.resets.items()}
     if packed.kept_origin is not None:
-        retained = memory.retained = Retained(packed.kept_origin)
-        retained.packed = bytearray(packed.kept)
+        retained = memory.retained = Retained(packed.kept_origin, packed.kept)
         retained.count = packed.kept_count
         retained.latest = packed.kept_origin + packed.kept_latest
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
