@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from engine.rete.normal_form import Literal, Shape
 from engine.rete.truth import Values
 from engine.values import Value
+
+Guards: TypeAlias = tuple[tuple[int, Value | None, Any], ...]
+"""(quantity, default, value that it must have): all of them, for anything to be reached."""
+
+NEVER: Any = object()
+"""A value that nothing has."""
 
 MOST_VALUES = 16
 """A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
@@ -69,16 +76,20 @@ class Node:
 
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
-        self.guards: tuple[tuple[int, Value | None, Value], ...] = ()
+        self.guards: Guards = ()
         self.others: dict[Any, Branch] = {}
         self.eager: tuple[Branch, ...] = ()
         self.is_leaf = True
 
 
 class Ladder:
-    """Limits of one kind of comparison, sorted, each with where a value that passes it goes on."""
+    """Limits of one kind of comparison, sorted, each with where a value that passes it goes on.
 
-    __slots__ = ("find", "is_strict", "is_upward", "limits", "nodes")
+    Where nothing goes on from any of them, `flat` has all their ends one after the other, those of each from its place
+    in `starts` on: a range of limits is a slice.
+    """
+
+    __slots__ = ("find", "flat", "is_strict", "is_upward", "limits", "nodes", "starts")
 
     def __init__(self, *, is_upward: bool, is_strict: bool) -> None:
         """`is_upward` for above and at_least, `is_strict` for above and below."""
@@ -88,6 +99,14 @@ class Ladder:
         self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
+        self.flat: tuple[End, ...] | None = None
+        self.starts: list[int] = []
+
+    def settle(self) -> None:
+        """Once all limits are in."""
+        if all(node.is_leaf for node in self.nodes):
+            self.starts = [0, *accumulate(len(node.ends) for node in self.nodes)]
+            self.flat = tuple(end for node in self.nodes for end in node.ends)
 
     def node(self, limit: Any) -> Node:
         """Where this limit leads, made when it is new."""
@@ -214,6 +233,7 @@ class Trie:
             branch.by_value = {value: self._settled(each, summary) for value, each in branch.by_value.items()}
             for ladder in branch.ladders:
                 ladder.nodes = [self._settled(each, summary) for each in ladder.nodes]
+                ladder.settle()
             if branch.index == self._risen:
                 summary.note(branch)
         is_few = len(node.others) <= FEW_BRANCHES
@@ -251,22 +271,17 @@ def _reach(node: Node, values: Values, found: list[End], risen: int, old: Any) -
         if get(index, default) != wanted:
             return
     if node.ends:
-        found.extend(node.ends)
+        found += node.ends
     for branch in node.eager:
         value = get(branch.index, branch.default)
         if value is not None:
             _follow(branch, value, values, found, risen, old)
     others = node.others
     if others:
-        if len(others) <= len(values):
-            for index, branch in others.items():
-                value = get(index)
-                if value is not None:
-                    _follow(branch, value, values, found, risen, old)
-        else:
-            for index, value in values.items():
-                if index in others and value is not None:
-                    _follow(others[index], value, values, found, risen, old)
+        for index in others.keys() & values.keys():
+            value = values[index]
+            if value is not None:
+                _follow(others[index], value, values, found, risen, old)
 
 
 def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen: int, old: Any) -> None:
@@ -275,14 +290,24 @@ def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen:
         node = branch.by_value.get(value)
         if node is not None:
             if node.is_leaf:
-                found.extend(node.ends)
+                found += node.ends
             else:
                 _reach(node, values, found, risen, old)
     for ladder in branch.ladders:
-        low, high = ladder.risen(old, value) if is_risen else ladder.passed(value)
-        for at in range(low, high):
-            node = ladder.nodes[at]
-            if node.is_leaf:
-                found.extend(node.ends)
+        at = ladder.find(ladder.limits, value)
+        if is_risen and old is not None:
+            before = ladder.find(ladder.limits, old)
+            low, high = (before, at) if ladder.is_upward else (at, before)
+        elif ladder.is_upward:
+            low, high = 0, at
+        else:
+            low, high = at, len(ladder.limits)
+        if low < high:
+            if ladder.flat is not None:
+                found += ladder.flat[ladder.starts[low] : ladder.starts[high]]
             else:
-                _reach(node, values, found, risen, old)
+                for node in ladder.nodes[low:high]:
+                    if node.is_leaf:
+                        found += node.ends
+                    else:
+                        _reach(node, values, found, risen, old)

@@ -28,14 +28,14 @@ from engine.rete.memory import Memory
 from engine.rete.pattern import Token
 from engine.rete.production import Production
 from engine.rete.reading import Reader
+from engine.rete.rising import risen_rules
 from engine.rete.scoring import Asking
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.snapshot import Names, read_snapshot, write_snapshot
+from engine.rete.straight import NOTHING, insert_straight
 from engine.rete.truth import ScoreTruth
 from engine.rete.view import View
 from engine.values import EpochMs, Value
-
-NOTHING = Step()
 
 
 def _no_score(name: str, reader: FactReader) -> ScoreAnswer:
@@ -77,6 +77,8 @@ class Network:
         self._compiled = compiled
         self._names = Names(compiled, bundle_hash, ancestry)
         self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
+        self._has_patterns = bool(compiled.patterns)
+        self._alpha = compiled.alpha
         self.program = compiled.program
         self.bundle_hash = bundle_hash
         self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
@@ -128,15 +130,13 @@ class Network:
         The caller has dropped duplicates and events that are too late. Without a catalogue, nothing is known of things.
         """
         clock, now, timed = memory.clock, event.time, memory.timed
-        if (
-            self._is_plain
-            and clock is not None
-            and now >= clock
-            and not (timed and timed[0][0] <= now)
-            and not memory.new
-            and (memory.joins is None or not memory.joins.unsettled)
-        ):
-            return self._insert_plainly(memory, event, clock, now, catalogue)
+        if clock is not None and now >= clock and self._is_plain and not ((timed and timed[0][0] <= now) or memory.new):
+            if not self._has_patterns:
+                kind, retained = self._alpha.get(event.type), memory.retained
+                if kind is not None and retained is not None:
+                    return insert_straight(self._compiled, memory, event, kind, retained, clock)
+            elif memory.joins is None or not memory.joins.unsettled:
+                return self._insert_plainly(memory, event, clock, now, catalogue)
         call = _Call(score, catalogue)
         if clock is not None and clock > now:
             now = clock
@@ -201,7 +201,7 @@ class Network:
         """`insert` where nothing is due, late, new or computed: the way of most events, with nothing on it to ask."""
         if event.customer_id is not None:
             memory.customer_id = event.customer_id
-        compiled, lazy = self._compiled, memory.lazy
+        compiled, lazy, values = self._compiled, memory.lazy, memory.values
         before = now - 1 if clock < now else now
         changed: Changed = {}
         failures: Failures = {}
@@ -219,14 +219,14 @@ class Network:
             Following(compiled, memory, now, catalogue, failures)(changed)
         joins = memory.joins
         if joins is not None and (joins.was or changed):
-            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
             call = _Call(_no_score, catalogue)
             call.failures = failures
             self._activate(risen, memory, now, call)
             joins.was = {}
             return call.step()
         if changed:
-            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
             if risen:
                 read = Reader(compiled, memory.values, is_score=False)
                 vocabulary = self.program.vocabulary
@@ -323,14 +323,14 @@ class Network:
                 follow=follow,
             )
             held = memory.held
-            risen = self._risen(memory, now, before, changed, failures, is_first=clock is None)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=clock is None)
             risen |= self._risen_by_scores(memory, now, asking, failures)
             # A rule with scores that holds must be seen to end, too.
             memory.is_asking = asking.is_worth_it or bool(memory.held)
             call.scores.extend(asking.answers.items())
         else:
             held = memory.held
-            risen = self._risen(memory, now, before, changed, failures, is_first=clock is None)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=clock is None)
         joins = memory.joins
         if joins is not None and (joins.was or compiled.branching):
             self._activate(risen, memory, now, call, held)
@@ -410,45 +410,6 @@ class Network:
         """The combinations for which a rule that holds does, or those of them that became true, in order."""
         states = {} if memory.joins is None else memory.joins.states
         return combinations(self._compiled, production, states, memory.values, following.look(), tokens, score)
-
-    def _risen(
-        self, memory: Memory, now: EpochMs, before: EpochMs, changed: Changed, failures: Failures, *, is_first: bool
-    ) -> set[int]:
-        """The rules without scores that hold now and did not hold before the step."""
-        compiled, values = self._compiled, memory.values
-        risen: set[int] = set()
-        certain: Mapping[int, bool] = {}
-        candidates: Iterable[int]
-        try:
-            if is_first:
-                candidates = compiled.index.all.candidates(values)
-            else:
-                candidates = certain = compiled.index.risen(changed, values, now)
-        except Exception:  # noqa: BLE001 - a test raised in an index: look at the rules one by one, to know whose it was
-            candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
-        if not candidates:
-            return risen
-        earlier: dict[int, Value | None] | None = None
-        for index in candidates:
-            if certain and certain[index]:
-                risen.add(index)
-                continue
-            production = compiled.productions[index]
-            if production.asking:
-                continue
-            try:
-                if not production.holds_plainly(values, now):
-                    continue
-                if not is_first:
-                    if earlier is None:
-                        earlier = {**values, **changed}
-                    if production.holds_plainly(earlier, before):
-                        continue
-            except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
-                failures.setdefault(production.rule.id, f"{type(problem).__name__}: {problem}")
-                continue
-            risen.add(index)
-        return risen
 
     def _risen_by_scores(self, memory: Memory, now: EpochMs, asking: Asking, failures: Failures) -> set[int]:
         """The rules with scores that hold now and did not after the step before; which do is kept."""

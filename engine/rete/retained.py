@@ -21,16 +21,12 @@ Shape = tuple[str, ...]
 
 
 _PACKED_APART = (list, dict)
+_LONGEST_INT = 63  # bits
 
 
-def _packed_line(parts: list[Any]) -> bytes:
+def _short(value: Any) -> Any:
     """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
-    try:
-        return _encode(parts)
-    except OverflowError:
-        return _encode(
-            [{"int": str(each)} if isinstance(each, int) and each.bit_length() > 63 else each for each in parts]
-        )
+    return {"int": str(value)} if isinstance(value, int) and value.bit_length() > _LONGEST_INT else value
 
 
 def _value(packed: Any) -> Any:
@@ -45,30 +41,21 @@ class Kept(NamedTuple):
     attributes: Mapping[str, Value]
 
 
-MOST_PENDING = 3 * 8
-"""Parts of events that wait to be packed, three for each: a few are packed faster together than one by one."""
-
-
 class Retained:
     """The kept events of one session: at most `limit` of them, the latest.
 
     An event is packed as one byte of length (or 255 and four bytes), and a MessagePack array of the number of its
-    shape, its distance from `origin` in ms, and its values: 9 to 15 bytes for a view or a cart line. The last few wait
-    to be packed.
+    shape, its distance from `origin` in ms, and its values: 9 to 15 bytes for a view or a cart line.
 
     Attributes:
-        count: How many are kept, those that wait included.
-        latest: Time of the latest.
-        pending: Time, attributes and shape of each that waits, one after the other.
         dropped: Time of the latest event that had to go; None while all are there.
     """
 
-    __slots__ = ("_packed", "count", "dropped", "latest", "origin", "pending", "shapes")
+    __slots__ = ("count", "dropped", "latest", "origin", "packed", "shapes")
 
     def __init__(self, origin: EpochMs, packed: bytes = b"") -> None:
         self.origin = origin
-        self._packed = bytearray(packed)
-        self.pending: list[Any] = []
+        self.packed = bytearray(packed)
         self.count = 0
         self.latest: EpochMs = origin
         self.dropped: EpochMs | None = None
@@ -76,76 +63,45 @@ class Retained:
 
     def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        pending = self.pending
-        if time < self.latest and self.count:
-            self.pack()
-            self._insert(self._line_of(time, attributes, shape), time)
-        else:
-            pending += (time, attributes, shape)
-            self.latest = time
-        self.count += 1
-        if len(pending) >= MOST_PENDING:
-            self.pack()
-        if self.count > limit:
-            self._drop_oldest()
-
-    def pack(self) -> bytearray:
-        """Pack what waits; returns all that is packed then."""
-        if self.pending:
-            self._pack_into(self._packed)
-            self.pending.clear()
-        return self._packed
-
-    def stored(self) -> bytes:
-        """All kept events, packed; changes nothing but the list of shapes."""
-        if not self.pending:
-            return bytes(self._packed)
-        packed = self._packed.copy()
-        self._pack_into(packed)
-        return bytes(packed)
-
-    def _pack_into(self, packed: bytearray) -> None:
-        shapes, origin = self.shapes, self.origin
-        parts = iter(self.pending)
-        for time, attributes, shape in zip(parts, parts, parts, strict=True):
-            if shape not in shapes:
-                shapes.append(shape)
-            number, width = shapes.index(shape), len(shape)
+        shapes, width = self.shapes, len(shape)
+        if shape not in shapes:
+            shapes.append(shape)
+        try:
+            # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
-                line = _encode((number, time - origin))
+                line = _encode((shapes.index(shape), time - self.origin))
+            elif width == 2:
+                line = _encode((shapes.index(shape), time - self.origin, attributes.get(shape[1])))
             else:
-                line = _packed_line([number, time - origin, *map(attributes.get, shape[1:])])
-            size = len(line)
+                line = _encode((shapes.index(shape), time - self.origin, *map(attributes.get, shape[1:])))
+        except OverflowError:
+            parts = [shapes.index(shape), time - self.origin, *map(_short, map(attributes.get, shape[1:]))]
+            line = _encode(parts)
+        size, packed = len(line), self.packed
+        if time < self.latest and self.count:
+            self._insert(bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line, time)
+        else:
             if size < 255:
                 packed.append(size)
             else:
                 packed += b"\xff" + size.to_bytes(4, "big")
             packed += line
-
-    def _line_of(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape) -> bytes:
-        if shape not in self.shapes:
-            self.shapes.append(shape)
-        line = _packed_line([self.shapes.index(shape), time - self.origin, *map(attributes.get, shape[1:])])
-        size = len(line)
-        return bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line
+            self.latest = time
+        self.count += 1
+        if self.count > limit:
+            self._drop_oldest()
 
     def oldest(self) -> Kept:
         """The first kept event; there must be one."""
-        begin, size = self._line(self._packed or self.pack(), 0)
+        begin, size = self._line(self.packed, 0)
         return self._kept(begin, begin + size)
 
     def read(self) -> list[Kept]:
         """All kept events, oldest first."""
-        found = [self._kept(begin, end) for begin, end in self._spans()]
-        # Views read while others do: nothing is packed here.
-        parts = iter(self.pending)
-        for time, attributes, shape in zip(parts, parts, parts, strict=True):
-            known = {name: value for name in shape[1:] if (value := attributes.get(name)) is not None}
-            found.append(Kept(shape[0], time, known))
-        return found
+        return [self._kept(begin, end) for begin, end in self._spans()]
 
     def _kept(self, begin: int, end: int) -> Kept:
-        number, offset, *values = _decode(memoryview(self._packed)[begin:end])
+        number, offset, *values = _decode(memoryview(self.packed)[begin:end])
         shape = self.shapes[number]
         attributes = {
             name: value if type(value) not in _PACKED_APART else _value(value)
@@ -155,7 +111,7 @@ class Retained:
         return Kept(shape[0], self.origin + offset, attributes)
 
     def _spans(self) -> Iterator[tuple[int, int]]:
-        packed, at, end = self._packed, 0, len(self._packed)
+        packed, at, end = self.packed, 0, len(self.packed)
         while at < end:
             begin, size = self._line(packed, at)
             at = begin + size
@@ -167,7 +123,7 @@ class Retained:
         return (at + 1, size) if size < 255 else (at + 5, int.from_bytes(packed[at + 1 : at + 5], "big"))
 
     def _time(self, begin: int, end: int) -> EpochMs:
-        return self.origin + int(_decode(memoryview(self._packed)[begin:end])[1])
+        return self.origin + int(_decode(memoryview(self.packed)[begin:end])[1])
 
     def _insert(self, line: bytes, time: EpochMs) -> None:
         """Put a late event before the first that is later than it: those of its own time arrived before it."""
@@ -176,11 +132,11 @@ class Retained:
             if self._time(begin, end) > time:
                 break
             at = end
-        self._packed[at:at] = line
+        self.packed[at:at] = line
 
     def _drop_oldest(self) -> None:
-        begin, size = self._line(self._packed or self.pack(), 0)
+        begin, size = self._line(self.packed, 0)
         time = self._time(begin, begin + size)
         self.dropped = time if self.dropped is None else max(time, self.dropped)
-        del self._packed[: begin + size]
+        del self.packed[: begin + size]
         self.count -= 1

@@ -160,7 +160,7 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
         packed.resets = {name: clock - time for name, time in memory.resets.items()}
     retained = memory.retained
     if retained is not None:
-        packed.kept = retained.stored()
+        packed.kept = bytes(retained.packed)
         packed.kept_origin = retained.origin
         packed.kept_count = retained.count
         packed.kept_latest = retained.latest - retained.origin

@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "what held is looked at with the time of now",
-        "network.py",
+        "rising.py",
         "production.holds_plainly(earlier, before)",
         "production.holds_plainly(earlier, now)",
     ),
