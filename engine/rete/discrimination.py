@@ -69,27 +69,49 @@ class Node:
     A session must pass the `guards` first: (quantity, default, value that it must have), the places on the way that
     had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
     whose quantity the session knows something of: that keeps a thousand quantities of one family from costing a
-    thousand looks.
+    thousand looks. Both are what `branches` became.
     """
 
-    __slots__ = ("eager", "ends", "guards", "is_leaf", "others")
+    __slots__ = ("branches", "eager", "ends", "guards", "is_leaf", "others")
 
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
         self.guards: Guards = ()
-        self.others: dict[Any, Branch] = {}
-        self.eager: tuple[Branch, ...] = ()
+        self.branches: dict[Any, Branch] = {}
+        self.others: dict[Any, Way] = {}
+        self.eager: tuple[Way, ...] = ()
         self.is_leaf = True
 
 
-class Ladder:
-    """Limits of one kind of comparison, sorted, each with where a value that passes it goes on.
+class Rungs(NamedTuple):
+    """A ladder as it is walked.
 
-    Where nothing goes on from any of them, `flat` has all their ends one after the other, those of each from its place
-    in `starts` on: a range of limits is a slice.
+    Where nothing goes on from any of its limits, `flat` has all their ends one after the other, those of each from its
+    place in `starts` on: a range of limits is a slice.
     """
 
-    __slots__ = ("find", "flat", "is_strict", "is_upward", "limits", "nodes", "starts")
+    find: Callable[[list[Any], Any], int]
+    limits: list[Any]
+    is_upward: bool
+    flat: tuple[End, ...] | None
+    starts: list[int]
+    nodes: list[Node]
+
+
+class Way(NamedTuple):
+    """A branch as it is walked: `is_risen` where it looks at the quantity whose change the trie is for."""
+
+    index: Any
+    default: Value | None
+    is_risen: bool
+    by_value: dict[Value, Node]
+    ladders: tuple[Rungs, ...]
+
+
+class Ladder:
+    """Limits of one kind of comparison, sorted, each with where a value that passes it goes on."""
+
+    __slots__ = ("find", "is_strict", "is_upward", "limits", "nodes")
 
     def __init__(self, *, is_upward: bool, is_strict: bool) -> None:
         """`is_upward` for above and at_least, `is_strict` for above and below."""
@@ -99,14 +121,13 @@ class Ladder:
         self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
-        self.flat: tuple[End, ...] | None = None
-        self.starts: list[int] = []
 
-    def settle(self) -> None:
+    def settled(self) -> Rungs:
         """Once all limits are in."""
+        flat, starts = None, [0, *accumulate(len(node.ends) for node in self.nodes)]
         if all(node.is_leaf for node in self.nodes):
-            self.starts = [0, *accumulate(len(node.ends) for node in self.nodes)]
-            self.flat = tuple(end for node in self.nodes for end in node.ends)
+            flat = tuple(end for node in self.nodes for end in node.ends)
+        return Rungs(self.find, self.limits, self.is_upward, flat, starts, self.nodes)
 
     def node(self, limit: Any) -> Node:
         """Where this limit leads, made when it is new."""
@@ -201,9 +222,9 @@ class Trie:
             looks = looks or literal.index == self._risen
             for node in nodes:
                 node.is_leaf = False
-                branch = node.others.get(literal.index)
+                branch = node.branches.get(literal.index)
                 if branch is None:
-                    branch = node.others[literal.index] = Branch(literal.index, self._defaults[literal.index])
+                    branch = node.branches[literal.index] = Branch(literal.index, self._defaults[literal.index])
                 following += branch.nodes(literal)
             nodes = following
         for node in nodes:
@@ -222,24 +243,34 @@ class Trie:
 
     def _settled(self, node: Node, summary: Branch) -> Node:
         guards: list[tuple[int, Value | None, Value]] = []
-        while not node.ends and len(node.others) == 1:
-            (branch,) = node.others.values()
+        while not node.ends and len(node.branches) == 1:
+            (branch,) = node.branches.values()
             if branch.index == self._risen or branch.ladders or len(branch.by_value) != 1:
                 break
             ((value, node),) = branch.by_value.items()
             guards.append((branch.index, branch.default, value))
         node.guards = tuple(guards)
-        for branch in node.others.values():
+        eager: list[Way] = []
+        for branch in node.branches.values():
             branch.by_value = {value: self._settled(each, summary) for value, each in branch.by_value.items()}
             for ladder in branch.ladders:
                 ladder.nodes = [self._settled(each, summary) for each in ladder.nodes]
-                ladder.settle()
-            if branch.index == self._risen:
+            is_risen = branch.index == self._risen
+            if is_risen:
                 summary.note(branch)
-        is_few = len(node.others) <= FEW_BRANCHES
-        node.eager = tuple(each for each in node.others.values() if is_few or each.is_open_by_default())
-        for branch in node.eager:
-            del node.others[branch.index]
+            way = Way(
+                branch.index,
+                branch.default,
+                is_risen,
+                branch.by_value,
+                tuple(ladder.settled() for ladder in branch.ladders),
+            )
+            if len(node.branches) <= FEW_BRANCHES or branch.is_open_by_default():
+                eager.append(way)
+            else:
+                node.others[branch.index] = way
+        node.branches = {}
+        node.eager = tuple(eager)
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
@@ -261,53 +292,40 @@ class Trie:
     def reached(self, values: Values, old: Value | None = None) -> list[End]:
         """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
-        _reach(self.root, values, found, self._risen, old)
+        pending, get = [self.root], values.get
+        while pending:
+            node = pending.pop()
+            if node.guards and not _passes(node.guards, get):
+                continue
+            if node.ends:
+                found += node.ends
+            ways: Iterable[Way] = node.eager
+            if node.others:
+                ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
+            for index, default, is_risen, by_value, ladders in ways:
+                value: Any = get(index, default)
+                if value is None:
+                    continue
+                if by_value and not (is_risen and value == old):
+                    following = by_value.get(value)
+                    if following is not None:
+                        pending.append(following)
+                for find, limits, is_upward, flat, starts, nodes in ladders:
+                    if is_upward:
+                        low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
+                    else:
+                        low = find(limits, value)
+                        high = len(limits) if old is None or not is_risen else find(limits, old)
+                    if low < high:
+                        if flat is None:
+                            pending += nodes[low:high]
+                        else:
+                            found += flat[starts[low] : starts[high]]
         return found
 
 
-def _reach(node: Node, values: Values, found: list[End], risen: int, old: Any) -> None:
-    get = values.get
-    for index, default, wanted in node.guards:
+def _passes(guards: Guards, get: Callable[[Any, Any], Any]) -> bool:
+    for index, default, wanted in guards:  # noqa: SIM110 - a generator costs three times as much
         if get(index, default) != wanted:
-            return
-    if node.ends:
-        found += node.ends
-    for branch in node.eager:
-        value = get(branch.index, branch.default)
-        if value is not None:
-            _follow(branch, value, values, found, risen, old)
-    others = node.others
-    if others:
-        for index in others.keys() & values.keys():
-            value = values[index]
-            if value is not None:
-                _follow(others[index], value, values, found, risen, old)
-
-
-def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen: int, old: Any) -> None:
-    is_risen = branch.index == risen
-    if branch.by_value and not (is_risen and value == old):
-        node = branch.by_value.get(value)
-        if node is not None:
-            if node.is_leaf:
-                found += node.ends
-            else:
-                _reach(node, values, found, risen, old)
-    for ladder in branch.ladders:
-        at = ladder.find(ladder.limits, value)
-        if is_risen and old is not None:
-            before = ladder.find(ladder.limits, old)
-            low, high = (before, at) if ladder.is_upward else (at, before)
-        elif ladder.is_upward:
-            low, high = 0, at
-        else:
-            low, high = at, len(ladder.limits)
-        if low < high:
-            if ladder.flat is not None:
-                found += ladder.flat[ladder.starts[low] : ladder.starts[high]]
-            else:
-                for node in ladder.nodes[low:high]:
-                    if node.is_leaf:
-                        found += node.ends
-                    else:
-                        _reach(node, values, found, risen, old)
+            return False
+    return True

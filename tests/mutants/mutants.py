@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         "the guard before a shared place lets everything pass",
         "discrimination.py",
-        "        if get(index, default) != wanted:\n            return\n",
+        "        if get(index, default) != wanted:\n            return False\n",
         "        if get(index, default) != wanted:\n            break\n",
     ),
     Mutant(
