@@ -64,18 +64,21 @@ class Retained:
     def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
         shapes, width = self.shapes, len(shape)
-        if shape not in shapes:
+        try:
+            number = shapes.index(shape)
+        except ValueError:
+            number = len(shapes)
             shapes.append(shape)
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
-                line = _encode((shapes.index(shape), time - self.origin))
+                line = _encode((number, time - self.origin))
             elif width == 2:
-                line = _encode((shapes.index(shape), time - self.origin, attributes.get(shape[1])))
+                line = _encode((number, time - self.origin, attributes.get(shape[1])))
             else:
-                line = _encode((shapes.index(shape), time - self.origin, *map(attributes.get, shape[1:])))
+                line = _encode((number, time - self.origin, *map(attributes.get, shape[1:])))
         except OverflowError:
-            parts = [shapes.index(shape), time - self.origin, *map(_short, map(attributes.get, shape[1:]))]
+            parts = [number, time - self.origin, *map(_short, map(attributes.get, shape[1:]))]
             line = _encode(parts)
         size, packed = len(line), self.packed
         if time < self.latest and self.count:
