@@ -303,7 +303,7 @@ class Network:
             if (
                 is_free
                 and all(values.get(index, compiled.defaults[index]) == old for index, old in changed.items())
-                and not (memory.joins is not None and memory.joins.was)
+                and not (memory.joins is not None and any(memory.joins.was.values()))
             ):
                 return  # something left a window, and it made no difference
             for clocked in compiled.clocked:
