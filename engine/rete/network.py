@@ -252,7 +252,8 @@ class Network:
             moment = next_moment(self._compiled, memory, memory.clock)
             if moment is None or moment > now or (moment == now and not include):
                 return
-            self._step(memory, moment, call, None, None, is_timer=True)
+            # The moment at which the caller looks is a step in any case.
+            self._step(memory, moment, call, None, None, is_timer=moment < now)
 
     def _step(
         self,
