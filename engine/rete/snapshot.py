@@ -30,6 +30,7 @@ from engine.rete.retained import Retained
 from engine.rete.scoring import Asking
 from engine.rete.settle import settle_computed, settle_derived
 from engine.rete.subjects import Presence
+from engine.rete.windows import WindowNode
 from engine.values import EpochMs
 
 MAGIC = b"SM"
@@ -37,6 +38,8 @@ FORMAT = 2  # 1 knew no patterns
 _HASH = 8
 _LONGEST_INT = 2**63
 _STORED_APART = (list, dict)
+NOWHERE: tuple[int, WindowNode | None] = (-1, None)
+"""The place of what this network does not have."""
 
 
 class SnapshotError(ValueError):
@@ -96,6 +99,9 @@ class Names:
         self._differences: dict[bytes, Difference | None] = {}
         self.ids = [each.id for each in quantities]
         self.by_id = {each.id: each.index for each in quantities}
+        self.places: dict[bytes, tuple[int, WindowNode | None]] = {
+            each.id: (each.index, compiled.windows.get(each.index)) for each in quantities
+        }
         self.signature = hashlib.sha256(b"".join(sorted(self.ids))).digest()[:_HASH]
         self.rules = [_hash(each.rule.digest) for each in compiled.productions]
         self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
@@ -125,7 +131,7 @@ class Names:
 def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     """The memory as bytes."""
     clock, ids, unstored = memory.clock, names.ids, names.unstored
-    entries = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
+    entries: dict[bytes, Any] = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
     if clock is None:
         packed = _Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
         packed.entries = entries
@@ -146,7 +152,15 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     windows, nodes = compiled.windows, compiled.nodes
     states: dict[bytes, Any] = {}
     for index, state in memory.states.items():
-        (entries if index in windows else states)[ids[index]] = nodes[index].pack(state, clock)
+        if index not in windows:
+            states[ids[index]] = nodes[index].pack(state, clock)
+        elif type(state) is int:
+            # What most windows keep is packed without a call for each: as the nodes' own `pack` has it.
+            entries[ids[index]] = clock - state
+        elif type(state[0]) is int:
+            entries[ids[index]] = [clock - time for time in state]
+        else:
+            entries[ids[index]] = nodes[index].pack(state, clock)
     packed.states = states
     joins = memory.joins
     if joins is not None:
@@ -208,15 +222,23 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
     memory = Memory(packed.session_id, packed.customer_id)
     clock = packed.clock
     memory.clock = clock
-    values, states, by_id, windows = memory.values, memory.states, names.by_id, compiled.windows
+    values, states = memory.values, memory.states
+    timed, lazy, rest, place = memory.timed, memory.lazy, packed.rest, names.places.get
     for name, value in packed.entries.items():
-        index = by_id.get(name)
-        if index is not None:
-            if index in windows:
-                assert clock is not None
-                states[index] = windows[index].unpack(value, clock)
-            else:
+        index, window = place(name, NOWHERE)
+        if window is None:
+            if index >= 0:
                 values[index] = value if type(value) not in _STORED_APART else _value(value)
+        else:
+            assert clock is not None
+            if rest:
+                states[index] = window.unpack(value, clock)
+            else:
+                mark = (window.resume(memory, value, clock), index)
+                if window.is_timed:
+                    timed.append(mark)
+                else:
+                    lazy.append(mark)
     if clock is None:
         return memory
     memory.started = clock - packed.started
@@ -229,13 +251,13 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
         retained.latest = packed.kept_origin + packed.kept_latest
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
         retained.shapes = packed.kept_shapes
-    if packed.rest:
-        _read_rest(names, memory, clock, packed.rest)
     for name, state in packed.states.items():
-        index = by_id.get(name)
-        if index is not None and index in compiled.nodes:
+        index, _ = place(name, NOWHERE)
+        if index in compiled.nodes:
             states[index] = compiled.nodes[index].unpack(state, clock)
-    _mark_windows(compiled, memory, clock)
+    if rest:
+        _read_rest(names, memory, clock, rest)
+        _mark_windows(compiled, memory, clock)
     difference = None if packed.bundle == names.bundle else names.difference(packed.bundle)
     if packed.quantities != names.signature:
         _fill(compiled, names, difference, memory, packed)
@@ -249,8 +271,8 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
             memory.new = memory.new.union(difference.rules)
         else:
             memory.quiet = frozenset(each.index for each in compiled.scored) - memory.held
-    heapify(memory.timed)
-    heapify(memory.lazy)
+    heapify(timed)
+    heapify(lazy)
     return memory
 
 

@@ -262,8 +262,8 @@ MUTANTS = (
     Mutant(
         "a window that is read from a snapshot has no timer",
         "snapshot.py",
-        "(memory.timed if node.is_timed else memory.lazy).append((moment, index))",
-        "memory.lazy.append((moment, index))",
+        "timed.append(mark)",
+        "lazy.append(mark)",
     ),
     # ---------------------------------------------------------------- requests
     Mutant(
