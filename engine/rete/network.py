@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -24,7 +24,9 @@ from engine.rete.clockwork import clock_moments, next_moment
 from engine.rete.combinations import combinations, true_tokens
 from engine.rete.compilation import Compiled, compile_program
 from engine.rete.joins import Following
+from engine.rete.listing import ListedNode, list_network
 from engine.rete.memory import Memory
+from engine.rete.metering import Meter
 from engine.rete.pattern import Token
 from engine.rete.production import Production
 from engine.rete.reading import Reader
@@ -97,6 +99,14 @@ class Network:
                 snapshot's bundle is new to its session. For a bundle that is not here, no rule is new.
         """
         return cls(compile_program(program), bundle_hash, dict(ancestry or {}))
+
+    def nodes(self) -> tuple[ListedNode, ...]:
+        """What it is made of, for people."""
+        return list_network(self._compiled)
+
+    def metered(self, clock: Callable[[], int]) -> Meter:
+        """Meter all sessions of this network from now on, with a clock of nanoseconds; use one of its own for it."""
+        return Meter(self._compiled, clock)
 
     # ------------------------------------------------------------------ sessions
 
