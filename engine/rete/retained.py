@@ -51,7 +51,7 @@ class Retained:
         dropped: Time of the latest event that had to go; None while all are there.
     """
 
-    __slots__ = ("count", "dropped", "latest", "origin", "packed", "shapes")
+    __slots__ = ("_last_number", "_last_shape", "count", "dropped", "latest", "origin", "packed", "shapes")
 
     def __init__(self, origin: EpochMs, packed: bytes = b"") -> None:
         self.origin = origin
@@ -60,15 +60,13 @@ class Retained:
         self.latest: EpochMs = origin
         self.dropped: EpochMs | None = None
         self.shapes: list[Shape] = []
+        self._last_shape: Shape | None = None
+        self._last_number = 0
 
     def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        shapes, width = self.shapes, len(shape)
-        try:
-            number = shapes.index(shape)
-        except ValueError:
-            number = len(shapes)
-            shapes.append(shape)
+        width = len(shape)
+        number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
@@ -93,6 +91,16 @@ class Retained:
         self.count += 1
         if self.count > limit:
             self._drop_oldest()
+
+    def _number_of(self, shape: Shape) -> int:
+        shapes = self.shapes
+        try:
+            number = shapes.index(shape)
+        except ValueError:
+            number = len(shapes)
+            shapes.append(shape)
+        self._last_shape, self._last_number = shape, number
+        return number
 
     def oldest(self) -> Kept:
         """The first kept event; there must be one."""

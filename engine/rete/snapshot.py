@@ -7,13 +7,10 @@ table of the network that made it and can't be misread by one in which the same 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify
 from typing import Any
-
-import msgspec
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import Aggregate, ScoreTest
@@ -29,55 +26,14 @@ from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
 from engine.rete.scoring import Asking
 from engine.rete.settle import settle_computed, settle_derived
+from engine.rete.stored import STORED_APART, Packed, SnapshotError, framed, storable, unframed, value_of
 from engine.rete.subjects import Presence
 from engine.rete.windows import WindowNode
 from engine.values import EpochMs
 
-MAGIC = b"SM"
-FORMAT = 2  # 1 knew no patterns
 _HASH = 8
-_LONGEST_INT = 2**63
-_STORED_APART = (list, dict)
 NOWHERE: tuple[int, WindowNode | None] = (-1, None)
 """The place of what this network does not have."""
-
-
-class SnapshotError(ValueError):
-    """Bytes that are no snapshot, are damaged, or have a format that this version does not read; the message says which."""
-
-
-class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A snapshot's parts. Times are distances before the clock, but for the clock itself.
-
-    `entries` has by the name of the quantity its value or, where it is over a window, what its node keeps; `states`
-    what the other nodes keep beside the value, `joined` what patterns keep.
-    """
-
-    bundle: bytes
-    quantities: bytes
-    session_id: str
-    customer_id: str | None
-    clock: EpochMs | None
-    started: int
-    last_event: int | None
-    evaluated: int | None
-    entries: dict[bytes, Any] = {}
-    states: dict[bytes, Any] = {}
-    kept: bytes = b""
-    kept_origin: EpochMs | None = None
-    kept_count: int = 0
-    kept_latest: int = 0
-    kept_dropped: int | None = None
-    kept_shapes: list[tuple[str, ...]] = []
-    resets: dict[str, int] = {}
-    rest: list[Any] = []
-    joined: dict[bytes, list[Any]] = {}
-    unsettled: list[bytes] = []
-    told: dict[bytes, list[Any]] = {}
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +89,12 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     clock, ids, unstored = memory.clock, names.ids, names.unstored
     entries: dict[bytes, Any] = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
     if clock is None:
-        packed = _Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
+        packed = Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
         packed.entries = entries
-        return _framed(packed)
+        return framed(packed)
     assert memory.started is not None
     last_event, evaluated = memory.last_event, memory.evaluated
-    packed = _Packed(
+    packed = Packed(
         names.bundle,
         names.signature,
         memory.session_id,
@@ -166,7 +122,7 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     if joins is not None:
         packed.joined = {ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()}
         packed.told = {
-            names.rules[index]: sorted(([*map(_storable, token)] for token in tokens), key=repr)
+            names.rules[index]: sorted(([*map(storable, token)] for token in tokens), key=repr)
             for index, tokens in joins.told.items()
         }
         packed.unsettled = sorted(ids[index] for index in joins.unsettled)
@@ -201,7 +157,7 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
             sorted(names.rules[index] for index in memory.quiet),
             memory.is_asking,
         ]
-    return _framed(packed)
+    return framed(packed)
 
 
 def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
@@ -210,7 +166,7 @@ def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
     Raises:
         SnapshotError: See there.
     """
-    packed = _unframed(raw)
+    packed = unframed(raw)
     try:
         return _read(compiled, names, packed)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
@@ -218,7 +174,7 @@ def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
         raise SnapshotError(message) from problem
 
 
-def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
+def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
     memory = Memory(packed.session_id, packed.customer_id)
     clock = packed.clock
     memory.clock = clock
@@ -228,7 +184,7 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
         index, window = place(name, NOWHERE)
         if window is None:
             if index >= 0:
-                values[index] = value if type(value) not in _STORED_APART else _value(value)
+                values[index] = value if type(value) not in STORED_APART else value_of(value)
         else:
             assert clock is not None
             if rest:
@@ -308,7 +264,7 @@ def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             memory.timed.append((memory.forgotten[index] + node.window, index))
 
 
-def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed) -> None:
+def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed) -> None:
     """Fill the quantities that the network of the snapshot did not have, from the retained events.
 
     Where all events are retained, only those that they reach can be anything but empty. Where some went, the snapshot's
@@ -372,7 +328,7 @@ def _pack_pattern(state: PatternState, clock: EpochMs) -> list[Any]:
     return [
         *(None if moment is None else clock - moment for moment in moments),
         state.gaps,
-        [[truth, *map(_storable, token)] for token, truth in state.tokens.items()],
+        [[truth, *map(storable, token)] for token, truth in state.tokens.items()],
     ]
 
 
@@ -382,12 +338,12 @@ def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
     state = PatternState()
     state.dropped, state.timed, state.lazy, state.clocked = (None if age is None else clock - age for age in ages)
     state.gaps = tuple(gaps)
-    state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}
+    state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}
     return state
 
 
 def _read_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
 ) -> None:
     """Patterns as they were; those that the network of the snapshot did not have are made from the retained events."""
     clock = packed.clock
@@ -409,7 +365,7 @@ def _read_patterns(
                 memory.values[index] = value
     joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
     joins.told = {
-        names.rule_by_name[name]: frozenset(tuple(map(_value, token)) for token in tokens)
+        names.rule_by_name[name]: frozenset(tuple(map(value_of, token)) for token in tokens)
         for name, tokens in packed.told.items()
         if name in names.rule_by_name
     }
@@ -420,7 +376,7 @@ def _read_patterns(
 
 
 def _fill_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
 ) -> None:
     """Look at the patterns that are new, and at those that look at quantities which may mean something else now."""
     joins, clock = memory.joins, packed.clock
@@ -467,46 +423,6 @@ def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             )
     if compiled.computed:
         settle_computed(compiled, memory.values, dict.fromkeys(memory.values), {})
-
-
-def _storable(value: Any) -> Any:
-    """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
-    if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
-        return {"int": str(value)}
-    return value
-
-
-def _value(stored: Any) -> Any:
-    if isinstance(stored, list):
-        return tuple(map(_value, stored))
-    return int(stored["int"]) if isinstance(stored, dict) else stored
-
-
-def _framed(packed: _Packed) -> bytes:
-    try:
-        body = _encoder.encode(packed)
-    except OverflowError:
-        packed.entries = {name: _storable(value) for name, value in packed.entries.items()}
-        body = _encoder.encode(packed)
-    return MAGIC + bytes((FORMAT,)) + zlib.crc32(body).to_bytes(4, "big") + body
-
-
-def _unframed(raw: bytes) -> _Packed:
-    if raw[:2] != MAGIC:
-        message = "these bytes are no session snapshot"
-        raise SnapshotError(message)
-    if raw[2:3] != bytes((FORMAT,)):
-        message = f"a session snapshot of format {raw[2] if len(raw) > 2 else '?'}; this version reads format {FORMAT}"
-        raise SnapshotError(message)
-    body = raw[7:]
-    if zlib.crc32(body).to_bytes(4, "big") != raw[3:7]:
-        message = "this session snapshot is damaged: its checksum does not fit"
-        raise SnapshotError(message)
-    try:
-        return _decoder.decode(body)
-    except msgspec.MsgspecError as problem:
-        message = f"this session snapshot can't be read: {problem}"
-        raise SnapshotError(message) from problem
 
 
 def _hash(text: str) -> bytes:

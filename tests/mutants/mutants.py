@@ -330,8 +330,8 @@ MUTANTS = (
     Mutant(
         "a snapshot takes an unknown combination for a true one",
         "snapshot.py",
-        "state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}",
-        "state.tokens = {tuple(map(_value, values)): True for truth, *values in tokens}",
+        "state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}",
+        "state.tokens = {tuple(map(value_of, values)): True for truth, *values in tokens}",
     ),
     Mutant(
         "a hash of events by value misses those that come later",
