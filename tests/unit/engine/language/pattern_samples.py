@@ -7,7 +7,7 @@ import pytest
 
 from engine.language import check, render
 from engine.language.tree import Condition, Rule
-from tests.unit.engine.language.samples import FOLDER, VOCABULARY
+from tests.unit.engine.language.samples import FOLDER, UNUSED, VOCABULARY
 
 EVENTS = "  price_changed: {product_id: text, price: money, tags: list of text, value: integer}\n  purchase:"
 FACTS = """\
@@ -45,7 +45,7 @@ def found_in(when: str, then: str = TRIGGER, more: str = "", **files: str) -> li
     found = []
     for each in diagnostics:
         line = sources[each.place.file].splitlines()[each.place.line - 1]
-        if each.code != "unused-offer":
+        if each.code not in UNUSED:
             found.append((each.code, line[each.place.column - 1 : each.place.column - 1 + each.length]))
     return found
 
