@@ -360,14 +360,14 @@ class Network:
         joins.was = {}
 
     def _activate(
-        self, risen: set[int], memory: Memory, now: EpochMs, call: _Call, held: set[int] | None = None
+        self, risen: set[int], memory: Memory, now: EpochMs, call: _Call, held: frozenset[int] | None = None
     ) -> None:
         """Rules that became true act, in order; and of those that were true, the combinations that became so."""
         compiled, joins = self._compiled, memory.joins
         acting: dict[int, Collection[Token] | None] = dict.fromkeys(risen)
         for pattern, tokens in joins.gained().items() if joins is not None else ():
             for index in compiled.joined_rules.get(pattern, ()):
-                if index not in risen and self._still_holds(index, memory, now, call, held or set()):
+                if index not in risen and self._still_holds(index, memory, now, call, held or frozenset()):
                     acting[index] = tokens
         for production in compiled.branching if joins is not None else ():
             tokens = self._branched(production, memory, now, call)
@@ -399,7 +399,7 @@ class Network:
             return []
         return [token for token in found if token not in before]
 
-    def _still_holds(self, index: int, memory: Memory, now: EpochMs, call: _Call, held: set[int]) -> bool:
+    def _still_holds(self, index: int, memory: Memory, now: EpochMs, call: _Call, held: frozenset[int]) -> bool:
         """Whether a rule that did not become true by this step is true, and was before it."""
         production = self._compiled.productions[index]
         if production.asking:
@@ -424,12 +424,12 @@ class Network:
 
     def _risen_by_scores(self, memory: Memory, now: EpochMs, asking: Asking, failures: Failures) -> set[int]:
         """The rules with scores that hold now and did not after the step before; which do is kept."""
-        held = {
+        held = frozenset(
             production.index
             for production in self._worth_asking(memory)
             if self._holds(production, memory, now, asking, failures)
-        }
-        risen = held - memory.held - memory.new - memory.quiet
+        )
+        risen = set(held - memory.held - memory.new - memory.quiet)
         memory.held = held
         return risen
 

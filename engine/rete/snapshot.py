@@ -235,10 +235,10 @@ def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
 def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
     forgotten, latches, answers, fresh, held, acts, new, quiet, memory.is_asking = rest
     memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
-    memory.latches = {names.test_by_name[name] for name in latches if name in names.test_by_name}
+    memory.latches = frozenset(names.test_by_name[name] for name in latches if name in names.test_by_name)
     memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
     memory.fresh = set(fresh)
-    memory.held = {names.rule_by_name[name] for name in held if name in names.rule_by_name}
+    memory.held = frozenset(names.rule_by_name[name] for name in held if name in names.rule_by_name)
     memory.acts = {
         names.rule_by_name[name]: [clock - age for age in ages]
         for name, ages in acts.items()

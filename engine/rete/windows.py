@@ -177,11 +177,14 @@ class WindowedCountNode(WindowNode):
             insort(times, time)
             if times[0] == time:
                 self._mark(memory, time + self.window)
+        values = memory.values
         if index not in changed:
-            changed[index] = memory.values.get(index, 0)
-        if len(times) > self.limit:
+            changed[index] = values.get(index, 0)
+        held = len(times)
+        if held > self.limit:
             self._forget_oldest(memory, times.pop(0))
-        memory.values[index] = None if memory.forgotten and index in memory.forgotten else len(times)
+            held -= 1
+        values[index] = None if memory.forgotten and index in memory.forgotten else held
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest times."""
