@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from engine.activation import Step
+from engine.activation import Activation, Step
 from engine.event import Event
 from engine.rete.agenda import activate
 from engine.rete.aggregates import Changed
@@ -85,7 +85,13 @@ def insert_straight(
 
 
 def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], failures: Failures) -> Step:
-    read = Reader(compiled, memory.values, is_score=False)
-    productions, vocabulary = compiled.productions, compiled.program.vocabulary
-    acting = [activate(productions[at], memory, now, read, vocabulary, failures) for at in sorted(risen)]
+    productions, acting, read = compiled.productions, [], None
+    for at in sorted(risen):
+        production = productions[at]
+        if production.is_prompt:
+            assert production.messages is not None
+            acting.append(Activation(production.rule.id, now, (), True, None, production.messages))
+        else:
+            read = read or Reader(compiled, memory.values, is_score=False)
+            acting.append(activate(production, memory, now, read, compiled.program.vocabulary, failures))
     return Step(tuple(acting), as_failures(failures))
