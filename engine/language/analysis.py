@@ -61,6 +61,7 @@ def analyse(program: Program, report: Report) -> None:
     for condition in _conditions(program):
         _Proofs(program.vocabulary, report).visit(condition)
     _unused_offers(program, report)
+    _unused_segments(program, report)
     _fallbacks(program, report)
     _derived_facts(program, report)
     _same_rules(program, report)
@@ -306,6 +307,26 @@ def _unused_offers(program: Program, report: Report) -> None:
         if offer.id not in used:
             message = f"no rule shows {offer.id}, and no placement falls back to it"
             report.warning_at("unused-offer", offer.place, message, "delete it, or write a rule for it")
+
+
+def _unused_segments(program: Program, report: Report) -> None:
+    """A segment that only unused segments name is as unused as they are."""
+    used: set[str] = set()
+    pending: list[Condition] = [rule.when for rule in program.rules]
+    pending += [offer.eligible for offer in program.offers.values() if offer.eligible is not None]
+    while pending:
+        condition = pending.pop()
+        if isinstance(condition, All | AnyOf):
+            pending += condition.parts
+        elif isinstance(condition, Not):
+            pending.append(condition.part)
+        elif isinstance(condition, Segment) and condition.name not in used:
+            used.add(condition.name)
+            pending.append(condition.condition)
+    for name, condition in program.segments.items():
+        if name not in used:
+            message = f"no rule and no offer is about the segment {name}, nor a segment that one of them is about"
+            report.warning_at("unused-segment", condition.place, message, "delete it, or use it in a rule")
 
 
 def _fallbacks(program: Program, report: Report) -> None:

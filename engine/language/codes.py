@@ -82,5 +82,6 @@ CODES: Mapping[str, str] = {
     "never-asserted": "a derived fact is read, and no rule asserts it",
     "untied-names": "bound names that nothing compares with one another, so that they multiply",
     "unused-offer": "an offer that no rule nominates and no placement falls back to",
+    "unused-segment": "a segment that no rule and no offer looks at",
     "without-effect": "something that is written and changes nothing",
 }

@@ -6,7 +6,7 @@ node, and a session keeps nothing for a rule that has nothing to remember.
 
 from engine.rete.memory import Memory
 from engine.rete.network import Network
-from engine.rete.snapshot import SnapshotError
+from engine.rete.stored import SnapshotError
 from engine.rete.view import View
 
 __all__ = ["Memory", "Network", "SnapshotError", "View"]

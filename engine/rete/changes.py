@@ -6,7 +6,7 @@ Each writes into `changed` the value that a quantity had before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from engine.event import Event
 from engine.language.tree import Aggregate
@@ -25,17 +25,28 @@ from engine.values import EpochMs, Value
 
 def expire(compiled: Compiled, memory: Memory, horizon: EpochMs, changed: Changed) -> None:
     """Let go what has left its window by `horizon`."""
-    windows = compiled.windows
     for heap in (memory.timed, memory.lazy):
-        while heap and heap[0][0] <= horizon:
-            moment, index = heappop(heap)
-            node = windows.get(index)
-            if node is None:
-                note_due(memory, index, moment)
-            else:
-                following = node.expire(memory, changed, horizon)
-                if following is not None and (following, index) not in heap:
-                    heappush(heap, (following, index))
+        if heap and heap[0][0] <= horizon:
+            expire_heap(compiled, memory, heap, horizon, changed)
+
+
+def expire_heap(
+    compiled: Compiled, memory: Memory, heap: list[tuple[EpochMs, int]], horizon: EpochMs, changed: Changed
+) -> None:
+    """The same for one heap of marks."""
+    windows = compiled.windows
+    while heap and heap[0][0] <= horizon:
+        moment, index = heap[0]
+        node = windows.get(index)
+        if node is None:
+            heappop(heap)
+            note_due(memory, index, moment)
+            continue
+        following = node.expire(memory, changed, horizon)
+        if following is None or (following, index) in heap:
+            heappop(heap)
+        else:
+            heapreplace(heap, (following, index))
 
 
 def set_facts(compiled: Compiled, memory: Memory, facts: Mapping[str, Value | None], changed: Changed) -> None:
@@ -80,7 +91,7 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
         if time < memory.clock:  # type: ignore[operator]
             _take_in_late(compiled, memory, event, kind, feeds, changed)
         else:
-            _enter(memory, event, feeds, changed)
+            enter(memory, event, feeds, changed)
             if kind.resets:
                 for node in kind.resets:
                     node.reset(memory, changed)
@@ -107,16 +118,17 @@ def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, fai
             memory.values[index] = new
 
 
-def _enter(memory: Memory, event: Event, feeds: Iterable[Feed], changed: Changed) -> None:
+def enter(memory: Memory, event: Event, feeds: Iterable[Feed], changed: Changed) -> None:
+    """Along the edges into the aggregate nodes."""
     attributes, time = event.attributes, event.time
-    for enter, attribute, sign, required, _ in feeds:
+    for into, attribute, sign, required, _ in feeds:
         if attribute is None:
             if required is None or attributes.get(required) is not None:
-                enter(memory, changed, time, sign)
+                into(memory, changed, time, sign)
         else:
             item = attributes.get(attribute)
             if item is not None:
-                enter(memory, changed, time, item if sign > 0 else -item)  # type: ignore[operator]
+                into(memory, changed, time, item if sign > 0 else -item)  # type: ignore[operator]
 
 
 def _take_in_late(
@@ -135,7 +147,7 @@ def _take_in_late(
         if span.since is not None and event.time < memory.resets.get(span.since, event.time):
             continue
         belonging.append(feed)
-    _enter(memory, event, belonging, changed)
+    enter(memory, event, belonging, changed)
     for node in kind.resets:
         _reset_late(compiled, memory, event, node.index, changed)
     if kind.resets:

@@ -33,6 +33,7 @@ from engine.rete.quantity import Origin, Quantities, Quantity
 from engine.rete.schedules import Gates
 from engine.rete.selector import Numbering
 from engine.rete.subjects import Joined, Presence
+from engine.rete.telling import Plans
 from engine.rete.windows import WindowNode, node_of
 from engine.values import Millis, Value
 
@@ -70,6 +71,7 @@ class Compiled:
         is_plain: Whether nothing follows from a change but rules: no computed or scanned feature, no derived fact, no
             score, no test against the clock.
         texts: Sentences of conditions, as reports have needed them.
+        plans: How the conditions of rules are told, as reports have needed them.
         patterns: Joined conditions, by the index of their quantity.
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
@@ -103,6 +105,7 @@ class Compiled:
     has_clock_moments: bool
     is_plain: bool
     texts: dict[Condition, str]
+    plans: Plans
     patterns: dict[int, Pattern]
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
@@ -181,6 +184,7 @@ def compile_program(program: Program) -> Compiled:
         index=ConflictIndex(productions, every),
         keep_events=vocabulary.keep_events,
         texts={},
+        plans=Plans(vocabulary),
         patterns=patterns,
         readers=_by_key((index, each.index) for each in joined for index in each.reads),
         forms={each.rule.when: each.form for each in productions if each.form is not None},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.rete.aggregates import Changed
-from engine.rete.discrimination import MOST_VALUES, End, Trie
+from engine.rete.discrimination import MOST_VALUES, NEVER, End, Guards, Trie
 from engine.rete.normal_form import Conjunct, Literal, Shape
 from engine.rete.production import Production
 from engine.rete.quantity import Quantity
@@ -40,8 +40,17 @@ class ConflictIndex:
                     self._add_rising(production, conjunct)
         for trie in self._rising.values():
             trie.settle()
+        # What must be so for a change of each quantity to make a rule true, as far as that can be said in a word; of one
+        # that no rule looks at, something that never is.
+        self.guards = [self._guards_of(each.index) for each in quantities]
         self.all = Holding(productions, self)
         self.asking = Holding([each for each in productions if each.asking], self)
+
+    def _guards_of(self, index: int) -> Guards:
+        if index in self._whole_by_quantity:
+            return ()
+        trie = self._rising.get(index)
+        return trie.root.guards if trie is not None else ((index, None, NEVER),)
 
     def candidates(self, changed: Iterable[int]) -> set[int]:
         """The productions that look at one of these quantities: for when an index can't tell."""
@@ -58,10 +67,10 @@ class ConflictIndex:
         """
         found: dict[int, bool] = {}
         whole = self._whole_by_quantity
-        rising, defaults = self._rising, self._defaults
+        rising, defaults, get = self._rising, self._defaults, values.get
         for index, old in changed.items():
             trie = rising.get(index)
-            if trie is not None and trie.may_rise(old, values.get(index, defaults[index])):
+            if trie is not None and trie.may_rise(old, get(index, defaults[index])):
                 for production, checks, is_certain in trie.reached(values, old):
                     if (not checks or _pass(checks, values, now)) and not found.get(production, False):
                         found[production] = is_certain

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from engine.rete.normal_form import Literal, Shape
 from engine.rete.truth import Values
 from engine.values import Value
+
+Guards: TypeAlias = tuple[tuple[int, Value | None, Any], ...]
+"""(quantity, default, value that it must have): all of them, for anything to be reached."""
+
+NEVER: Any = object()
+"""A value that nothing has."""
 
 MOST_VALUES = 16
 """A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
@@ -62,17 +69,43 @@ class Node:
     A session must pass the `guards` first: (quantity, default, value that it must have), the places on the way that
     had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
     whose quantity the session knows something of: that keeps a thousand quantities of one family from costing a
-    thousand looks.
+    thousand looks. Both are what `branches` became.
     """
 
-    __slots__ = ("eager", "ends", "guards", "is_leaf", "others")
+    __slots__ = ("branches", "eager", "ends", "guards", "is_leaf", "others")
 
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
-        self.guards: tuple[tuple[int, Value | None, Value], ...] = ()
-        self.others: dict[Any, Branch] = {}
-        self.eager: tuple[Branch, ...] = ()
+        self.guards: Guards = ()
+        self.branches: dict[Any, Branch] = {}
+        self.others: dict[Any, Way] = {}
+        self.eager: tuple[Way, ...] = ()
         self.is_leaf = True
+
+
+class Rungs(NamedTuple):
+    """A ladder as it is walked.
+
+    Where nothing goes on from any of its limits, `flat` has all their ends one after the other, those of each from its
+    place in `starts` on: a range of limits is a slice.
+    """
+
+    find: Callable[[list[Any], Any], int]
+    limits: list[Any]
+    is_upward: bool
+    flat: tuple[End, ...] | None
+    starts: list[int]
+    nodes: list[Node]
+
+
+class Way(NamedTuple):
+    """A branch as it is walked: `is_risen` where it looks at the quantity whose change the trie is for."""
+
+    index: Any
+    default: Value | None
+    is_risen: bool
+    by_value: dict[Value, Node]
+    ladders: tuple[Rungs, ...]
 
 
 class Ladder:
@@ -88,6 +121,13 @@ class Ladder:
         self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
+
+    def settled(self) -> Rungs:
+        """Once all limits are in."""
+        flat, starts = None, [0, *accumulate(len(node.ends) for node in self.nodes)]
+        if all(node.is_leaf for node in self.nodes):
+            flat = tuple(end for node in self.nodes for end in node.ends)
+        return Rungs(self.find, self.limits, self.is_upward, flat, starts, self.nodes)
 
     def node(self, limit: Any) -> Node:
         """Where this limit leads, made when it is new."""
@@ -182,9 +222,9 @@ class Trie:
             looks = looks or literal.index == self._risen
             for node in nodes:
                 node.is_leaf = False
-                branch = node.others.get(literal.index)
+                branch = node.branches.get(literal.index)
                 if branch is None:
-                    branch = node.others[literal.index] = Branch(literal.index, self._defaults[literal.index])
+                    branch = node.branches[literal.index] = Branch(literal.index, self._defaults[literal.index])
                 following += branch.nodes(literal)
             nodes = following
         for node in nodes:
@@ -203,23 +243,34 @@ class Trie:
 
     def _settled(self, node: Node, summary: Branch) -> Node:
         guards: list[tuple[int, Value | None, Value]] = []
-        while not node.ends and len(node.others) == 1:
-            (branch,) = node.others.values()
+        while not node.ends and len(node.branches) == 1:
+            (branch,) = node.branches.values()
             if branch.index == self._risen or branch.ladders or len(branch.by_value) != 1:
                 break
             ((value, node),) = branch.by_value.items()
             guards.append((branch.index, branch.default, value))
         node.guards = tuple(guards)
-        for branch in node.others.values():
+        eager: list[Way] = []
+        for branch in node.branches.values():
             branch.by_value = {value: self._settled(each, summary) for value, each in branch.by_value.items()}
             for ladder in branch.ladders:
                 ladder.nodes = [self._settled(each, summary) for each in ladder.nodes]
-            if branch.index == self._risen:
+            is_risen = branch.index == self._risen
+            if is_risen:
                 summary.note(branch)
-        is_few = len(node.others) <= FEW_BRANCHES
-        node.eager = tuple(each for each in node.others.values() if is_few or each.is_open_by_default())
-        for branch in node.eager:
-            del node.others[branch.index]
+            way = Way(
+                branch.index,
+                branch.default,
+                is_risen,
+                branch.by_value,
+                tuple(ladder.settled() for ladder in branch.ladders),
+            )
+            if len(node.branches) <= FEW_BRANCHES or branch.is_open_by_default():
+                eager.append(way)
+            else:
+                node.others[branch.index] = way
+        node.branches = {}
+        node.eager = tuple(eager)
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
@@ -241,48 +292,40 @@ class Trie:
     def reached(self, values: Values, old: Value | None = None) -> list[End]:
         """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
-        _reach(self.root, values, found, self._risen, old)
+        pending, get = [self.root], values.get
+        while pending:
+            node = pending.pop()
+            if node.guards and not _passes(node.guards, get):
+                continue
+            if node.ends:
+                found += node.ends
+            ways: Iterable[Way] = node.eager
+            if node.others:
+                ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
+            for index, default, is_risen, by_value, ladders in ways:
+                value: Any = get(index, default)
+                if value is None:
+                    continue
+                if by_value and not (is_risen and value == old):
+                    following = by_value.get(value)
+                    if following is not None:
+                        pending.append(following)
+                for find, limits, is_upward, flat, starts, nodes in ladders:
+                    if is_upward:
+                        low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
+                    else:
+                        low = find(limits, value)
+                        high = len(limits) if old is None or not is_risen else find(limits, old)
+                    if low < high:
+                        if flat is None:
+                            pending += nodes[low:high]
+                        else:
+                            found += flat[starts[low] : starts[high]]
         return found
 
 
-def _reach(node: Node, values: Values, found: list[End], risen: int, old: Any) -> None:
-    get = values.get
-    for index, default, wanted in node.guards:
+def _passes(guards: Guards, get: Callable[[Any, Any], Any]) -> bool:
+    for index, default, wanted in guards:  # noqa: SIM110 - a generator costs three times as much
         if get(index, default) != wanted:
-            return
-    if node.ends:
-        found.extend(node.ends)
-    for branch in node.eager:
-        value = get(branch.index, branch.default)
-        if value is not None:
-            _follow(branch, value, values, found, risen, old)
-    others = node.others
-    if others:
-        if len(others) <= len(values):
-            for index, branch in others.items():
-                value = get(index)
-                if value is not None:
-                    _follow(branch, value, values, found, risen, old)
-        else:
-            for index, value in values.items():
-                if index in others and value is not None:
-                    _follow(others[index], value, values, found, risen, old)
-
-
-def _follow(branch: Branch, value: Any, values: Values, found: list[End], risen: int, old: Any) -> None:
-    is_risen = branch.index == risen
-    if branch.by_value and not (is_risen and value == old):
-        node = branch.by_value.get(value)
-        if node is not None:
-            if node.is_leaf:
-                found.extend(node.ends)
-            else:
-                _reach(node, values, found, risen, old)
-    for ladder in branch.ladders:
-        low, high = ladder.risen(old, value) if is_risen else ladder.passed(value)
-        for at in range(low, high):
-            node = ladder.nodes[at]
-            if node.is_leaf:
-                found.extend(node.ends)
-            else:
-                _reach(node, values, found, risen, old)
+            return False
+    return True

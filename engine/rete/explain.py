@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from engine.activation import ConditionReport, RuleReport, ScoreStatus
-from engine.language.sentence import required_text, sentence, subject_text, subject_type, value_text
+from engine.language.sentence import required_text, sentence, value_text
 from engine.language.tree import (
     Absence,
     All,
@@ -34,6 +35,7 @@ from engine.rete.history import selects
 from engine.rete.joining import has_names
 from engine.rete.leaves import leaf_value_truth
 from engine.rete.normal_form import leaves_of
+from engine.rete.telling import Fixed, Plan, fixed, tell
 from engine.schedule import is_open
 from engine.units import rough_duration
 from engine.values import EpochMs, Kind, Truth, Value, ValueType
@@ -154,9 +156,17 @@ def _text(view: View, condition: Condition) -> str:
 
 def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
-    grounding = _grounding(view, rule.when)
-    tree = _told(view, rule.when, grounding, wanted=True)
-    failing = sorted(_failing(tree, wanted=True), key=lambda leaf: leaf.truth is None)
+    if id(rule.when) in view.compiled.plain:
+        grounding = None
+        if view.teller is None:
+            view.teller = partial(_planned_leaf, view)
+        tree, needs, failing = tell(view.compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
+    else:
+        grounding = _grounding(view, rule.when)
+        tree = _told(view, rule.when, grounding, wanted=True)
+        needs, failing = _leaves_between(tree), tuple(_failing(tree, wanted=True))
+    if len(failing) > 1 and any(leaf.truth is None for leaf in failing):
+        failing = tuple(sorted(failing, key=lambda leaf: leaf.truth is None))
     held_back = None
     if tree.truth is True:
         if not rule.enabled:
@@ -164,10 +174,20 @@ def explain(view: View, rule: Rule) -> RuleReport:
         elif not is_open(rule.schedule, view.now):
             held_back = agenda.SCHEDULE
     bound = {} if grounding is None else grounding.bound
-    bindings = tuple(
-        sorted((f"{ref.name}.{ref.attribute}", value) for ref, value in bound.items() if value is not None)
-    )
-    return RuleReport(rule.id, tree.truth, tree, tuple(failing), _leaves_between(tree) == 1, held_back, bindings)
+    bindings: tuple[tuple[str, Value], ...] = ()
+    if bound:
+        bindings = tuple(
+            sorted((f"{ref.name}.{ref.attribute}", value) for ref, value in bound.items() if value is not None)
+        )
+    return RuleReport(rule.id, tree.truth, tree, failing, needs == 1, held_back, bindings)
+
+
+def _planned_leaf(view: View, plan: Plan, wanted: bool) -> ConditionReport:
+    leaf = plan.condition
+    if isinstance(leaf, Test):
+        return _test(view, leaf, leaf, view.value(leaf.subject), plan.text, wanted=wanted, said=plan.fixed)
+    assert isinstance(leaf, Seen | ScoreTest)
+    return _leaf(view, leaf, plan.text, wanted=wanted)
 
 
 def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
@@ -184,22 +204,32 @@ def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
 # ------------------------------------------------------------------ leaves
 
 
-def _test(view: View, test: Test, ground: Test, value: Value | None, text: str, *, wanted: bool) -> ConditionReport:
-    """`test` as it is written, `ground` as it reads for what is bound."""
+def _test(
+    view: View,
+    test: Test,
+    ground: Test,
+    value: Value | None,
+    text: str,
+    *,
+    wanted: bool,
+    said: Fixed | None = None,
+) -> ConditionReport:
+    """`test` as it is written, `ground` as it reads for what is bound, `said` what is always said of it."""
     vocabulary = view.compiled.program.vocabulary
     truth = leaf_value_truth(ground, value, view.fact, view.now)
-    kind = subject_type(test.subject, vocabulary)
-    operand: Any = ground.operand
-    missing = None
+    if said is None:
+        operand: Any = ground.operand
+        said = fixed(test, vocabulary, test if operand is None else ground)
+    kind, missing = said.type, None
     if truth is None:
-        missing = subject_text(test.subject, vocabulary) if value is None else _operand_name(test)
+        missing = said.subject if value is None else _operand_name(test)
     return ConditionReport(
         text,
         truth,
         "test",
-        subject_text(test.subject, vocabulary),
+        said.subject,
         None if value is None else value_text(value, kind, vocabulary),
-        required_text(test if operand is None else ground, vocabulary),
+        said.required,
         None if truth is wanted or truth is None else _distance(view, ground, value, kind, wanted=wanted),
         missing,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -24,18 +24,20 @@ from engine.rete.clockwork import clock_moments, next_moment
 from engine.rete.combinations import combinations, true_tokens
 from engine.rete.compilation import Compiled, compile_program
 from engine.rete.joins import Following
+from engine.rete.listing import ListedNode, list_network
 from engine.rete.memory import Memory
+from engine.rete.metering import Meter
 from engine.rete.pattern import Token
 from engine.rete.production import Production
 from engine.rete.reading import Reader
+from engine.rete.rising import risen_rules
 from engine.rete.scoring import Asking
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.snapshot import Names, read_snapshot, write_snapshot
+from engine.rete.straight import NOTHING, insert_straight
 from engine.rete.truth import ScoreTruth
 from engine.rete.view import View
 from engine.values import EpochMs, Value
-
-NOTHING = Step()
 
 
 def _no_score(name: str, reader: FactReader) -> ScoreAnswer:
@@ -77,6 +79,8 @@ class Network:
         self._compiled = compiled
         self._names = Names(compiled, bundle_hash, ancestry)
         self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
+        self._has_patterns = bool(compiled.patterns)
+        self._alpha = compiled.alpha
         self.program = compiled.program
         self.bundle_hash = bundle_hash
         self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
@@ -95,6 +99,14 @@ class Network:
                 snapshot's bundle is new to its session. For a bundle that is not here, no rule is new.
         """
         return cls(compile_program(program), bundle_hash, dict(ancestry or {}))
+
+    def nodes(self) -> tuple[ListedNode, ...]:
+        """What it is made of, for people."""
+        return list_network(self._compiled)
+
+    def metered(self, clock: Callable[[], int]) -> Meter:
+        """Meter all sessions of this network from now on, with a clock of nanoseconds; use one of its own for it."""
+        return Meter(self._compiled, clock)
 
     # ------------------------------------------------------------------ sessions
 
@@ -128,15 +140,13 @@ class Network:
         The caller has dropped duplicates and events that are too late. Without a catalogue, nothing is known of things.
         """
         clock, now, timed = memory.clock, event.time, memory.timed
-        if (
-            self._is_plain
-            and clock is not None
-            and now >= clock
-            and not (timed and timed[0][0] <= now)
-            and not memory.new
-            and (memory.joins is None or not memory.joins.unsettled)
-        ):
-            return self._insert_plainly(memory, event, clock, now, catalogue)
+        if clock is not None and now >= clock and self._is_plain and not ((timed and timed[0][0] <= now) or memory.new):
+            if not self._has_patterns:
+                kind, retained = self._alpha.get(event.type), memory.retained
+                if kind is not None and retained is not None:
+                    return insert_straight(self._compiled, memory, event, kind, retained, clock)
+            elif memory.joins is None or not memory.joins.unsettled:
+                return self._insert_plainly(memory, event, clock, now, catalogue)
         call = _Call(score, catalogue)
         if clock is not None and clock > now:
             now = clock
@@ -201,7 +211,7 @@ class Network:
         """`insert` where nothing is due, late, new or computed: the way of most events, with nothing on it to ask."""
         if event.customer_id is not None:
             memory.customer_id = event.customer_id
-        compiled, lazy = self._compiled, memory.lazy
+        compiled, lazy, values = self._compiled, memory.lazy, memory.values
         before = now - 1 if clock < now else now
         changed: Changed = {}
         failures: Failures = {}
@@ -219,14 +229,14 @@ class Network:
             Following(compiled, memory, now, catalogue, failures)(changed)
         joins = memory.joins
         if joins is not None and (joins.was or changed):
-            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
             call = _Call(_no_score, catalogue)
             call.failures = failures
             self._activate(risen, memory, now, call)
             joins.was = {}
             return call.step()
         if changed:
-            risen = self._risen(memory, now, before, changed, failures, is_first=False)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
             if risen:
                 read = Reader(compiled, memory.values, is_score=False)
                 vocabulary = self.program.vocabulary
@@ -252,7 +262,8 @@ class Network:
             moment = next_moment(self._compiled, memory, memory.clock)
             if moment is None or moment > now or (moment == now and not include):
                 return
-            self._step(memory, moment, call, None, None, is_timer=True)
+            # The moment at which the caller looks is a step in any case.
+            self._step(memory, moment, call, None, None, is_timer=moment < now)
 
     def _step(
         self,
@@ -303,7 +314,7 @@ class Network:
             if (
                 is_free
                 and all(values.get(index, compiled.defaults[index]) == old for index, old in changed.items())
-                and not (memory.joins is not None and memory.joins.was)
+                and not (memory.joins is not None and any(memory.joins.was.values()))
             ):
                 return  # something left a window, and it made no difference
             for clocked in compiled.clocked:
@@ -323,14 +334,14 @@ class Network:
                 follow=follow,
             )
             held = memory.held
-            risen = self._risen(memory, now, before, changed, failures, is_first=clock is None)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=clock is None)
             risen |= self._risen_by_scores(memory, now, asking, failures)
             # A rule with scores that holds must be seen to end, too.
             memory.is_asking = asking.is_worth_it or bool(memory.held)
             call.scores.extend(asking.answers.items())
         else:
             held = memory.held
-            risen = self._risen(memory, now, before, changed, failures, is_first=clock is None)
+            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=clock is None)
         joins = memory.joins
         if joins is not None and (joins.was or compiled.branching):
             self._activate(risen, memory, now, call, held)
@@ -349,14 +360,14 @@ class Network:
         joins.was = {}
 
     def _activate(
-        self, risen: set[int], memory: Memory, now: EpochMs, call: _Call, held: set[int] | None = None
+        self, risen: set[int], memory: Memory, now: EpochMs, call: _Call, held: frozenset[int] | None = None
     ) -> None:
         """Rules that became true act, in order; and of those that were true, the combinations that became so."""
         compiled, joins = self._compiled, memory.joins
         acting: dict[int, Collection[Token] | None] = dict.fromkeys(risen)
         for pattern, tokens in joins.gained().items() if joins is not None else ():
             for index in compiled.joined_rules.get(pattern, ()):
-                if index not in risen and self._still_holds(index, memory, now, call, held or set()):
+                if index not in risen and self._still_holds(index, memory, now, call, held or frozenset()):
                     acting[index] = tokens
         for production in compiled.branching if joins is not None else ():
             tokens = self._branched(production, memory, now, call)
@@ -388,7 +399,7 @@ class Network:
             return []
         return [token for token in found if token not in before]
 
-    def _still_holds(self, index: int, memory: Memory, now: EpochMs, call: _Call, held: set[int]) -> bool:
+    def _still_holds(self, index: int, memory: Memory, now: EpochMs, call: _Call, held: frozenset[int]) -> bool:
         """Whether a rule that did not become true by this step is true, and was before it."""
         production = self._compiled.productions[index]
         if production.asking:
@@ -411,53 +422,14 @@ class Network:
         states = {} if memory.joins is None else memory.joins.states
         return combinations(self._compiled, production, states, memory.values, following.look(), tokens, score)
 
-    def _risen(
-        self, memory: Memory, now: EpochMs, before: EpochMs, changed: Changed, failures: Failures, *, is_first: bool
-    ) -> set[int]:
-        """The rules without scores that hold now and did not hold before the step."""
-        compiled, values = self._compiled, memory.values
-        risen: set[int] = set()
-        certain: Mapping[int, bool] = {}
-        candidates: Iterable[int]
-        try:
-            if is_first:
-                candidates = compiled.index.all.candidates(values)
-            else:
-                candidates = certain = compiled.index.risen(changed, values, now)
-        except Exception:  # noqa: BLE001 - a test raised in an index: look at the rules one by one, to know whose it was
-            candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
-        if not candidates:
-            return risen
-        earlier: dict[int, Value | None] | None = None
-        for index in candidates:
-            if certain and certain[index]:
-                risen.add(index)
-                continue
-            production = compiled.productions[index]
-            if production.asking:
-                continue
-            try:
-                if not production.holds_plainly(values, now):
-                    continue
-                if not is_first:
-                    if earlier is None:
-                        earlier = {**values, **changed}
-                    if production.holds_plainly(earlier, before):
-                        continue
-            except Exception as problem:  # noqa: BLE001 - one broken rule never stops the others
-                failures.setdefault(production.rule.id, f"{type(problem).__name__}: {problem}")
-                continue
-            risen.add(index)
-        return risen
-
     def _risen_by_scores(self, memory: Memory, now: EpochMs, asking: Asking, failures: Failures) -> set[int]:
         """The rules with scores that hold now and did not after the step before; which do is kept."""
-        held = {
+        held = frozenset(
             production.index
             for production in self._worth_asking(memory)
             if self._holds(production, memory, now, asking, failures)
-        }
-        risen = held - memory.held - memory.new - memory.quiet
+        )
+        risen = set(held - memory.held - memory.new - memory.quiet)
         memory.held = held
         return risen
 

@@ -41,6 +41,8 @@ class Production:
         limits: Its limits per session.
         triggers: Its triggers.
         messages: What they send, where no fact has to be filled in; else None.
+        is_prompt: Whether it always acts when it becomes true, and always says the same: no switch, schedule or limit of
+            its own has to be asked, and no fact filled in.
         form: Its condition as the network runs it, where that is another.
         patterns: The joined conditions for each of whose combinations it acts, by the index of their quantity.
         types: The types of what it binds.
@@ -58,6 +60,7 @@ class Production:
     limits: tuple[Limit, ...] = ()
     triggers: tuple[TriggerAction, ...] = ()
     messages: tuple[TriggerMessage, ...] | None = None
+    is_prompt: bool = False
     form: Condition | None = None
     patterns: tuple[int, ...] = ()
     types: Mapping[BoundRef, ValueType] = field(default_factory=dict)
@@ -110,6 +113,7 @@ def _compile(index: int, rule: Rule, program: Program, quantities: Quantities, n
             TriggerMessage(each.name, fill(each.payload, _no_fact, vocabulary)) for each in made.triggers
         )
     made.limits = tuple(limit for limit in rule.limits if limit.scope is LimitScope.SESSION)
+    made.is_prompt = rule.enabled and rule.schedule is None and not made.limits and made.messages is not None
     try:
         made.asserts = tuple(
             (quantities.of_fact(action.fact).index, action.value)

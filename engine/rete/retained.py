@@ -7,7 +7,7 @@ report finds in them when something was last seen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,19 @@ _decode = msgspec.msgpack.Decoder().decode
 
 Shape = tuple[str, ...]
 """An event type followed by the attributes whose values are packed, in this order."""
+
+
+_PACKED_APART = (list, dict)
+_LONGEST_INT = 63  # bits
+
+
+def _short(value: Any) -> Any:
+    """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
+    return {"int": str(value)} if isinstance(value, int) and value.bit_length() > _LONGEST_INT else value
+
+
+def _value(packed: Any) -> Any:
+    return tuple(packed) if isinstance(packed, list) else int(packed["int"])
 
 
 class Kept(NamedTuple):
@@ -38,26 +51,34 @@ class Retained:
         dropped: Time of the latest event that had to go; None while all are there.
     """
 
-    __slots__ = ("count", "dropped", "latest", "origin", "packed", "shapes")
+    __slots__ = ("_last_number", "_last_shape", "count", "dropped", "latest", "origin", "packed", "shapes")
 
-    def __init__(self, origin: EpochMs) -> None:
+    def __init__(self, origin: EpochMs, packed: bytes = b"") -> None:
         self.origin = origin
-        self.packed = bytearray()
+        self.packed = bytearray(packed)
         self.count = 0
         self.latest: EpochMs = origin
         self.dropped: EpochMs | None = None
         self.shapes: list[Shape] = []
+        self._last_shape: Shape | None = None
+        self._last_number = 0
 
     def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
+        width = len(shape)
+        number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
         try:
-            number = self.shapes.index(shape)
-        except ValueError:
-            number = len(self.shapes)
-            self.shapes.append(shape)
-        line = _encode([number, time - self.origin, *map(attributes.get, shape[1:])])
-        size = len(line)
-        packed = self.packed
+            # Most types have few attributes: nothing is allocated for them but the line.
+            if width == 1:
+                line = _encode((number, time - self.origin))
+            elif width == 2:
+                line = _encode((number, time - self.origin, attributes.get(shape[1])))
+            else:
+                line = _encode((number, time - self.origin, *map(attributes.get, shape[1:])))
+        except OverflowError:
+            parts = [number, time - self.origin, *map(_short, map(attributes.get, shape[1:]))]
+            line = _encode(parts)
+        size, packed = len(line), self.packed
         if time < self.latest and self.count:
             self._insert(bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line, time)
         else:
@@ -70,6 +91,16 @@ class Retained:
         self.count += 1
         if self.count > limit:
             self._drop_oldest()
+
+    def _number_of(self, shape: Shape) -> int:
+        shapes = self.shapes
+        try:
+            number = shapes.index(shape)
+        except ValueError:
+            number = len(shapes)
+            shapes.append(shape)
+        self._last_shape, self._last_number = shape, number
+        return number
 
     def oldest(self) -> Kept:
         """The first kept event; there must be one."""
@@ -84,7 +115,7 @@ class Retained:
         number, offset, *values = _decode(memoryview(self.packed)[begin:end])
         shape = self.shapes[number]
         attributes = {
-            name: tuple(value) if isinstance(value, list) else value
+            name: value if type(value) not in _PACKED_APART else _value(value)
             for name, value in zip(shape[1:], values, strict=True)
             if value is not None
         }

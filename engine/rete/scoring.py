@@ -76,7 +76,8 @@ class Asking:
         if answer.status is ScoreStatus.OK and answer.value is not None:
             passes = passes_score(test, answer.value, latched=latched)
             if self._remembers and test.release is not None and passes != latched:
-                (self._memory.latches.add if passes else self._memory.latches.discard)(number)
+                memory, own = self._memory, {number}
+                memory.latches = memory.latches | own if passes else memory.latches - own
             return passes
         if answer.status is ScoreStatus.PENDING or test.if_unavailable is IfUnavailable.SKIP:
             return None

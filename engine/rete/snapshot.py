@@ -7,13 +7,10 @@ table of the network that made it and can't be misread by one in which the same 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify
 from typing import Any
-
-import msgspec
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import Aggregate, ScoreTest
@@ -29,52 +26,14 @@ from engine.rete.refill import refill, scanned_value
 from engine.rete.retained import Retained
 from engine.rete.scoring import Asking
 from engine.rete.settle import settle_computed, settle_derived
+from engine.rete.stored import STORED_APART, Packed, SnapshotError, framed, storable, unframed, value_of
 from engine.rete.subjects import Presence
+from engine.rete.windows import WindowNode
 from engine.values import EpochMs
 
-MAGIC = b"SM"
-FORMAT = 2  # 1 knew no patterns
 _HASH = 8
-_LONGEST_INT = 2**63
-_STORED_APART = (list, dict)
-
-
-class SnapshotError(ValueError):
-    """Bytes that are no snapshot, are damaged, or have a format that this version does not read; the message says which."""
-
-
-class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A snapshot's parts. Times are distances before the clock, but for the clock itself.
-
-    `entries` has by the name of the quantity its value or, where it is over a window, what its node keeps; `states`
-    what the other nodes keep beside the value, `joined` what patterns keep.
-    """
-
-    bundle: bytes
-    quantities: bytes
-    session_id: str
-    customer_id: str | None
-    clock: EpochMs | None
-    started: int
-    last_event: int | None
-    evaluated: int | None
-    entries: dict[bytes, Any] = {}
-    states: dict[bytes, Any] = {}
-    kept: bytes = b""
-    kept_origin: EpochMs | None = None
-    kept_count: int = 0
-    kept_latest: int = 0
-    kept_dropped: int | None = None
-    kept_shapes: list[tuple[str, ...]] = []
-    resets: dict[str, int] = {}
-    rest: list[Any] = []
-    joined: dict[bytes, list[Any]] = {}
-    unsettled: list[bytes] = []
-    told: dict[bytes, list[Any]] = {}
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Packed)
+NOWHERE: tuple[int, WindowNode | None] = (-1, None)
+"""The place of what this network does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +55,9 @@ class Names:
         self._differences: dict[bytes, Difference | None] = {}
         self.ids = [each.id for each in quantities]
         self.by_id = {each.id: each.index for each in quantities}
+        self.places: dict[bytes, tuple[int, WindowNode | None]] = {
+            each.id: (each.index, compiled.windows.get(each.index)) for each in quantities
+        }
         self.signature = hashlib.sha256(b"".join(sorted(self.ids))).digest()[:_HASH]
         self.rules = [_hash(each.rule.digest) for each in compiled.productions]
         self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
@@ -125,14 +87,14 @@ class Names:
 def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     """The memory as bytes."""
     clock, ids, unstored = memory.clock, names.ids, names.unstored
-    entries = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
+    entries: dict[bytes, Any] = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
     if clock is None:
-        packed = _Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
+        packed = Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
         packed.entries = entries
-        return _framed(packed)
+        return framed(packed)
     assert memory.started is not None
     last_event, evaluated = memory.last_event, memory.evaluated
-    packed = _Packed(
+    packed = Packed(
         names.bundle,
         names.signature,
         memory.session_id,
@@ -146,13 +108,21 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
     windows, nodes = compiled.windows, compiled.nodes
     states: dict[bytes, Any] = {}
     for index, state in memory.states.items():
-        (entries if index in windows else states)[ids[index]] = nodes[index].pack(state, clock)
+        if index not in windows:
+            states[ids[index]] = nodes[index].pack(state, clock)
+        elif type(state) is int:
+            # What most windows keep is packed without a call for each: as the nodes' own `pack` has it.
+            entries[ids[index]] = clock - state
+        elif type(state[0]) is int:
+            entries[ids[index]] = [clock - time for time in state]
+        else:
+            entries[ids[index]] = nodes[index].pack(state, clock)
     packed.states = states
     joins = memory.joins
     if joins is not None:
         packed.joined = {ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()}
         packed.told = {
-            names.rules[index]: sorted(([*map(_storable, token)] for token in tokens), key=repr)
+            names.rules[index]: sorted(([*map(storable, token)] for token in tokens), key=repr)
             for index, tokens in joins.told.items()
         }
         packed.unsettled = sorted(ids[index] for index in joins.unsettled)
@@ -187,7 +157,7 @@ def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
             sorted(names.rules[index] for index in memory.quiet),
             memory.is_asking,
         ]
-    return _framed(packed)
+    return framed(packed)
 
 
 def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
@@ -196,7 +166,7 @@ def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
     Raises:
         SnapshotError: See there.
     """
-    packed = _unframed(raw)
+    packed = unframed(raw)
     try:
         return _read(compiled, names, packed)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
@@ -204,19 +174,27 @@ def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
         raise SnapshotError(message) from problem
 
 
-def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
+def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
     memory = Memory(packed.session_id, packed.customer_id)
     clock = packed.clock
     memory.clock = clock
-    values, states, by_id, windows = memory.values, memory.states, names.by_id, compiled.windows
+    values, states = memory.values, memory.states
+    timed, lazy, rest, place = memory.timed, memory.lazy, packed.rest, names.places.get
     for name, value in packed.entries.items():
-        index = by_id.get(name)
-        if index is not None:
-            if index in windows:
-                assert clock is not None
-                states[index] = windows[index].unpack(value, clock)
+        index, window = place(name, NOWHERE)
+        if window is None:
+            if index >= 0:
+                values[index] = value if type(value) not in STORED_APART else value_of(value)
+        else:
+            assert clock is not None
+            if rest:
+                states[index] = window.unpack(value, clock)
             else:
-                values[index] = value if type(value) not in _STORED_APART else _value(value)
+                mark = (window.resume(memory, value, clock), index)
+                if window.is_timed:
+                    timed.append(mark)
+                else:
+                    lazy.append(mark)
     if clock is None:
         return memory
     memory.started = clock - packed.started
@@ -224,19 +202,18 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
     memory.evaluated = None if packed.evaluated is None else clock - packed.evaluated
     memory.resets = {name: clock - age for name, age in packed.resets.items()}
     if packed.kept_origin is not None:
-        retained = memory.retained = Retained(packed.kept_origin)
-        retained.packed = bytearray(packed.kept)
+        retained = memory.retained = Retained(packed.kept_origin, packed.kept)
         retained.count = packed.kept_count
         retained.latest = packed.kept_origin + packed.kept_latest
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
         retained.shapes = packed.kept_shapes
-    if packed.rest:
-        _read_rest(names, memory, clock, packed.rest)
     for name, state in packed.states.items():
-        index = by_id.get(name)
-        if index is not None and index in compiled.nodes:
+        index, _ = place(name, NOWHERE)
+        if index in compiled.nodes:
             states[index] = compiled.nodes[index].unpack(state, clock)
-    _mark_windows(compiled, memory, clock)
+    if rest:
+        _read_rest(names, memory, clock, rest)
+        _mark_windows(compiled, memory, clock)
     difference = None if packed.bundle == names.bundle else names.difference(packed.bundle)
     if packed.quantities != names.signature:
         _fill(compiled, names, difference, memory, packed)
@@ -250,18 +227,18 @@ def _read(compiled: Compiled, names: Names, packed: _Packed) -> Memory:
             memory.new = memory.new.union(difference.rules)
         else:
             memory.quiet = frozenset(each.index for each in compiled.scored) - memory.held
-    heapify(memory.timed)
-    heapify(memory.lazy)
+    heapify(timed)
+    heapify(lazy)
     return memory
 
 
 def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
     forgotten, latches, answers, fresh, held, acts, new, quiet, memory.is_asking = rest
     memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
-    memory.latches = {names.test_by_name[name] for name in latches if name in names.test_by_name}
+    memory.latches = frozenset(names.test_by_name[name] for name in latches if name in names.test_by_name)
     memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
     memory.fresh = set(fresh)
-    memory.held = {names.rule_by_name[name] for name in held if name in names.rule_by_name}
+    memory.held = frozenset(names.rule_by_name[name] for name in held if name in names.rule_by_name)
     memory.acts = {
         names.rule_by_name[name]: [clock - age for age in ages]
         for name, ages in acts.items()
@@ -287,7 +264,7 @@ def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             memory.timed.append((memory.forgotten[index] + node.window, index))
 
 
-def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed) -> None:
+def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed) -> None:
     """Fill the quantities that the network of the snapshot did not have, from the retained events.
 
     Where all events are retained, only those that they reach can be anything but empty. Where some went, the snapshot's
@@ -351,7 +328,7 @@ def _pack_pattern(state: PatternState, clock: EpochMs) -> list[Any]:
     return [
         *(None if moment is None else clock - moment for moment in moments),
         state.gaps,
-        [[truth, *map(_storable, token)] for token, truth in state.tokens.items()],
+        [[truth, *map(storable, token)] for token, truth in state.tokens.items()],
     ]
 
 
@@ -361,12 +338,12 @@ def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
     state = PatternState()
     state.dropped, state.timed, state.lazy, state.clocked = (None if age is None else clock - age for age in ages)
     state.gaps = tuple(gaps)
-    state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}
+    state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}
     return state
 
 
 def _read_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
 ) -> None:
     """Patterns as they were; those that the network of the snapshot did not have are made from the retained events."""
     clock = packed.clock
@@ -388,7 +365,7 @@ def _read_patterns(
                 memory.values[index] = value
     joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
     joins.told = {
-        names.rule_by_name[name]: frozenset(tuple(map(_value, token)) for token in tokens)
+        names.rule_by_name[name]: frozenset(tuple(map(value_of, token)) for token in tokens)
         for name, tokens in packed.told.items()
         if name in names.rule_by_name
     }
@@ -399,7 +376,7 @@ def _read_patterns(
 
 
 def _fill_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: _Packed
+    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
 ) -> None:
     """Look at the patterns that are new, and at those that look at quantities which may mean something else now."""
     joins, clock = memory.joins, packed.clock
@@ -446,46 +423,6 @@ def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             )
     if compiled.computed:
         settle_computed(compiled, memory.values, dict.fromkeys(memory.values), {})
-
-
-def _storable(value: Any) -> Any:
-    """MessagePack has integers up to 64 bits; a longer one stands as a map of one entry, which no value is."""
-    if isinstance(value, int) and not -_LONGEST_INT <= value < _LONGEST_INT:
-        return {"int": str(value)}
-    return value
-
-
-def _value(stored: Any) -> Any:
-    if isinstance(stored, list):
-        return tuple(map(_value, stored))
-    return int(stored["int"]) if isinstance(stored, dict) else stored
-
-
-def _framed(packed: _Packed) -> bytes:
-    try:
-        body = _encoder.encode(packed)
-    except OverflowError:
-        packed.entries = {name: _storable(value) for name, value in packed.entries.items()}
-        body = _encoder.encode(packed)
-    return MAGIC + bytes((FORMAT,)) + zlib.crc32(body).to_bytes(4, "big") + body
-
-
-def _unframed(raw: bytes) -> _Packed:
-    if raw[:2] != MAGIC:
-        message = "these bytes are no session snapshot"
-        raise SnapshotError(message)
-    if raw[2:3] != bytes((FORMAT,)):
-        message = f"a session snapshot of format {raw[2] if len(raw) > 2 else '?'}; this version reads format {FORMAT}"
-        raise SnapshotError(message)
-    body = raw[7:]
-    if zlib.crc32(body).to_bytes(4, "big") != raw[3:7]:
-        message = "this session snapshot is damaged: its checksum does not fit"
-        raise SnapshotError(message)
-    try:
-        return _decoder.decode(body)
-    except msgspec.MsgspecError as problem:
-        message = f"this session snapshot can't be read: {problem}"
-        raise SnapshotError(message) from problem
 
 
 def _hash(text: str) -> bytes:

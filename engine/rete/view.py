@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from engine.activation import (
@@ -37,6 +37,7 @@ from engine.rete.scoring import Asking
 from engine.rete.selector import Look
 from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.subjects import Joined, Presence
+from engine.rete.telling import Plan, Telling
 from engine.rete.truth import subject_of
 from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
@@ -54,6 +55,8 @@ class View:
 
     Attributes:
         now: The later of the request's time and the session's clock.
+        told: What was told of rules in which nothing is bound, see `telling`.
+        teller: What tells their leaves.
         reports: Reports of leaves that were made already, with the truth that was wanted of them.
     """
 
@@ -82,6 +85,8 @@ class View:
         self._found: dict[Subject, Value | None] = {}
         self._patterns_apart: dict[Joined, Apart] = {}
         self._kept: list[Kept] | None = None
+        self.told: tuple[Telling, Telling] = ({}, {})
+        self.teller: Callable[[Plan, bool], ConditionReport] | None = None
         self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
     # ------------------------------------------------------------------ answers

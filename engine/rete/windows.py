@@ -46,6 +46,16 @@ class WindowNode(AggregateNode):
         """The first of them."""
         return min(self.moments(memory), default=None)
 
+    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+        """Take up what `pack` made at this clock, where nothing was dropped; returns when something first leaves it."""
+        memory.states[self.index] = self.unpack(packed, clock)
+        memory.values[self.index] = self.value_at(memory, clock)
+        moment = self.next_moment(memory)
+        if moment is None:
+            message = "a window without an entry"
+            raise ValueError(message)
+        return moment
+
     def _forget_oldest(self, memory: Memory, time: EpochMs) -> None:
         """An entry had to go: the value is unknown until the latest of these would have left the window."""
         time = max(time, memory.forgotten.get(self.index, time))
@@ -68,6 +78,12 @@ class WindowedSeenNode(WindowNode):
     def unpack(self, packed: Any, clock: EpochMs) -> Any:
         """The opposite of `pack`."""
         return clock - packed
+
+    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+        """It is still in the window."""
+        memory.states[self.index] = latest = clock - packed
+        memory.values[self.index] = True
+        return int(latest + self.window)
 
     def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
         """Remember the latest."""
@@ -135,6 +151,12 @@ class WindowedCountNode(WindowNode):
         """The opposite of `pack`."""
         return [clock - age for age in packed]
 
+    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+        """All of them are still in the window."""
+        memory.states[self.index] = times = [clock - age for age in packed]
+        memory.values[self.index] = len(times)
+        return int(times[0] + self.window)
+
     def next_moment(self, memory: Memory) -> EpochMs | None:
         """When the oldest leaves."""
         if memory.forgotten and self.index in memory.forgotten:
@@ -155,11 +177,14 @@ class WindowedCountNode(WindowNode):
             insort(times, time)
             if times[0] == time:
                 self._mark(memory, time + self.window)
+        values = memory.values
         if index not in changed:
-            changed[index] = memory.values.get(index, 0)
-        if len(times) > self.limit:
+            changed[index] = values.get(index, 0)
+        held = len(times)
+        if held > self.limit:
             self._forget_oldest(memory, times.pop(0))
-        memory.values[index] = None if memory.forgotten and index in memory.forgotten else len(times)
+            held -= 1
+        values[index] = None if memory.forgotten and index in memory.forgotten else held
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest times."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "admin": "Serve the admin UI.",
     "validate": "Check a ruleset and name every mistake.",
     "test": "Run the tests beside the rules, with a virtual clock.",
+    "network": "List what the rules became, and what each part takes.",
     "publish": "Make a ruleset live, once every process has it.",
     "rollback": "Go back to the previous revision.",
     "status": "Show what is live and how it is.",

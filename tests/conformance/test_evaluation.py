@@ -21,8 +21,7 @@ EVALUATORS: dict[str, Callable[[str], Playing]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-def test_what_is_expected_comes(name: str, evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.language.shape.UNEVALUATED", frozenset({"recommend"}))
+def test_what_is_expected_comes(name: str, evaluator: str) -> None:
     played = EVALUATORS[evaluator](name)
     if isinstance(played, InNaive) and played.program.vocabulary.keep_events < len(happenings(name)):
         return  # it keeps every event, and so does not know what it would not know

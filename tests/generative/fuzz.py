@@ -1,38 +1,148 @@
-"""Many generated cases, fast: `python -m tests.generative.fuzz --cases 10000 --seed 1`. Prints the seed of a failure."""
+"""Many generated cases: `python -m tests.generative.fuzz --cases 10000 --seed 1 --jobs 2`.
+
+Compares the network with the naive evaluator, in as many processes as there are cores. A case that goes wrong is made
+smaller and printed as a bundle and its events; the exit code is 1 then.
+"""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
-from tests.generative.agreement import run_case
+from tests.generative.agreement import Case
+from tests.generative.bounded import run_bounded_case
+from tests.generative.drawing import Story, draw_story
+from tests.generative.shrinking import shrink
 from tests.generative.words import PATTERNS
+from tests.generative.written import written
+
+BATCH = 25
+"""Cases that a process takes at a time."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first case; the others follow")
+@dataclass(frozen=True)
+class Options:
+    """How cases are drawn."""
+
+    steps: int
+    has_patterns: bool
+    reports_every: int
+
+
+def story_of(seed: int, options: Options) -> Story:
+    """The story of a seed: of ten, one is wild and two are plain; every second has patterns."""
+    patterns = PATTERNS if options.has_patterns and seed % 2 else frozenset[str]()
+    return draw_story(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=options.steps, patterns=patterns)
+
+
+def problem_of(story: Story, reports_every: int = 1) -> Exception | None:
+    """What goes wrong in it."""
+    try:
+        Case(story, reports_every).play()
+    except Exception as problem:  # noqa: BLE001 - whatever it is, it is a finding
+        return problem
+    return None
+
+
+def problem_of_seed(seed: int, options: Options) -> Exception | None:
+    """What goes wrong with a seed; one of sixteen is played in a session that keeps few events."""
+    if seed % 16 == 7:
+        try:
+            run_bounded_case(Random(seed), (3, 6, 10, 500)[seed // 16 % 4], patterns=PATTERNS)
+        except Exception as problem:  # noqa: BLE001 - as above
+            return problem
+        return None
+    return problem_of(story_of(seed, options), options.reports_every)
+
+
+def run(work: tuple[range, Options]) -> tuple[int, list[tuple[int, str]]]:
+    """Play a batch; how many, and the seeds that went wrong, each with a sentence."""
+    seeds, options = work
+    found = [(seed, problem_of_seed(seed, options)) for seed in seeds]
+    wrong = [(seed, f"{type(each).__name__}: {str(each).strip()[-400:]}") for seed, each in found if each is not None]
+    return len(seeds), wrong
+
+
+def main() -> int:
+    """Play them, and tell."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, help="of the first case, the others follow; by the time of day when absent")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing more after so long")
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--patterns", action=argparse.BooleanOptionalAction, default=True, help="in every second case")
+    parser.add_argument("--reports-every", type=int, default=4, help="of so many looks one compares reports, too")
     parser.add_argument("--most-failures", type=int, default=1)
-    options = parser.parse_args()
+    parser.add_argument("--shrink-seconds", type=float, default=60)
+    given = parser.parse_args()
+    first = given.seed if given.seed is not None else time.time_ns() // 1_000_000 % 1_000_000_000
+    options = Options(given.steps, given.patterns, given.reports_every)
+    print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes", flush=True)
     began = time.monotonic()
-    failures = 0
-    for seed in range(options.seed, options.seed + options.cases):
-        try:
-            patterns = PATTERNS if options.patterns and seed % 2 else frozenset[str]()
-            run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=options.steps, patterns=patterns)
-        except Exception as problem:
-            failures += 1
-            print(f"seed {seed}: {type(problem).__name__}: {problem}", flush=True)
-            if failures >= options.most_failures:
-                raise
-        if (seed - options.seed) % 5_000 == 4_999:
-            print(f"{seed - options.seed + 1} cases, {failures} failures", flush=True)
-    print(f"{options.cases} cases from seed {options.seed}, {failures} failures, {time.monotonic() - began:.0f} s")
+
+    def batches() -> Iterator[tuple[range, Options]]:
+        for at in range(first, first + given.cases, BATCH):
+            if time.monotonic() - began > given.seconds:
+                return
+            yield range(at, min(at + BATCH, first + given.cases)), options
+
+    done, told, wrong = 0, began, list[tuple[int, str]]()
+    for count, more in _results(batches(), given.jobs):
+        done += count
+        wrong += more
+        for seed, sentence in more:
+            print(f"seed {seed}: {sentence}", flush=True)
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(f"{done:,} cases, {len(wrong)} differences, {done / (told - began):.1f} cases/s", flush=True)
+        if len(wrong) >= given.most_failures:
+            break
+    took = time.monotonic() - began
+    print(f"{done:,} cases from seed {first}: {len(wrong)} differences, {took:.0f} s, {done / took:.1f} cases/s")
+    if wrong:
+        show(wrong[0][0], options, given.shrink_seconds)
+    return 1 if wrong else 0
+
+
+def _results(work: Iterator[tuple[range, Options]], jobs: int) -> Iterator[tuple[int, list[tuple[int, str]]]]:
+    """In the order in which they come; no more is handed out than can be played soon."""
+    if jobs == 1:
+        yield from map(run, work)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        waiting = [pool.apply_async(run, (each,)) for each, _ in zip(work, range(2 * jobs), strict=False)]
+        while waiting:
+            ready = waiting.pop(0)
+            yield ready.get()
+            following = next(work, None)
+            if following is not None:
+                waiting.append(pool.apply_async(run, (following,)))
+
+
+def show(seed: int, options: Options, seconds: float) -> None:
+    """Print a seed's story as small as it gets."""
+    if seed % 16 == 7:
+        print(f"seed {seed} is of a session that keeps few events: run_bounded_case draws it again")
+        return
+    story = story_of(seed, options)
+    first = problem_of(story)
+    kind = type(first)
+
+    def goes_wrong(other: Story) -> bool:
+        return type(problem_of(other)) is kind
+
+    small = shrink(story, goes_wrong, seconds) if first is not None else story
+    print(f"\n# seed {seed}, made smaller: {kind.__name__}: {str(problem_of(small)).strip()[-600:]}\n")
+    for name, text in written(small).items():
+        print(f"# ---- {name}\n{text}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

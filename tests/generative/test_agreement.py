@@ -82,6 +82,18 @@ def test_what_generation_found_stays_found(seed: int) -> None:
     run_case(Random(seed), wild=seed % 10 == 0)
 
 
+FOUND_BY_FUZZ = {
+    "a look at a pattern that changes no combination is no step, so no model is asked at it": 5003245,
+    "an advance to the very moment at which something leaves a window is a step, though nothing changed": 5004492,
+}
+
+
+@pytest.mark.parametrize("seed", FOUND_BY_FUZZ.values(), ids=FOUND_BY_FUZZ.keys())
+def test_what_a_long_run_found_stays_found(seed: int) -> None:
+    patterns = PATTERNS if seed % 2 else frozenset[str]()
+    run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, patterns=patterns)
+
+
 @pytest.mark.parametrize("seed", range(120))
 def test_past_its_bound_a_session_says_unknown_but_never_what_is_not_so(seed: int) -> None:
     """With 3, 6 or 10 kept events; with all of them kept, nothing is unknown for want of an event."""

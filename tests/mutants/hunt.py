@@ -67,7 +67,6 @@ class Finder(importlib.abc.MetaPathFinder):
 
 def difference() -> str | None:
     """What the corpus and generated cases notice first; None where all is as it should be."""
-    import engine.language.shape
     from tests.conformance.cases import NAMES
     from tests.conformance.playing import InNetwork
     from tests.conformance.test_evaluation import holds_up
@@ -75,7 +74,6 @@ def difference() -> str | None:
     from tests.generative.bounded import run_bounded_case
     from tests.generative.words import PATTERNS
 
-    engine.language.shape.UNEVALUATED = frozenset({"recommend"})
     for restoring in (True, False):
         for name in NAMES:
             with noticing(f"the case {name}"):

@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         "the guard before a shared place lets everything pass",
         "discrimination.py",
-        "        if get(index, default) != wanted:\n            return\n",
+        "        if get(index, default) != wanted:\n            return False\n",
         "        if get(index, default) != wanted:\n            break\n",
     ),
     Mutant(
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "what held is looked at with the time of now",
-        "network.py",
+        "rising.py",
         "production.holds_plainly(earlier, before)",
         "production.holds_plainly(earlier, now)",
     ),
@@ -262,8 +262,8 @@ MUTANTS = (
     Mutant(
         "a window that is read from a snapshot has no timer",
         "snapshot.py",
-        "(memory.timed if node.is_timed else memory.lazy).append((moment, index))",
-        "memory.lazy.append((moment, index))",
+        "timed.append(mark)",
+        "lazy.append(mark)",
     ),
     # ---------------------------------------------------------------- requests
     Mutant(
@@ -330,8 +330,8 @@ MUTANTS = (
     Mutant(
         "a snapshot takes an unknown combination for a true one",
         "snapshot.py",
-        "state.tokens = {tuple(map(_value, values)): truth for truth, *values in tokens}",
-        "state.tokens = {tuple(map(_value, values)): True for truth, *values in tokens}",
+        "state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}",
+        "state.tokens = {tuple(map(value_of, values)): True for truth, *values in tokens}",
     ),
     Mutant(
         "a hash of events by value misses those that come later",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.language.tree import (
     Absence,
@@ -84,7 +84,26 @@ def passes(value: Any, operator: Operator, operand: Any, now: int) -> bool:
 
 # -------------------------------------------------------------------- trees
 
+Thing = TypeVar("Thing")
+Found = TypeVar("Found")
 
+
+def once(found_in: Callable[[Thing], Iterable[Found]]) -> Callable[[Thing], tuple[Found, ...]]:
+    """Look through the very same tree once: it is asked for at every moment, and to hash one costs as much."""
+    known: dict[int, tuple[Thing, tuple[Found, ...]]] = {}
+
+    def look(thing: Thing) -> tuple[Found, ...]:
+        entry = known.get(id(thing))
+        if entry is None:
+            if len(known) > 5_000:
+                known.clear()
+            entry = known[id(thing)] = (thing, tuple(found_in(thing)))  # kept, so that its id stays its own
+        return entry[1]
+
+    return look
+
+
+@once
 def leaves(condition: Condition) -> Iterator[Leaf]:
     if isinstance(condition, Segment):
         yield from leaves(condition.condition)
@@ -99,7 +118,13 @@ def leaves(condition: Condition) -> Iterator[Leaf]:
 
 def has_scores(rule: Rule) -> bool:
     """Whether a score can have a say: `any` of nothing but scores below it has none."""
-    return any(isinstance(leaf, ScoreTest) for each in disjuncts(rule.when, True) for leaf, _ in each)
+    return any(isinstance(leaf, ScoreTest) for each in alternatives(rule.when) for leaf, _ in each)
+
+
+@once
+def alternatives(condition: Condition) -> list[list[tuple[Any, bool]]]:
+    """Those with which a condition holds."""
+    return disjuncts(condition, True)
 
 
 def disjuncts(condition: Condition, wanted: bool) -> list[list[tuple[Any, bool]]]:
@@ -154,6 +179,7 @@ def operands(leaf: Leaf) -> list[Any]:
 # -------------------------------------------------------------------- bound names
 
 
+@once
 def binders(condition: Condition) -> list[Binder]:
     """The conditions that bind names: the whole, or parts of an `all` of which nothing else is above."""
     if isinstance(condition, All):
@@ -167,6 +193,7 @@ def names_of(binder: Binder) -> list[str]:
     return [] if binder.bind is None else [binder.bind]
 
 
+@once
 def references(leaf: Leaf) -> set[BoundRef]:
     """The bound attributes that a leaf looks at."""
     found = set()

@@ -28,7 +28,7 @@ from engine.language.tree import (
 )
 from engine.schedule import is_open, period
 from engine.values import Truth, Value
-from tests.naive.conditions import binders, disjuncts, has_scores, identity, leaves, passes
+from tests.naive.conditions import alternatives, binders, has_scores, identity, leaves, passes
 from tests.naive.history import Catalogue, State, no_catalogue
 from tests.naive.messages import UnknownHoleError, filled
 from tests.naive.moments import Moments
@@ -240,7 +240,10 @@ class Naive(Moments):
 
     def holding(self, now: int, context: Mapping[str, Value], score: ScoreFunction) -> list[tuple[str, Bindings]]:
         """What holds at a request, in order of acting."""
-        state, truth = self.look(now, context, score)
+        return self.holding_in(*self.look(now, context, score))
+
+    def holding_in(self, state: State, truth: Any) -> list[tuple[str, Bindings]]:
+        """The same, of a state that `look` gave."""
         return [(rule.id, bindings) for rule in self.program.rules for bindings in self._standing(rule, state, truth)]
 
     def look(self, now: int, context: Mapping[str, Value], score: ScoreFunction) -> tuple[State, Any]:
@@ -276,11 +279,11 @@ class Naive(Moments):
         """Scores are asked only where what is cheaper leaves it to them: conjunct by conjunct."""
         if not has_scores(rule):
             return self.truth(rule.when, state, None) is True
-        alternatives = disjuncts(rule.when, True)
-        cheap = [each for each in alternatives if not any(isinstance(leaf, ScoreTest) for leaf, _ in each)]
+        every = alternatives(rule.when)
+        cheap = [each for each in every if not any(isinstance(leaf, ScoreTest) for leaf, _ in each)]
         if any(self._all(each, state) for each in cheap):
             return True
-        for each in alternatives:
+        for each in every:
             scores = [(leaf, wanted) for leaf, wanted in each if isinstance(leaf, ScoreTest)]
             rest = [(leaf, wanted) for leaf, wanted in each if not isinstance(leaf, ScoreTest)]
             if scores and self._all(rest, state) and all(truth(leaf) is wanted for leaf, wanted in scores):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -134,12 +134,12 @@ class History:
 
     # ---------------------------------------------------------------- combinations
 
-    def combinations(self, found: list[Binder], state: State) -> list[State]:
+    def combinations(self, found: Iterable[Binder], state: State) -> list[State]:
         """Every combination of choices for conditions that bind names, in order of their first events."""
         order = {names_of(binder)[0]: number for number, binder in enumerate(found)}
         made = [
             (tuple(positions for _, positions in sorted(placed.items(), key=lambda item: order[item[0]])), each)
-            for placed, each in self._combine(found, state, {})
+            for placed, each in self._combine(list(found), state, {})
         ]
         return [each for _, each in sorted(made, key=lambda item: item[0])]
 
@@ -155,7 +155,13 @@ class History:
             if choice.truth is not False:
                 yield from self._combine(
                     [each for each in left if each is not binder],
-                    replace(state, bound={**state.bound, **choice.bound}, chosen={**state.chosen, name: choice.truth}),
+                    State(
+                        state.now,
+                        state.facts,
+                        state.derived,
+                        {**state.bound, **choice.bound},
+                        {**state.chosen, name: choice.truth},
+                    ),
                     {**placed, name: choice.positions},
                 )
 
@@ -189,7 +195,7 @@ class History:
                     sequence,
                     number + 1,
                     at,
-                    replace(state, bound={**state.bound, **named}),
+                    State(state.now, state.facts, state.derived, {**state.bound, **named}, state.chosen),
                     Choice({**so_far.bound, **named}, (*so_far.positions, at), True),
                 )
 

@@ -1,13 +1,8 @@
 """What the tests of sequences, absences, keys and bound names share: a folder that has things to look up."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pytest
-
 from engine.language import check, render
 from engine.language.tree import Condition, Rule
-from tests.unit.engine.language.samples import FOLDER, VOCABULARY
+from tests.unit.engine.language.samples import FOLDER, UNUSED, VOCABULARY
 
 EVENTS = "  price_changed: {product_id: text, price: money, tags: list of text, value: integer}\n  purchase:"
 FACTS = """\
@@ -24,14 +19,6 @@ SHOP = {
 TRIGGER = "{trigger: t}"
 
 
-@contextmanager
-def everything_evaluated() -> Iterator[None]:
-    """As if the engine evaluated every condition, whichever it evaluates today."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.language.shape.UNEVALUATED", frozenset({"recommend"}))
-        yield
-
-
 def folder(when: str, then: str = TRIGGER, more: str = "", **files: str) -> dict[str, str]:
     text = f"ruleset: r\nrules:\n  - rule: x\n    when: {when}\n    then: {then}\n{more}"
     return {**SHOP, "rules/cart.yaml": text, **{f"{name}.yaml": source for name, source in files.items()}}
@@ -40,20 +27,18 @@ def folder(when: str, then: str = TRIGGER, more: str = "", **files: str) -> dict
 def found_in(when: str, then: str = TRIGGER, more: str = "", **files: str) -> list[tuple[str, str]]:
     """Codes of a rule with this condition, each with the text under its caret; what nobody nominates aside."""
     sources = folder(when, then, more, **files)
-    with everything_evaluated():
-        diagnostics = check(sources).diagnostics
+    diagnostics = check(sources).diagnostics
     found = []
     for each in diagnostics:
         line = sources[each.place.file].splitlines()[each.place.line - 1]
-        if each.code != "unused-offer":
+        if each.code not in UNUSED:
             found.append((each.code, line[each.place.column - 1 : each.place.column - 1 + each.length]))
     return found
 
 
 def pattern_rule(when: str, then: str = TRIGGER, more: str = "", **files: str) -> Rule:
     sources = folder(when, then, more, **files)
-    with everything_evaluated():
-        checked = check(sources)
+    checked = check(sources)
     assert checked.program is not None, render(checked.diagnostics, sources)
     return next(rule for rule in checked.program.rules if rule.name == "x")
 

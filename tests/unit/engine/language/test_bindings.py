@@ -24,7 +24,7 @@ from engine.language.tree import (
 )
 from engine.language.tree import AttributeTest as Where
 from engine.values import Kind
-from tests.unit.engine.language.pattern_samples import SHOP, everything_evaluated, folder, found_in, pattern_rule
+from tests.unit.engine.language.pattern_samples import SHOP, folder, found_in, pattern_rule
 
 SEEN = "{event: product_viewed, as: seen}"
 LIKED = "{count: product_viewed, per: product_id, within: 1 hour, at_least: 3, as: liked}"
@@ -125,8 +125,7 @@ def test_a_tree_says_itself_what_is_bound() -> None:
     bound = binders(rule.when)
     assert list(bound) == ["liked", "added"]
     assert isinstance(bound["liked"], Keyed)
-    with everything_evaluated():
-        program = check(SHOP).program
+    program = check(SHOP).program
     assert program is not None
     assert set(attributes_of(bound["liked"], program.vocabulary)) == {"product_id", "value"}
     assert type_of(BoundRef("added", "amount"), bound, program.vocabulary).kind is Kind.MONEY
@@ -280,8 +279,7 @@ def test_the_catalogue_is_looked_up_by_an_attribute_that_events_have() -> None:
 
 def test_a_test_says_what_the_catalogue_says() -> None:
     more = "tests:\n  - test: t\n    catalogue: {product.stock: {p1: 4, p2: 0}}\n    expect: [{at: 10:00, no_trigger: t}]\n"
-    with everything_evaluated():
-        program = check(folder("{event: purchase}", more=more)).program
+    program = check(folder("{event: purchase}", more=more)).program
     assert program is not None
     assert program.tests[0].catalogue == {"product.stock": {"p1": 4, "p2": 0}}
     for wrong, found in (
@@ -307,8 +305,7 @@ def test_a_test_says_what_the_catalogue_says() -> None:
     ],
 )  # fmt: skip
 def test_sentences(when: str, text: str) -> None:
-    with everything_evaluated():
-        program = check(folder(when)).program
+    program = check(folder(when)).program
     assert program is not None
     assert rule_sentence(program.rules[0], program) == text
 

@@ -22,7 +22,8 @@ from engine.language.tree import (
 )
 from engine.language.tree import AttributeTest as Where
 from engine.values import Kind, ValueType
-from tests.unit.engine.language.pattern_samples import SHOP, everything_evaluated, folder, found_in, pattern_of
+from tests.unit.engine.language.pattern_samples import SHOP, folder, found_in, pattern_of
+from tests.unit.engine.language.samples import UNUSED
 
 MINUTE, HOUR = 60_000, 3_600_000
 VIEWS = Aggregate(Aggregation.COUNT, Selection("product_viewed"), Span(window=HOUR), ValueType(Kind.INTEGER))
@@ -144,8 +145,7 @@ def test_a_number_of_different_values_may_be_0_for_a_key() -> None:
     ],
 )  # fmt: skip
 def test_sentences(when: str, text: str) -> None:
-    with everything_evaluated():
-        vocabulary = check(SHOP).program.vocabulary  # type: ignore[union-attr] # of a folder without errors
+    vocabulary = check(SHOP).program.vocabulary  # type: ignore[union-attr] # of a folder without errors
     assert sentence(pattern_of(when), vocabulary) == text
 
 
@@ -161,7 +161,7 @@ def test_what_the_engine_does_not_evaluate_is_checked_and_refused() -> None:
     for word, when in written.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("engine.language.shape.UNEVALUATED", frozenset({word}))
-            found = [each.code for each in check(folder(when)).diagnostics if each.code != "unused-offer"]
+            found = [each.code for each in check(folder(when)).diagnostics if each.code not in UNUSED]
             assert found == ["not-supported-yet"], word
             wrong = check(folder(when.replace("purchase", "purchse").replace("product_viewed", "viewed"))).diagnostics
             assert {"not-supported-yet", "unknown-event"} <= {each.code for each in wrong}, word
@@ -170,8 +170,7 @@ def test_what_the_engine_does_not_evaluate_is_checked_and_refused() -> None:
 
 def test_a_digest_tells_conditions_apart_by_what_they_mean() -> None:
     """Adding these conditions to the language left the digests of all other rules as they were."""
-    with everything_evaluated():
-        vocabulary = check(SHOP).program.vocabulary  # type: ignore[union-attr] # of a folder without errors
+    vocabulary = check(SHOP).program.vocabulary  # type: ignore[union-attr] # of a folder without errors
     digests = Digests(vocabulary)
     conditions = [
         Sequence((SequenceStep(Selection("purchase")), SequenceStep(Selection("cart_added"))), Span()),
