@@ -128,6 +128,12 @@ class Bench:
             assert self.emission.drain(10_000)
         return list(reversed(self.outputs.read(kind, 10_000)))
 
+    def sent_all(self, kind: OutputKind) -> list[Output]:
+        """As `sent`, of long runs."""
+        assert self.emission is not None
+        assert self.emission.drain(60_000)
+        return list(reversed(self.outputs.read(kind, 10_000_000)))
+
     def bodies(self, kind: OutputKind = OutputKind.TRIGGER) -> list[dict[str, Any]]:
         return [msgspec.json.decode(each.value) for each in self.sent(kind)]
 
