@@ -11,7 +11,8 @@ kafka-python is pinned. What it does wrong when brokers die, and is repaired her
 6. All codecs are installed, or one foreign batch would stop the consumer.
 7. A client that can't be made, since no broker is there, leaves sockets and a thread: `KafkaAddress.open` closes them.
 8. `KafkaProducer.close(timeout=0)` flushes first, and where that fails goes on with its thread: `close_at_once`.
-9. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
+9. A partition that is paused while some of its fetched records wait may never be read again: `kafka_source._unpark`.
+10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """

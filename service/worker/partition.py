@@ -280,6 +280,7 @@ class Partition:
             self.fence()
             return
         if applied is Applied.REWIND:
+            logger.info("partition %d goes back to what is stored: it does not stand at %d", self.number, work.offset)
             counts.rewinds += 1
             self.reset()
             return

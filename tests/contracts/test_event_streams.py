@@ -247,6 +247,25 @@ def test_a_paused_partition_delivers_nothing_until_it_is_resumed(opened_stream):
     assert set(collect(source, 70 - count)) == {paused}
 
 
+def test_a_partition_paused_amid_its_records_goes_on_where_it_is_sought(opened_stream):
+    log, source = opened_stream("event_log"), opened_stream("event_source")
+    append(log, numbered(280))
+    join(source)
+    paused = partition_of("k0", PARTITIONS)
+    count = source.ends()[paused]
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while paused not in source.poll(5, 500):
+        assert time.monotonic() < deadline
+    source.pause([paused])
+    collected = 0
+    while source.poll(50, 1_000):
+        collected += 1
+    assert collected
+    source.seek(paused, 3)
+    source.resume([paused])
+    assert len(collect(source, count - 3)[paused]) == count - 3
+
+
 def test_ends_are_known_without_an_assignment(opened_stream):
     log, source = opened_stream("event_log"), opened_stream("event_source")
     assert source.ends() == dict.fromkeys(range(PARTITIONS), 0)
