@@ -192,6 +192,12 @@ class RedisState:
             found = self._claim(keys=[self._key(partition, "position")], args=[generation])
         return None if found is None else Position(*found)
 
+    def position(self, partition: int) -> Position:
+        """Read the hash."""
+        with self._address.explained():
+            found: Any = self._redis.hmget(self._key(partition, "position"), "offset", "watermark", "step", "brought")
+        return Position(*[int(each or 0) for each in found])
+
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id with one MGET."""
         if not sessions:

@@ -59,6 +59,14 @@ class SqliteState:
             db.execute("UPDATE partitions SET generation = ? WHERE partition = ?", (generation, partition))
             return Position(*position)
 
+    def position(self, partition: int) -> Position:
+        """Read the row."""
+        with self._file.reading() as db:
+            row = db.execute(
+                "SELECT offset, watermark, step, brought FROM partitions WHERE partition = ?", (partition,)
+            ).fetchone()
+        return Position(*(row or (0, 0)))
+
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id."""
         with self._file.reading() as db:

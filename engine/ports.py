@@ -203,6 +203,9 @@ class StateStore(Protocol):
     def claim(self, partition: int, generation: int) -> Position | None:
         """Make this generation the partition's owner and say where it stands; None where a newer one owns it."""
 
+    def position(self, partition: int) -> Position:
+        """Where a partition stands, without claiming it: for operators."""
+
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Those of the sessions that are stored."""
 

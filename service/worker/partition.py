@@ -101,7 +101,12 @@ class Partition:
         if not is_kept:
             self.reset()
         out = stores.emission.claim(self.number)
-        waiting = [each for each in stores.state.outbox(self.number) if each.place >= out]
+        outbox = stores.state.outbox(self.number)
+        waiting = [each for each in outbox if each.place >= out]
+        if len(waiting) < len(outbox):
+            # Their sender died before it could: nobody else would until more goes out.
+            is_offset_out = not waiting or waiting[0].offset > out.offset
+            stores.state.trim(self.number, out.offset + is_offset_out)
         stores.emission.offer(self.number, waiting)
         if not is_kept:
             self._stand_at(position)

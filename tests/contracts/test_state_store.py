@@ -116,6 +116,14 @@ def test_batches_that_do_not_move_the_offset_are_told_apart_by_their_steps(state
     assert state.claim(0, 1) == Position(20, 0, 0, 1)
 
 
+def test_where_a_partition_stands_can_be_read_without_claiming_it(state):
+    assert state.position(0) == Position(0, 0)
+    state.claim(0, 3)
+    state.apply(batch(generation=3, end=10, watermark=7, brought=2))
+    assert state.position(0) == Position(10, 7, 0, 2)
+    assert state.apply(batch(generation=3, start=10, end=11)) is Applied.APPLIED
+
+
 def test_outputs_keep_their_places_in_the_outbox(state):
     state.claim(0, 1)
     outputs = [output(3), Output("second", OutputKind.DEAD, "s", b"", 3, 1)]

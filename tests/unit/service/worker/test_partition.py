@@ -549,6 +549,16 @@ def test_a_send_whose_outcome_is_unknown_is_compared_and_not_repeated(bench: Ben
     assert [each.ordinal for each in bench.sent()] == [0, 0]
 
 
+def test_a_claim_trims_what_is_out_already(bench: Bench) -> None:
+    """The worker before died between sending and trimming, and nothing more may come to be sent for a long time."""
+    partition = bench.partition()
+    partition.process(records(views("s", 0, 1, 2)), bench.equipment(LIVE))
+    assert len(bench.sent()) == 1
+    assert len(bench.state.outbox(0)) == 1
+    bench.partition(generation=2)
+    assert not bench.state.outbox(0)
+
+
 def test_a_worker_that_another_has_followed_sends_nothing_more(bench: Bench) -> None:
     """The store and the outputs each refuse it, whichever it asks first."""
     old = bench.partition(generation=1)
