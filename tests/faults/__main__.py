@@ -26,6 +26,7 @@ PLAN: list[tuple[str, Scenario, int, float, str]] = [
     ("7", scenarios.power, 3, 0.05, "one"),
     ("10", scenarios.cheap_writes, 40, 0.02, "one"),
     ("6", scenarios.unknown_commits, 200, 0.12, "proxied"),
+    ("all", scenarios.everything, 10, 0.05, "proxied"),
     ("5", scenarios.killed_brokers, 20, 0.14, "three"),
 ]
 """Row, what it does, how many faults at most, its share of the minutes, on which cluster."""

@@ -46,6 +46,7 @@ class Difference:
     outputs: int = 0
     sessions: int = 0
     counts: Counts = field(default_factory=Counts)
+    samples: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -121,7 +122,9 @@ class Oracle:
         for number, expected in self.states.items():
             mine = states[number]
             found.sessions += len(expected)
-            found.state += sum(mine.get(each) != expected.get(each) for each in mine.keys() | expected.keys())
+            differing = sorted(each for each in mine.keys() | expected.keys() if mine.get(each) != expected.get(each))
+            found.state += len(differing)
+            found.samples += [f"{number}/{each}: {mine.get(each)} for {expected.get(each)}" for each in differing[:3]]
         for key in self.sent.keys() | outputs.keys():
             mine_sent, theirs = Counter(outputs.get(key, ())), Counter(self.sent.get(key, ()))
             found.outputs += theirs.total()

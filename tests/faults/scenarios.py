@@ -150,6 +150,27 @@ def unknown_commits(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -
     yield Row("6", "an unknown commit is safe", _named(installation), figure, not found.total and befallen > 0)
 
 
+def everything(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:
+    """All kinds of faults in one run; the first stored sessions that differ are named."""
+    assert cluster.proxy is not None
+    with Installation(folder, cluster, seed) as installation:
+        for _ in _until(bounds):
+            for step in STEPS:
+                installation.kill_at(step)
+            installation.stop_at("flushed")
+            worker = installation.start()
+            installation.advance(100)
+            for _ in range(2):
+                installation.cut_redis()
+                cluster.proxy.drop()
+                installation.advance(200)
+            worker.kill()
+            worker.join()
+        found = installation.finish()
+    figure = "; ".join([str(found), *(each.partition(":")[0] for each in found.samples)])
+    yield Row("1-6", "all of it at once", _named(installation), figure, not found.total)
+
+
 def power(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:
     """Row 7: without a guard the same faults must be seen."""
     few = Bounds(min(bounds.faults, 3), bounds.seconds)
