@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -17,18 +18,18 @@ from pathlib import Path
 from typing import Self
 
 from connectors.kafka_client import KafkaAddress
-from engine.ports import PortError
+from engine.ports import Cap, Claim, PortError
 from service.settings import load
 from service.wiring import Wiring
 from tests.faults import worker as worker_module
-from tests.faults.history import LATENESS_MS, history
+from tests.faults.history import LATENESS_MS, NOON, history
 from tests.faults.oracle import Difference, Oracle, sent
 from tests.faults.proxy import CommitProxy
 from tests.faults.worker import Fault
 from tests.unit.service.small_shop import sources
 from tools.kafka.kafka_cluster import KafkaCluster
 from tools.ports import HOST, free_ports
-from tools.redis_server import RedisServer
+from tools.redis_server import RedisServer, RedisServerError
 
 PARTITIONS = 4
 BATCH = 50
@@ -116,7 +117,7 @@ class Installation:
         self._feeding = threading.Event()
         self._feed = threading.Thread(target=self._feed_on, name="feed", daemon=True)
         self._feed.start()
-        self._published = self._append_only_file().stat().st_size
+        self._published = {(file := self._append_only_file()): file.stat().st_size}
 
     def __enter__(self) -> Self:
         return self
@@ -179,10 +180,29 @@ class Installation:
         file = self._append_only_file()
         self.redis.kill()
         size = file.stat().st_size
-        cut = min(self.rng.randrange(1, most), size - self._published)
+        cut = min(self.rng.randrange(1, most), size - self._published.get(file, 0))
         os.truncate(file, size - cut)
-        self.redis.start()
+        start_again(self.redis)
         self.done["Redis cut"] += 1
+
+    def tear_redis(self) -> None:
+        """Crash Redis so that its file ends amid a batch; another store writes; crash it again. Workers stand still."""
+        running = [each.pid for each in self._workers if each.is_alive() and each.pid is not None]
+        for pid in running:
+            os.kill(pid, signal.SIGSTOP)
+        file = self._append_only_file()
+        self.redis.kill()
+        written = file.read_bytes()
+        at = _amid_a_batch(written, self._published.get(file, 0))
+        self.done["Redis torn" if at else "never torn"] += 1
+        os.truncate(file, at or len(written))
+        start_again(self.redis)
+        caps = [Cap(f"torn/{number}", 1_000, 1) for number in range(2)]
+        self.wiring.limits().take([Claim(f"torn/{self.rng.random()}", tuple(caps))], 1, NOON, None)
+        self.redis.kill()
+        start_again(self.redis)
+        for pid in running:
+            os.kill(pid, signal.SIGCONT)
 
     def flush_redis(self) -> None:
         """Take everything from Redis; the rules are published anew."""
@@ -254,8 +274,9 @@ class Installation:
         return oracle.compare(states, sent(self.address, PARTITIONS))
 
     def _append_only_file(self) -> Path:
-        (file,) = (self._folder / "redis").glob("appendonlydir/*.incr.aof")
-        return file
+        """The one that is written to: the worker has a new one begun after each start of Redis."""
+        files = (self._folder / "redis").glob("appendonlydir/*.incr.aof")
+        return max(files, key=lambda each: int(each.name.split(".")[-3]))
 
     def _feed_on(self) -> None:
         log = self.wiring.event_log()
@@ -264,6 +285,28 @@ class Installation:
                 log.append(list(islice(self._events, 20)), lambda _: None)
         with suppress(PortError):
             log.flush(30_000)
+
+
+def _amid_a_batch(written: bytes, after: int) -> int:
+    """Where the latest batch of some sessions has written most of them; 0 where there is none."""
+    end = len(written)
+    while (begin := written.rfind(b"\r\nMULTI\r\n", after, end)) >= 0:
+        keys = [each.start() for each in re.finditer(rb":s:", written[begin:end])]
+        if len(keys) >= 4:
+            return begin + keys[-1] + 3
+        end = begin
+    return 0
+
+
+def start_again(server: RedisServer) -> None:
+    """Start a Redis that crashed, as whatever watches over it does: again where it ended at once.
+
+    It does so, having mended its files, where it crashed while it rewrote them and the former one was torn.
+    """
+    try:
+        server.start()
+    except RedisServerError:
+        server.start()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -67,7 +67,7 @@ def killed_workers(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) ->
 
 
 def lost_tail(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:
-    """Row 3: Redis killed, its newest writes cut off; at the end all of them."""
+    """Row 3: Redis emptied; then killed, its newest writes cut off, now and then amid a batch."""
     found, installation = cut(folder, cluster, seed, bounds)
     yield Row("3", "Redis may lose its tail", _named(installation), str(found), not found.total)
 
@@ -75,15 +75,21 @@ def lost_tail(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iter
 def cut(
     folder: Path, cluster: Cluster, seed: int, bounds: Bounds, without: str = ""
 ) -> tuple[Difference, Installation]:
-    """Redis killed and cut while a worker goes on, and emptied once."""
+    """Redis emptied once, then killed and cut while a worker goes on.
+
+    Emptied first: all is built anew after it, and what the cuts did to the state would not be seen.
+    """
     with Installation(folder, cluster, seed, without=without) as installation:
         installation.start()
         installation.advance(300)
-        for _ in _until(bounds):
-            installation.cut_redis()
-            installation.advance(installation.rng.randrange(100, 800))
         installation.flush_redis()
         installation.advance(300)
+        for number in _until(bounds):
+            if number % 4 == 1:
+                installation.tear_redis()
+            else:
+                installation.cut_redis()
+            installation.advance(installation.rng.randrange(100, 800))
         return installation.finish(), installation
 
 
@@ -164,6 +170,8 @@ def everything(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Ite
                 installation.cut_redis()
                 cluster.proxy.drop()
                 installation.advance(200)
+            installation.tear_redis()
+            installation.advance(100)
             worker.kill()
             worker.join()
         found = installation.finish()

@@ -21,12 +21,16 @@ def cluster(tmp_path_factory, kafka_required, redis_required) -> Iterator[Cluste
 
 
 def test_whatever_dies_state_and_outputs_are_those_of_the_engine_alone(tmp_path, cluster):
-    """Workers killed at every step, one stopped and followed. `make faults` has the others, and all at once."""
+    """Workers killed at every step, one stopped and followed, Redis crashed amid a batch and again. `make faults` has more."""
     with Installation(tmp_path, cluster, 1) as installation:
         for step in STEPS:
             installation.kill_at(step)
         installation.stop_at("flushed")
+        installation.start()
+        installation.advance(200)
+        installation.tear_redis()
         found = installation.finish()
+        assert installation.done["Redis torn"]
     assert not found.total, "\n".join([str(found), *found.samples])
     assert found.outputs
     assert found.counts.late
