@@ -405,10 +405,13 @@ class Worker:
 
 
 def _following(records: Sequence[Record], position: int) -> Sequence[Record]:
-    """Those from the position on: a client may deliver a record again after a seek."""
-    if records and records[0].offset >= position:
-        return records
-    return [record for record in records if record.offset >= position]
+    """Those from the position on, each once and in order: a client may deliver records again, amid others, too."""
+    following = []
+    for record in records:
+        if record.offset >= position:
+            following.append(record)
+            position = record.offset + 1
+    return following
 
 
 def _log_failure(error: PortError | None) -> None:
