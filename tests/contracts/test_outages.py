@@ -13,7 +13,7 @@ import pytest
 
 from connectors.kafka_ports import KafkaPorts
 from connectors.redis_ports import RedisPorts
-from engine.ports import Applied, Cap, Claim, NewRecord, Output, OutputKind, PortError, SessionState, StateBatch
+from engine.ports import Applied, Cap, Claim, NewRecord, Output, OutputKind, Place, PortError, SessionState, StateBatch
 from tests.contracts.test_event_streams import append, collect, join
 from tools.kafka.kafka_cluster import KafkaCluster
 from tools.redis_server import RedisServer
@@ -155,7 +155,7 @@ def test_a_kafka_that_is_gone_is_named():
                 call()
     with closing(ports.outputs()) as outputs:
         with pytest.raises(PortError, match=message):
-            outputs.send([Output("i", OutputKind.TRIGGER, "k", b"", 0)])
+            outputs.claim(0)
         with pytest.raises(PortError, match=message):
             outputs.read(OutputKind.TRIGGER, 1)
     with pytest.raises(PortError, match=message):
@@ -175,7 +175,8 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
         append(log, [NewRecord("a", b"before")])
         join(source)
         collect(source, 1)
-        outputs.send([Output("1", OutputKind.TRIGGER, "k", b"", 0)])
+        turn = outputs.claim(0)
+        outputs.send(0, turn.token, [Output("1", OutputKind.TRIGGER, "k", b"", 0)])
 
         cluster.kill(1)
         answers: list[PortError | None] = []
@@ -183,7 +184,7 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
         log.flush(60_000)
         assert isinstance(answers[0], PortError)
         with pytest.raises(PortError):
-            outputs.send([Output("2", OutputKind.TRIGGER, "k", b"", 1)])
+            outputs.send(0, turn.token, [Output("2", OutputKind.TRIGGER, "k", b"", 1)])
         with suppress(PortError):
             source.poll(10, 500)
 
@@ -194,7 +195,9 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
             log.append([NewRecord("a", b"after")], answers.append)
             log.flush(30_000)
         assert answers[-1] is None
-        outputs.send([Output("3", OutputKind.TRIGGER, "k", b"", 2)])
+        turn = outputs.claim(0)
+        assert turn.out == Place(0, 1)
+        outputs.send(0, turn.token, [Output("3", OutputKind.TRIGGER, "k", b"", 2)])
         found: list[bytes] = []
         while b"after" not in found and time.monotonic() < deadline:
             with suppress(PortError):
