@@ -16,7 +16,7 @@ import pytest
 
 from engine.event import RawEvent
 from engine.ports import NewRecord, Output, OutputKind, partition_of
-from service.control import Control
+from service.control import Control, ProcessReport
 from service.settings import load
 from service.wiring import Wiring
 from tests.unit.service.small_shop import sources
@@ -89,6 +89,9 @@ class Stream:
         topics = self.wiring.outputs()
         return outputs_by_id([each for kind in OutputKind for each in topics.read(kind, MANY)])
 
+    def reports(self) -> list[ProcessReport]:
+        return Control(self.wiring.tables()).processes(time.time_ns() // 1_000_000)
+
     def has_written(self, sessions: int) -> bool:
         return len(self.wiring.state().recent(MANY)) >= sessions
 
@@ -159,8 +162,8 @@ def test_a_worker_killed_in_the_midst_and_its_successors_do_what_one_would(strea
     assert second.wait(30) == 0
     third = stream.start()
     stream.until(lambda: len(stream.outputs()) >= len(expected))
-    reports = Control(stream.wiring.tables()).processes(time.time_ns() // 1_000_000)
-    assert any(each.counts.get("applied", 0) > 0 for each in reports)
+    # Heartbeats tell the counts with a delay, so the outputs may all be there before the first one that has any.
+    stream.until(lambda: any(each.counts.get("applied", 0) > 0 for each in stream.reports()))
     stream.until(lambda: not any(stream.wiring.state().outbox(number) for number in range(PARTITIONS)))
     third.terminate()
     assert third.wait(30) == 0
