@@ -24,6 +24,7 @@ COMMANDS = {
     "publish": "Make a ruleset live, once every process has it.",
     "rollback": "Go back to the previous revision.",
     "status": "Show what is live and how it is.",
+    "topics": "Make and check the topics on Kafka.",
     "lag": "Show how far behind the workers are, by partition.",
     "dead": "List, show and retry records that could not be applied.",
     "diff": "Compare two revisions, or a folder with what is live.",
