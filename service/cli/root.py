@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show what is live and how it is.",
     "topics": "Make and check the topics on Kafka.",
     "lag": "Show how far behind the workers are, by partition.",
+    "state": "Show the working memory of a session.",
     "dead": "List, show and retry records that could not be applied.",
     "diff": "Compare two revisions, or a folder with what is live.",
     "decide": "Ask for a decision.",
