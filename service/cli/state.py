@@ -1,4 +1,4 @@
-"""`salience state`: the working memory of a session, for operators."""
+"""`salience state`: the working memory of a session, and what was live at which offset, for operators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.wiring import Wiring
 
 @click.group("state")
 def command() -> None:
-    """Show what is stored of sessions."""
+    """Show what is stored of sessions, and what partitions were evaluated with."""
 
 
 @command.command("show")
@@ -60,6 +60,32 @@ def show_command(invocation: Invocation, session: str, reveal: bool, as_json: bo
         print_json(report)
     else:
         _show(report, loaded)
+
+
+@command.command("history")
+@json_option
+@pass_invocation
+def history_command(invocation: Invocation, as_json: bool) -> None:
+    """Show for each partition what it was evaluated with, from which offset on: revision, models, allowed lateness.
+
+    It is recorded with the state of the batch that began it; `salience rebuild` evaluates by it.
+    """
+    with Wiring(invocation.settings) as wiring:
+        try:
+            found = [list(wiring.state().regimes(number)) for number in range(invocation.settings.kafka.partitions)]
+        except PortError as error:
+            raise Failure(str(error)) from error
+    if as_json:
+        print_json(found)
+        return
+    table = Table("partition", "from offset", "revision", "bundle", "models", "lateness", box=None, pad_edge=False)
+    for number, regimes in enumerate(found):
+        for each in regimes:
+            at = f"{each.offset:,}" + (f" step {each.step}" if each.step else "")
+            models = ", ".join(f"{score} {version[:12]}" for score, version in sorted(each.models.items()))
+            lateness = duration_text(each.lateness)
+            table.add_row(str(number), at, str(each.revision), each.bundle[:12], models or "none", lateness)
+    stdout().print(table)
 
 
 def _show(report: SessionReport, loaded: Loaded) -> None:

@@ -13,7 +13,6 @@ from engine.event import Event
 from engine.ports import (
     Applied,
     Claim,
-    LimitStore,
     Output,
     Place,
     PortError,
@@ -21,6 +20,7 @@ from engine.ports import (
     ProfileStore,
     Record,
     StateStore,
+    Verdict,
 )
 from engine.values import EpochMs, Millis
 from service.clock import Clock
@@ -68,6 +68,13 @@ class Equipment:
         return cls(loaded, Intake(vocabulary), Profiles(profiles, vocabulary, clock), lateness)
 
 
+class Limits(Protocol):
+    """What a partition takes from; see `LimitStore`."""
+
+    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """As `LimitStore.take`."""
+
+
 class Sender(Protocol):
     """What a partition hands its outputs to; `service.worker.emission.Emission` says what each does."""
 
@@ -89,7 +96,7 @@ class Stores:
     """The ports that a partition writes to, and what holds for all partitions."""
 
     state: StateStore
-    limits: LimitStore
+    limits: Limits
     emission: Sender
     salt: str | None
 
@@ -106,6 +113,8 @@ class Partition:
         out: The place before which outputs are out, as the claim found it: what a replay brings again is kept back.
         last_step: Timers act up to this step of an offset only; None: all that are due. A rebuild sets it, to stop where
             the worker had been.
+        must_begin_at_start: Whether a state that is gone may be built from the log's offset 0 only. Where a rebuild begins
+            later, sessions that were open then lack what came before.
     """
 
     def __init__(self, number: int, generation: int, stores: Stores, cache_bytes: int) -> None:
@@ -116,6 +125,7 @@ class Partition:
         self.watermark: EpochMs = 0
         self.out = Place()
         self.last_step: int | None = None
+        self.must_begin_at_start = True
         self._step = 0
         self._brought = 0
         self.cache = SessionCache(cache_bytes)
@@ -182,10 +192,12 @@ class Partition:
         then resets, claims, and reads on from where that says.
         """
         counts = Counts()
-        if records and not self.position and self.out.offset and records[0].offset > 0:
+        is_gone = self.must_begin_at_start and not self.position and self.out.offset
+        if records and is_gone and records[0].offset > 0:
             raise PortError(
                 f"the state of partition {self.number} is gone, and the event log begins at offset {records[0].offset}, "
-                "so that it can't be built anew from the log: restore the state store from a copy, then start the workers"
+                "so that what sessions knew before is not in it: stop the workers, put a copy back with `salience snapshot "
+                "load`, or build what the log has with `salience rebuild`"
             )
         if self._has_leftover:
             self._leftover(equipment, counts)

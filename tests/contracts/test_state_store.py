@@ -329,7 +329,9 @@ def test_who_owned_a_partition_that_is_replaced_writes_nothing_more(state):
     late = batch(generation=7, start=10, expected_step=1, end=20, sessions={"z": SessionState(b"z", 1, 1)})
     assert state.apply(late) is Applied.FENCED
     assert state.claim(0, 7) is None
+    state.replace(copy)
     assert state.copy(0) == copy
+    assert state.claim(0, 8) == copy.position, "however often it was replaced"
 
 
 def test_a_copy_can_be_put_where_nothing_was(state):
