@@ -5,7 +5,8 @@ about, and which of its outputs this is).
 
 Each partition of the events has a producer with a transactional id of its own. A transaction carries outputs and one record
 of the compacted topic of positions: key = the partition, value = `[offset, ordinal]`, the place after the last output.
-Making a producer with the same id fences the former one and undoes what it left open; then the position is read.
+Making a producer with the same id fences the former one and undoes what it left open; then the position is read. Marks of
+transactions that the brokers left out are written before and after (`connectors.kafka_marks`).
 Consumer offsets are no part of the transaction: with a killed coordinator that call never returns.
 """
 
@@ -22,6 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from connectors.kafka_client import KafkaAddress, close_at_once
+from connectors.kafka_marks import TransactionMarks
 from engine.ports import FencedError, Output, OutputKind, Place, PortError, Turn, partition_of
 
 SETTINGS = {
@@ -79,14 +81,17 @@ class KafkaOutputs:
         self._senders: dict[int, _Sender] = {}
         self._tokens = 0
         self._reader: Any = None
+        self._marks = TransactionMarks(address)
 
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
         with self._address.explained(f"taking over the outputs of partition {partition}"):
+            self._complete(partition)
             producer = self._address.open(KafkaProducer, SETTINGS, transactional_id=self._transactional_id(partition))
             try:
                 producer.init_transactions()
+                self._complete(partition)
                 out = self._position(partition)
             except BaseException:
                 close_at_once(producer)
@@ -144,6 +149,7 @@ class KafkaOutputs:
             self._retire(partition)
         with self._reading:
             self._drop_reader()
+            self._marks.close()
 
     def _transactional_id(self, partition: int) -> str:
         return f"{self._address.prefix}outputs-{partition}"
@@ -173,6 +179,14 @@ class KafkaOutputs:
             # A commit answers well though sends have failed, so that each has to be looked at.
             future.get(timeout=max(0.001, deadline - time.monotonic()))
         producer.commit_transaction()
+
+    def _complete(self, partition: int) -> None:
+        """Write the marks of the partition's transactions that are missing."""
+        own = TopicPartition(self._address.positions, partition)
+        topics = map(self._address.topic, OutputKind)
+        shared = [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
+        with self._reading:
+            self._marks.complete(self._transactional_id(partition), own, shared)
 
     def _position(self, partition: int) -> Place:
         """The last committed position, up to the end that the broker names now."""
