@@ -299,6 +299,19 @@ def output(number: int, kind: OutputKind = OutputKind.TRIGGER) -> Output:
     return Output(f"id{number}", kind, f"s{number % 3}", f'{{"n":{number}}}'.encode(), number)
 
 
+def test_what_was_sent_is_settled_soon_and_not_by_a_turn_that_is_over(opened_stream):
+    outputs = opened_stream("outputs")
+    token = outputs.claim(0).token
+    outputs.send(0, token, [output(0)])
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not outputs.settle(0, token):
+        assert time.monotonic() < deadline
+    assert [each.id for each in outputs.read(OutputKind.TRIGGER, 10)] == ["id0"]
+    outputs.claim(0)
+    with pytest.raises(FencedError):
+        outputs.settle(0, token)
+
+
 def test_outputs_are_read_newest_first_by_kind(opened_stream):
     outputs = opened_stream("outputs")
     triggers = [msgspec.structs.replace(output(n), key="s") for n in range(20)]
