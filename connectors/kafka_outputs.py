@@ -5,7 +5,8 @@ about, and which of its outputs this is).
 
 Each partition of the events has a producer with a transactional id of its own. A transaction carries outputs and one record
 of the compacted topic of positions: key = the partition, value = `[offset, ordinal]`, the place after the last output.
-Making a producer with the same id fences the former one and undoes what it left open; then the position is read.
+Making a producer with the same id fences the former one and undoes what it left open; then the position is read. Marks of
+transactions that the brokers left out are written before and after (`connectors.kafka_marks`).
 Consumer offsets are no part of the transaction: with a killed coordinator that call never returns.
 """
 
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from connectors.kafka_client import KafkaAddress, close_at_once
+from connectors.kafka_marks import TransactionMarks
 from engine.ports import FencedError, Output, OutputKind, Place, PortError, Turn, partition_of
 
 SETTINGS = {
@@ -79,14 +81,20 @@ class KafkaOutputs:
         self._senders: dict[int, _Sender] = {}
         self._tokens = 0
         self._reader: Any = None
+        self._marking = threading.Lock()
+        self._marks = TransactionMarks(address)
 
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
         with self._address.explained(f"taking over the outputs of partition {partition}"):
+            with self._marking:
+                self._complete(partition)
             producer = self._address.open(KafkaProducer, SETTINGS, transactional_id=self._transactional_id(partition))
             try:
                 producer.init_transactions()
+                with self._marking:
+                    self._complete(partition)
                 out = self._position(partition)
             except BaseException:
                 close_at_once(producer)
@@ -100,27 +108,18 @@ class KafkaOutputs:
         """Write all with the position in one transaction, looking at the answer for each record before the commit."""
         if not outputs:
             return
-        with self._lock:
-            sender = self._senders.get(partition)
-        if sender is None or sender.token != token:
-            raise FencedError(
-                f"Kafka at {self._address.shown}: the turn for the outputs of partition {partition} is over"
-            )
-        with sender.lock:
+        with self._using(partition, token, "sending outputs") as producer:
+            self._send(producer, partition, outputs)
+
+    def settle(self, partition: int, token: int) -> bool:
+        """Write the marks of what was sent that the brokers left out, before the next mark decides over it."""
+        with self._using(partition, token, "settling what was sent"):
+            if not self._marking.acquire(blocking=False):
+                return False
             try:
-                with self._address.explained(f"sending outputs of partition {partition}"):
-                    self._send(sender.producer, partition, outputs)
-            except PortError as error:
-                # What was written is not known, nor is the state of the producer.
-                with self._lock:
-                    if self._senders.get(partition) is sender:
-                        del self._senders[partition]
-                if isinstance(error.__cause__, (ProducerFencedError, InvalidProducerEpochError)):
-                    raise FencedError(str(error)) from error
-                raise
+                return self._complete(partition)
             finally:
-                if self._senders.get(partition) is not sender:
-                    sender.close()
+                self._marking.release()
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest committed by time; those of a key in reverse of the order in which they were sent."""
@@ -144,6 +143,8 @@ class KafkaOutputs:
             self._retire(partition)
         with self._reading:
             self._drop_reader()
+        with self._marking:
+            self._marks.close()
 
     def _transactional_id(self, partition: int) -> str:
         return f"{self._address.prefix}outputs-{partition}"
@@ -173,6 +174,37 @@ class KafkaOutputs:
             # A commit answers well though sends have failed, so that each has to be looked at.
             future.get(timeout=max(0.001, deadline - time.monotonic()))
         producer.commit_transaction()
+
+    @contextmanager
+    def _using(self, partition: int, token: int, doing: str) -> Iterator[Any]:
+        """The producer of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
+        with self._lock:
+            sender = self._senders.get(partition)
+        if sender is None or sender.token != token:
+            raise FencedError(
+                f"Kafka at {self._address.shown}: the turn for the outputs of partition {partition} is over"
+            )
+        with sender.lock:
+            try:
+                with self._address.explained(f"{doing} of partition {partition}"):
+                    yield sender.producer
+            except PortError as error:
+                with self._lock:
+                    if self._senders.get(partition) is sender:
+                        del self._senders[partition]
+                if isinstance(error.__cause__, (ProducerFencedError, InvalidProducerEpochError)):
+                    raise FencedError(str(error)) from error
+                raise
+            finally:
+                if self._senders.get(partition) is not sender:
+                    sender.close()
+
+    def _complete(self, partition: int) -> bool:
+        """Write the marks of the partition's transactions that are missing; whether all is decided."""
+        own = TopicPartition(self._address.positions, partition)
+        topics = map(self._address.topic, OutputKind)
+        shared = [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
+        return self._marks.complete(self._transactional_id(partition), own, shared)
 
     def _position(self, partition: int) -> Place:
         """The last committed position, up to the end that the broker names now."""
