@@ -217,7 +217,7 @@ def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path):
     with KafkaCluster(tmp_path, brokers=3) as cluster, ExitStack() as stack:
         address = KafkaAddress(cluster.bootstrap.split(","))
         ports = KafkaPorts(address.bootstrap, partitions=4)
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
         outputs = stack.enter_context(closing(ports.outputs()))
         admin = stack.enter_context(closing(address.admin()))
 
