@@ -33,6 +33,7 @@ from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
+from engine.facts import FactKind
 from engine.ports import OutputKind, PortError
 from engine.values import Millis
 
@@ -122,6 +123,10 @@ class KafkaAddress:
     def positions(self) -> str:
         """The compacted topic that says up to where each partition's outputs are out."""
         return f"{self.prefix}positions"
+
+    def facts(self, kind: FactKind) -> str:
+        """The compacted topic of facts of customers or things."""
+        return self.prefix + kind
 
     def topic(self, kind: OutputKind) -> str:
         """The topic of a kind of output."""

@@ -57,6 +57,7 @@ class KafkaEventLog:
         partitions: How many the topic has; an append to a topic with another number fails.
         capacity: Records that may be on their way before `append` raises `LogFullError`.
         capacity_bytes: Likewise, their keys and values.
+        topic: Another than that of events; an empty value then deletes its key.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class KafkaEventLog:
         *,
         capacity: int = 100_000,
         capacity_bytes: int = 64 * 1024 * 1024,
+        topic: str | None = None,
     ) -> None:
         self._address = address
+        self._topic = topic or address.events
         self._partitions = partitions
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -142,7 +145,7 @@ class KafkaEventLog:
                 continue
             for partition, key, value in taken.records:
                 try:
-                    future = producer.send(self._address.events, key=key, value=value, partition=partition)
+                    future = producer.send(self._topic, key=key, value=value or None, partition=partition)
                 except MessageSizeTooLargeError as error:
                     taken.answers.answer(self._address.failure("appending", error))
                     break
@@ -194,7 +197,7 @@ class KafkaEventLog:
         return producer
 
     def _check(self, producer: Any) -> None:
-        topic = self._address.events
+        topic = self._topic
         with self._address.explained(f"looking for topic {topic}"):
             try:
                 found = len(producer.partitions_for(topic))

@@ -61,8 +61,9 @@ class KafkaEventSource:
     partition that is kept through a rebalance goes on where it was.
     """
 
-    def __init__(self, address: KafkaAddress, partitions: int, group: str) -> None:
+    def __init__(self, address: KafkaAddress, partitions: int, group: str, topic: str | None = None) -> None:
         self._address = address
+        self._topic = topic or address.events
         self._partitions = partitions
         self._group = group
         self._consumer: Any = None
@@ -78,7 +79,7 @@ class KafkaEventSource:
         self._join_anew_when_stuck()
         consumer = self._open()
         _unpark(consumer)
-        with self._address.explained(f"reading {self._address.events}"):
+        with self._address.explained(f"reading {self._topic}"):
             try:
                 polled = consumer.poll(timeout_ms=timeout_ms, max_records=limit)
             except OffsetOutOfRangeError as error:
@@ -138,7 +139,7 @@ class KafkaEventSource:
             with self._address.explained("connecting"):
                 consumer = self._address.open(KafkaConsumer, SETTINGS, group_id=self._group)
                 self._listener = _Listener(consumer, self._listener.sought)
-                consumer.subscribe([self._address.events], listener=self._listener)
+                consumer.subscribe([self._topic], listener=self._listener)
             self._consumer = consumer
             self._generation = (-1, -1)
             self._without_since = time.monotonic()
@@ -185,7 +186,7 @@ class KafkaEventSource:
     def _out_of_range(self, error: OffsetOutOfRangeError) -> str:
         offsets = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         if not offsets:
-            return f"Kafka at {self._address.shown}: reading {self._address.events} failed: {error}"
+            return f"Kafka at {self._address.shown}: reading {self._topic} failed: {error}"
         firsts = self._consumer.beginning_offsets(list(offsets), timeout_ms=ASK_MS)
         ends = self._consumer.end_offsets(list(offsets), timeout_ms=ASK_MS)
         return "; ".join(
@@ -196,7 +197,7 @@ class KafkaEventSource:
         )
 
     def _tp(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._address.events, partition)
+        return TopicPartition(self._topic, partition)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library ships no types

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.bundle import BundleError, Revision
-from engine.ports import ProfileStore
+from engine.facts import FactStore
 from engine.regime import Regime
 from models.registry import ModelRegistry
 from models.scorer import Scorer
@@ -20,10 +20,13 @@ from service.worker.partition import Equipment
 class Past:
     """Makes what a regime evaluates with; each once."""
 
-    def __init__(self, control: Control, registry: Path, profiles: ProfileStore, clock: Clock = wall_ms) -> None:
+    def __init__(
+        self, control: Control, registry: Path, profiles: FactStore, catalogue: FactStore, clock: Clock = wall_ms
+    ) -> None:
         self._control = control
         self._registry = registry
         self._profiles = profiles
+        self._catalogue = catalogue
         self._clock = clock
         self._made: dict[tuple[object, ...], Equipment] = {}
 
@@ -31,7 +34,8 @@ class Past:
         """The equipment of a regime. Raises `RebuildError` where a bundle or a model is not there any more."""
         key = (regime.revision, regime.bundle, tuple(sorted(regime.models.items())), regime.lateness)
         if key not in self._made:
-            self._made[key] = Equipment.of(self._load(regime), self._profiles, self._clock, regime.lateness)
+            loaded = self._load(regime)
+            self._made[key] = Equipment.of(loaded, self._profiles, self._catalogue, self._clock, regime.lateness)
         return self._made[key]
 
     def _load(self, regime: Regime) -> Loaded:
