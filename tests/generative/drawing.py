@@ -91,9 +91,7 @@ def draw_story(
     return _draw_history(world, program, (), steps, looks=1.0)
 
 
-def _draw_history(
-    world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float
-) -> Story:
+def _draw_history(world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float) -> Story:
     """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it."""
     random = world.random
     scores = random.randrange(1_000)
