@@ -12,7 +12,7 @@ import pytest
 
 from engine.language import check, render
 from tests.generative.drawing import Insert, Look, Reload, Story, draw_story
-from tests.generative.fuzz import HISTORIES, Options, problem_of, story_of
+from tests.generative.fuzz import HISTORIES, Options, problem_of, problem_of_seed, story_of
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
 from tests.generative.words import EVENTS, PATTERNS
@@ -90,6 +90,16 @@ def test_every_happening_is_written() -> None:
     assert text.count("request: ") == sum(isinstance(each, Look) for each in story.operations)
     assert text.count("reload: ") == sum(isinstance(each, Reload) for each in story.operations)
     assert set(EVENTS) >= {each.event.type for each in story.operations if isinstance(each, Insert)} - {"unheard"}
+
+
+FOUND = {
+    "a combination that never held leaves its window, and no model is asked though a reload came before": 20000586,
+}
+
+
+@pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND.keys())
+def test_what_a_long_run_found_stays_found(seed: int) -> None:
+    assert problem_of_seed(seed, OPTIONS) is None
 
 
 def test_a_run_says_its_seed_and_how_many_it_played() -> None:

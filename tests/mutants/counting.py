@@ -7,14 +7,13 @@ it (the conformance corpus has no say here); null where so many cases do not. La
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import statistics
 import sys
 from typing import Any
 
-from tests.mutants.hunt import Finder
+from tests.mutants.hunt import Finder, tell
 from tests.mutants.mutants import MUTANTS, Mutant
 
 LONGEST = 20
@@ -69,8 +68,8 @@ def main() -> None:
         if not given.names or any(each in mutant.name for each in given.names):
             found = [cases_until(mutant, first, given.most) for first in given.seeds]
             total += statistics.median(each or given.most for each in found)
-            print(json.dumps([mutant.name, found]), flush=True)
-    print(json.dumps(["sum of the medians", total]))
+            tell(mutant.name, found)
+    tell("sum of the medians", total)
 
 
 if __name__ == "__main__":

@@ -312,3 +312,25 @@ def identity(rule: Rule, program: Program) -> list[BoundRef]:
     keyed = {leaf.bind for leaf in leaves(rule.when) if isinstance(leaf, Keyed)}
     meant = [each for each in used if not (each.name in keyed and each.attribute == "value")]
     return sorted(meant, key=lambda each: f"{each.name}.{each.attribute}")
+
+
+def by_names(rule: Rule, program: Program) -> tuple[list[Condition], list[Condition]]:
+    """The parts of a rule's condition that stand alone, and those that bound names hold together."""
+    used = {each.name for leaf in leaves(rule.when) for each in references(leaf)}
+    used |= {each.name for each in identity(rule, program)}
+    apart: list[Condition] = []
+    together: list[Condition] = []
+    for part in spine(rule.when):
+        names = names_of(part) if isinstance(part, Binder) else []
+        has_names = used & {*names} or any(references(leaf) for leaf in leaves(part))
+        (together if has_names else apart).append(part)
+    return apart, together
+
+
+def spine(condition: Condition) -> Iterator[Condition]:
+    """The parts of an `all` of which nothing else is above."""
+    if isinstance(condition, All):
+        for part in condition.parts:
+            yield from spine(part)
+    else:
+        yield condition

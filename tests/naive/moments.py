@@ -9,6 +9,7 @@ from engine.language.tree import (
     Absence,
     Aggregate,
     AssertAction,
+    Condition,
     Keyed,
     Operator,
     Rule,
@@ -19,9 +20,20 @@ from engine.language.tree import (
     Test,
 )
 from engine.schedule import next_change
-from engine.values import Value
-from tests.naive.conditions import CLOCKED, binders, by_age, keys_by_age, leaves, of_aggregate, score_tests, selections
-from tests.naive.history import State
+from engine.values import Truth, Value
+from tests.naive.conditions import (
+    CLOCKED,
+    binders,
+    by_age,
+    by_names,
+    identity,
+    keys_by_age,
+    leaves,
+    of_aggregate,
+    score_tests,
+    selections,
+)
+from tests.naive.history import State, both
 from tests.naive.settling import Settling
 
 
@@ -124,14 +136,26 @@ class Moments(Settling):
             if fact.aggregate is not None
         ]
         for rule in self.program.rules:
-            for look in self.looks(rule, state):
-                found.append(look.bound)
-                for leaf in leaves(rule.when):
-                    if isinstance(leaf, Test):
-                        found.append(self.value(leaf.subject, look) if isinstance(leaf.subject, Aggregate) else None)
-                    elif not isinstance(leaf, ScoreTest):
-                        found.append(self._plain_truth(leaf, look, None))
+            apart, together = by_names(rule, self.program)
+            for leaf in (leaf for part in apart for leaf in leaves(part)):
+                if not isinstance(leaf, Test):
+                    found.append(None if isinstance(leaf, ScoreTest) else self._plain_truth(leaf, state, None))
+                elif isinstance(leaf.subject, Aggregate):
+                    found.append(self.value(leaf.subject, state))
+            if together:
+                found.append(self._held_together(rule, together, state))
         return found
+
+    def _held_together(self, rule: Rule, together: list[Condition], state: State) -> dict[tuple[Any, ...], Truth]:
+        """The truth of conditions with names for each combination that is not out of the question."""
+        told_apart = identity(rule, self.program)
+        truths: dict[tuple[Any, ...], Truth] = {}
+        for look in self.combinations(binders(rule.when), state):
+            truth = both(self._plain_truth(part, look, None) for part in together if not score_tests(part))
+            if truth is not False:
+                token = tuple(self.operand(each, look) for each in told_apart)
+                truths[token] = True if truth or truths.get(token) else None
+        return truths
 
     def _spans(self) -> Iterator[tuple[Span, set[str]]]:
         """Every span that something looks at, with the types of event in it."""

@@ -26,7 +26,9 @@ from engine.language.tree import (
     Test,
 )
 from engine.rete.conditions import operators
+from engine.rete.conditions.existing import aggregate_of, rests_on
 from engine.rete.conditions.quantity import Quantities
+from engine.rete.conditions.subjects import nothing
 from engine.rete.conditions.truth import Evaluate, Values, evaluator, leaf_truth, subject_of
 from engine.values import EpochMs
 
@@ -100,6 +102,9 @@ class _Reader:
             return [[self._make(leaf, wanted, Shape.IS, (wanted,))]]
         operator, operand = leaf.operator, leaf.operand
         if operator is Operator.EXISTS:
+            aggregate = aggregate_of(leaf.subject, self.quantities.vocabulary)
+            if aggregate is not None and nothing(aggregate) is None:
+                return self.literal(Seen(aggregate.of, aggregate.span), operand is wanted)
             return [[self._make(Test(leaf.subject, operator, operand is wanted), True, Shape.CHECK, None)]]
         if isinstance(operand, FactRef) or operator in operators.CLOCKED:
             return [[self._make(leaf, wanted, Shape.CHECK, None)]]
@@ -133,7 +138,10 @@ class _Reader:
             reads: tuple[int, ...] = (quantity.index,)
             age = None
             if isinstance(leaf, Test):
-                if isinstance(leaf.operand, FactRef):
+                if leaf.operator is Operator.EXISTS:
+                    asked = rests_on(leaf.subject, self.quantities.vocabulary)
+                    reads = tuple(dict.fromkeys((*reads, *(self.quantities.of(each).index for each in asked))))
+                elif isinstance(leaf.operand, FactRef):
                     other = self.quantities.of(leaf.operand).index
                     reads = tuple(dict.fromkeys((*reads, other)))
                     if leaf.operator in operators.CLOCKED:
