@@ -32,6 +32,7 @@ PACKAGES = [
     "service",
     "service.api",
     "service.cli",
+    "service.rebuild",
     "service.replay",
     "service.run",
     "service.shop",

@@ -21,6 +21,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 """A share, 0 to 100."""
 Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
 """A duration in ms, a day at most."""
+Retention = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400_000)]
+"""How long records are kept in ms, ten years at most; 0 keeps them for ever."""
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 """A size in bytes, 1 KiB to 1 GiB."""
 Name = Annotated[
@@ -57,6 +59,9 @@ class KafkaSettings(Struct, frozen=True):
     group: Name
     partitions: Count
     replicas: Count
+    min_insync_replicas: Count
+    events_retention_ms: Retention
+    outputs_retention_ms: Retention
     client: Literal["kafka-python"]
 
 

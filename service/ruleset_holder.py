@@ -15,7 +15,7 @@ from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.control import BEAT_MS, Answer, Control, ProcessReport, Stage
 from service.last_good import LastGood
-from service.loading import BundleRefusedError, Loaded, load
+from service.loading import BundleRefusedError, Loaded, load, load_stored
 
 logger = logging.getLogger("salience.service.ruleset_holder")
 
@@ -185,11 +185,7 @@ class RulesetHolder:
         self._answered = stage.id
 
     def _load(self, revision: Revision) -> Loaded:
-        try:
-            bundle = self._control.bundle(revision.bundle)
-        except (KeyError, BundleError) as error:
-            raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
-        return load(revision, bundle, self._control.ancestry(), self._registry)
+        return load_stored(self._control, revision, self._registry)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded

@@ -16,6 +16,7 @@ from typing import Protocol, Self, TypeVar, cast
 from config.schema import Settings
 from connectors.embedded import Embedded
 from connectors.kafka_ports import KafkaPorts
+from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
 from engine.ports import (
     Activity,
@@ -90,9 +91,19 @@ class Wiring:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         partitions = settings.kafka.partitions
-        embedded = Embedded(settings.data_dir, partitions)
+        embedded = Embedded(settings.data_dir, partitions, settings.kafka.events_retention_ms or None)
         self._kafka = (
-            KafkaPorts(settings.kafka.bootstrap, partitions=partitions, prefix=settings.kafka.topic_prefix)
+            KafkaPorts(
+                settings.kafka.bootstrap,
+                partitions=partitions,
+                prefix=settings.kafka.topic_prefix,
+                plan=TopicPlan(
+                    settings.kafka.replicas,
+                    settings.kafka.min_insync_replicas,
+                    settings.kafka.events_retention_ms,
+                    settings.kafka.outputs_retention_ms,
+                ),
+            )
             if settings.kafka.bootstrap
             else None
         )
@@ -177,9 +188,18 @@ class Wiring:
     # -------------------------------------------------------------- what has to be there
 
     def ensure_topics(self) -> None:
-        """Make the topics that are missing; embedded, nothing. Raises `PortError` where Kafka does not answer."""
-        if self._kafka is not None:
-            self._kafka.ensure_topics(self.settings.kafka.replicas)
+        """Make the topics that are missing; embedded, nothing. Raises `PortError` where Kafka does not answer.
+
+        What is there and otherwise than the settings say is named in the log: see `salience topics check`.
+        """
+        topics = self.topics()
+        if topics is not None:
+            for fault in topics.ensure():
+                logger.warning("%s", fault)
+
+    def topics(self) -> KafkaTopics | None:
+        """What makes and checks topics; None where the log is embedded."""
+        return None if self._kafka is None else self._kafka.topics()
 
     def check_partitions(self) -> None:
         """Raise `PortError` where the log has another number of partitions than the settings say.

@@ -14,8 +14,9 @@ from msgspec import UNSET
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Decision, Degradation, Request
 from engine.event import Event
+from engine.identity import Identity
 from engine.offers import Ask, Considered, claims, conclude, consider, fall_back, next_grants, unavailable
-from engine.ports import Identity, SessionView, Verdict
+from engine.ports import SessionView, Verdict
 from engine.rete import Memory, SnapshotError, View
 from engine.values import EpochMs, Millis, Value
 from models.scorer import Collector

@@ -17,19 +17,10 @@ from config.schema import ApiSettings
 from engine.activation import ScoreAnswer, ScoreStatus
 from engine.bundle import Bundle, Revision
 from engine.event import Event
+from engine.identity import Identity, identified
 from engine.language import check, render
 from engine.offers import MemoryLimits
-from engine.ports import (
-    Identity,
-    LogFullError,
-    NewRecord,
-    PortError,
-    Row,
-    SessionState,
-    SessionView,
-    Verdict,
-    identified,
-)
+from engine.ports import LogFullError, NewRecord, PortError, Row, SessionState, SessionView, Verdict
 from engine.rete import Network
 from service.api.accepted import Accepted
 from service.api.app import Application
