@@ -17,7 +17,8 @@ from engine.vocabulary import FactRefused
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
+from service.api.deciding import Decided, decide
+from service.api.evaluation import Asked
 from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
 from service.api.problems import ProblemError
@@ -33,6 +34,7 @@ from service.api.schema import (
     Warned,
 )
 from service.api.services import Services
+from service.api.session import Session, last_read, read_session
 from service.keys import Scope
 
 _request = msgspec.json.Decoder(RawDecideRequest)

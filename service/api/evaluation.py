@@ -1,0 +1,108 @@
+"""One session at one moment, evaluated until no model has anything to add."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from engine.activation import FactReader, ScoreAnswer, ScoreStatus
+from engine.decision import Degradation, Request
+from engine.event import Event
+from engine.rete import Memory, SnapshotError, View
+from models.scorer import Collector
+from service.api.deadline import RESERVE, Deadline
+from service.api.rules import Rules
+from service.api.services import Services
+from service.api.session import Session
+
+log = logging.getLogger("salience.api.evaluation")
+
+PASSES = 4
+"""Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to decide, checked.
+
+    Attributes:
+        events: That the stored state lacks, in order of their time.
+        explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
+        profiling: False where the shopper objects to it (`Sec-GPC: 1`).
+    """
+
+    request: Request
+    events: tuple[Event, ...] = ()
+    profiling: bool = True
+    explains: bool = False
+
+
+class Evaluation:
+    """One session at one moment, evaluated again for as long as models have something to add.
+
+    Attributes:
+        scores: What models were asked and answered; what is `wanted` is to be asked before the next evaluation.
+        is_last: What is not known now will not be: it counts as not answered in time.
+    """
+
+    def __init__(self, rules: Rules, session: Session, asked: Asked) -> None:
+        self._rules = rules
+        self._session = session
+        self._asked = asked
+        self._memory: Memory | None = None
+        self.scores = Collector(rules.loaded.scorer)
+        self.is_last = False
+        self.degraded = session.degraded
+
+    def score(self, name: str, reader: FactReader) -> ScoreAnswer:
+        """The `ScoreFunction` of the evaluation."""
+        answer = self.scores(name, reader)
+        return _TOO_LATE if self.is_last and answer.status is ScoreStatus.PENDING else answer
+
+    def view(self) -> View:
+        """The view as of the answers known now. Once the memory needed no answer, only the view is made anew."""
+        network, request = self._rules.loaded.network, self._asked.request
+        memory = self._memory
+        if memory is None:
+            memory = self._open()
+            if self._session.profile:
+                network.set_facts(memory, self._session.profile, request.now, self.score)
+            for event in self._asked.events:
+                network.insert(memory, event, self.score)
+            if not self.scores.wanted:
+                self._memory = memory
+        return network.view(memory, request.now, request.context, self.score)
+
+    def _open(self) -> Memory:
+        network, request = self._rules.loaded.network, self._asked.request
+        snapshot = self._session.snapshot
+        if snapshot is not None:
+            try:
+                memory = network.restore(snapshot)
+            except SnapshotError as error:
+                log.warning("state of session %r can't be read: %s", request.session_id, error)
+                self.degraded = (
+                    Degradation("state_unreadable", "The session's state can't be read; decided without."),
+                )
+            else:
+                first = min((event.time for event in self._asked.events), default=request.now)
+                if not memory.has_ended(first, self._rules.loaded.program.vocabulary.session_timeout):
+                    return memory
+        return network.open(request.session_id, self._session.customer_id)
+
+
+async def ask_models(services: Services, rules: Rules, scores: Collector, deadline: Deadline) -> None:
+    """Ask for all that is wanted, each model within its own deadline and all within the request's."""
+    declared = rules.loaded.program.vocabulary.scores
+    within = {
+        name: min(declared[name].deadline, services.score_ms) / 1000 if name in declared else services.score_ms / 1000
+        for name in scores.wanted
+    }
+    left = max(0.0, deadline.left_s - RESERVE * deadline.ours_ms / 1000)
+    answers = await services.batcher.ask(rules.loaded.scorer, scores.wanted, within, left)
+    for answer in answers.values():
+        services.metrics.scores.labels(answer.status).inc()
+    scores.give(answers)
+
+
+_TOO_LATE = ScoreAnswer(ScoreStatus.DEADLINE)
