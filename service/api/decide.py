@@ -43,6 +43,16 @@ _encode = msgspec.json.Encoder().encode
 
 async def post_decide(services: Services, call: Call) -> Answer:
     """Decide for all placements asked."""
+    asked = asked_by(services, call)
+    body = await decided(services, call, asked)
+    answer = Answer(body)
+    if body.events or asked.explain or body.revision == 0:
+        return answer  # says more than what is shown
+    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+
+
+def asked_by(services: Services, call: Call) -> RawDecideRequest:
+    """What a call asks, checked as far as its key and the limits go; raises `ProblemError`."""
     asked = call.read(_request)
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
@@ -52,15 +62,11 @@ async def post_decide(services: Services, call: Call) -> Answer:
     if len(asked.events) > limit:
         detail = f"{len(asked.events)} events, at most {limit} are taken at once."
         raise ProblemError("too-many-events", detail, field="/events")
-    body = await decided(services, call, asked)
-    answer = Answer(body)
-    if body.events or asked.explain or body.revision == 0:
-        return answer  # says more than what is shown
-    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+    return asked
 
 
-async def decided(services: Services, call: Call, asked: RawDecideRequest) -> DecideAnswer:
-    """Decide what a checked request asks, and record it."""
+async def decided(services: Services, call: Call, asked: RawDecideRequest, *, keeps: bool = True) -> DecideAnswer:
+    """Decide what a checked request asks, and record it. What it read and evaluated is kept for the next, unless not `keeps`."""
     deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
@@ -83,7 +89,7 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest) -> De
     session: Session | UnavailableError
     try:
         riding = [event.id for event in admitted.events]
-        session = await read_session(services, rules, asked.session_id, named, deadline, riding)
+        session = await read_session(services, rules, asked.session_id, named, deadline, riding, keeps=keeps)
     except UnavailableError as error:
         session = last_read(services, rules, asked.session_id, named, error)
     call.timing.mark("state")
@@ -93,9 +99,8 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest) -> De
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
     events = _events(session, admitted.events)
-    made = await decide(
-        services, rules, Asked(request, events, profiling, asked.explain), session, decision_id, deadline, call.timing
-    )
+    question = Asked(request, events, profiling, asked.explain, keeps)
+    made = await decide(services, rules, question, session, decision_id, deadline, call.timing)
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
     _record(services, made.decision, now)

@@ -123,11 +123,11 @@ async def _decide(
         except UnavailableError as error:
             log.warning("grants of session %r were not kept: %s", question.session_id, error)
         timing.mark("limits")
-    if kept is None:
+    if kept is not None or not asked.keeps:
+        services.evaluations.drop(question.session_id)
+    else:
         question = replace(question, grants=grants)  # what the next request will find
         services.evaluations.keep(question, considered, tuple(verdicts), decision)
-    else:
-        services.evaluations.drop(question.session_id)
     return Decided(decision, view)
 
 

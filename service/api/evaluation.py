@@ -28,6 +28,7 @@ class Asked:
     Attributes:
         events: That the stored state lacks, in order of their time.
         explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
+        keeps: Whether the evaluation is kept for the session's next request.
         profiling: False where the shopper objects to it (`Sec-GPC: 1`).
     """
 
@@ -35,6 +36,7 @@ class Asked:
     events: tuple[Event, ...] = ()
     profiling: bool = True
     explains: bool = False
+    keeps: bool = True
 
 
 class Evaluation:

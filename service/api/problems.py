@@ -39,7 +39,8 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "body-timeout": ProblemType(408, "The body did not come in time", "Send the request again, without a pause."),
     "body-too-large": ProblemType(413, "The body is too large", "Send fewer events in one request."),
     "too-many-events": ProblemType(413, "Too many events in one request", "Send them in several requests."),
-    "media-type": ProblemType(415, "The body is not sent as JSON", "Use `Content-Type: application/json`."),
+    "too-many-lines": ProblemType(413, "Too many lines in one request", "Send them in several requests."),
+    "media-type": ProblemType(415, "The body is not sent as JSON", "Use the `Content-Type` that `detail` names."),
     "idempotency-mismatch": ProblemType(
         422, "The Idempotency-Key stands for another request", "Give each request a key of its own."
     ),

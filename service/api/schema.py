@@ -13,6 +13,7 @@ from engine.activation import RuleFailure, RuleReport, ScoreAnswer
 from engine.decision import Decision, Degradation, Lost, Outcome, Shown
 from engine.event import RawEvent
 from engine.values import EpochMs, Millis
+from service.api.problems import Problem
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="Printable, 1 to 200 characters.")]
 JsonScalar: TypeAlias = bool | int | float | str | None
@@ -179,6 +180,18 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: tuple[RuleReport, ...] = ()
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
     failures: tuple[RuleFailure, ...] = ()
+
+
+class BulkLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to one line of a bulk request: either `answer` or `problem`.
+
+    Attributes:
+        line: Of the body, from 1; blank ones are counted and not answered.
+    """
+
+    line: int
+    answer: DecideAnswer | None = None
+    problem: Problem | None = None
 
 
 class PublicOffer(msgspec.Struct, frozen=True, omit_defaults=True):

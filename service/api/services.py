@@ -12,6 +12,7 @@ from config.schema import ApiSettings
 from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
 from engine.values import Millis
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
 from service.api.evaluated import Evaluations
@@ -41,6 +42,7 @@ class Services:
     """
 
     settings: ApiSettings
+    admission: Admission
     clock: Clock
     rules: LiveRules
     events: EventLog

@@ -57,6 +57,8 @@ async def read_session(
     named: Named,
     deadline: Deadline,
     riding: Sequence[str] = (),
+    *,
+    keeps: bool = True,
 ) -> Session:
     """Read what bears on a session, in one trip; raises `UnavailableError`.
 
@@ -67,6 +69,7 @@ async def read_session(
         named: Whom the request names.
         deadline: Of the request.
         riding: Ids of events that ride along: a request that is sent again finds what the first one brought.
+        keeps: Whether the session counts as one that was read lately.
     """
     pending = services.accepted.of_session(session_id, rules, services.clock())
     customer_id = _customer(named, pending)
@@ -74,7 +77,8 @@ async def read_session(
     coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id, ids)
     found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
     now = services.clock()
-    services.lately.keep(session_id, customer_id, found, now)
+    if keeps:
+        services.lately.keep(session_id, customer_id, found, now)
     session = _session(rules, found, named, services.accepted.of_session(session_id, rules, now))
     services.accepted.drop(session_id, found.seen)
     return session

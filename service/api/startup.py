@@ -13,6 +13,7 @@ from pathlib import Path
 from config.schema import Settings
 from engine.ports import EventLog, PortError, Tables
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
@@ -81,6 +82,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow calls")
     services = Services(
         settings=settings.api,
+        admission=Admission(settings.api, time.monotonic),
         clock=wall_ms,
         rules=LiveRules(holder),
         events=events,

@@ -32,6 +32,7 @@ from engine.ports import (
 )
 from engine.rete import Network
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
@@ -374,6 +375,7 @@ class Shop:
         batcher = Batcher(Breaker("the models", clock))
         self.services = Services(
             settings=self.settings,
+            admission=Admission(self.settings, clock),
             clock=lambda: self.now,
             rules=LiveRules(self.holder),
             events=self.log,
