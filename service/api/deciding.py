@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-from engine.activation import ScoreStatus
 from engine.decision import Decision, Degradation
-from engine.offers import Ask, Considered, claims, conclude, consider, fall_back, next_grants, unavailable
+from engine.offers import Ask, Considered, View, claims, conclude, fall_back, next_grants, unavailable
 from engine.ports import Verdict
-from engine.rete import View
 from engine.values import EpochMs, Millis
+from models.scorer import Collector
 from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
 from service.api.evaluated import Question
-from service.api.evaluation import PASSES, Asked, Evaluation, ask_models
+from service.api.evaluation import Asked, Terms, ask_models, evaluate, lacking
 from service.api.identity import identify, owned
+from service.api.inputs import Basis, Inputs
 from service.api.rules import Rules
 from service.api.services import Services
 from service.api.session import Session
@@ -36,10 +36,11 @@ GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, and the view that it was made from (None for a fallback), for explanations."""
+    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback)."""
 
     decision: Decision
     view: View | None
+    inputs: Inputs | None = None
 
 
 async def decide(
@@ -96,18 +97,20 @@ async def _decide(
     kept = services.evaluations.find(question, asked.request.now) if usable else None
     if kept is None:
         services.metrics.evaluations.labels("made").inc()
-        considered, view, missing = await _evaluate(services, rules, asked, session, decision_id, deadline, timing)
+        considered, missing, basis = await _evaluate(services, rules, asked, session, decision_id, deadline, timing)
         now = considered.view.now
     else:
         services.metrics.evaluations.labels("reused").inc()
         if kept.considered is None:
-            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None)
-        considered, view, missing, now = kept.considered, None, (), asked.request.now
+            inputs = Inputs(kept.decision.id)
+            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None, inputs)
+        considered, missing, basis, now = kept.considered, (), None, asked.request.now
 
     verdicts, limits_missing = await _take(services, considered, now, deadline)
     timing.mark("limits")
-    if kept is not None and not limits_missing and tuple(verdicts) == kept.verdicts:
-        return Decided(_again(kept.decision, decision_id, now, kept.at), None)
+    inputs = Inputs(basis or considered.decision_id, tuple(verdicts), limits_missing)
+    if kept is not None and not limits_missing and inputs.verdicts == kept.verdicts:
+        return Decided(_again(kept.decision, decision_id, now, kept.at), None, inputs)
     # What was just taken stands under the tokens of this evaluation, so the decision is made of it in any case.
     revision = rules.loaded.revision
     missing = (*missing, *limits_missing)
@@ -127,8 +130,8 @@ async def _decide(
         services.evaluations.drop(question.session_id)
     else:
         question = replace(question, grants=grants)  # what the next request will find
-        services.evaluations.keep(question, considered, tuple(verdicts), decision)
-    return Decided(decision, view)
+        services.evaluations.keep(question, considered, inputs.verdicts, decision)
+    return Decided(decision, considered.view if kept is None else None, inputs)
 
 
 async def _evaluate(
@@ -139,8 +142,8 @@ async def _evaluate(
     decision_id: str,
     deadline: Deadline,
     timing: Timing,
-) -> tuple[Considered, View | None, tuple[Degradation, ...]]:
-    """Everything of a decision that needs no limit store, the view it is made of, and what was missing for it."""
+) -> tuple[Considered, tuple[Degradation, ...], Basis]:
+    """Everything of a decision that needs no limit store, what was missing for it, and what it was made of."""
     person = await identify(
         services,
         asked.request.session_id,
@@ -152,28 +155,17 @@ async def _evaluate(
         draws=_draws(services, rules),
     )
     timing.mark("state")
-    evaluation = Evaluation(rules, session, asked)
-    for passes_left in reversed(range(PASSES)):
-        evaluation.is_last = passes_left == 0
-        view = evaluation.view()
-        considered = consider(
-            rules.loaded.program,
-            view,
-            asked.request,
-            decision_id=decision_id,
-            score=evaluation.score,
-            grants=session.grants,
-            salt=services.salt,
-            profiling=asked.profiling,
-            person=person,
-            holdout=services.settings.holdout_percent / 100,
-        )
-        timing.mark("rules")
-        if evaluation.is_last or not evaluation.scores.wanted:
-            break
-        await ask_models(services, rules, evaluation.scores, deadline)
-        timing.mark("scores")
-    return considered, view, (*evaluation.degraded, *_missing(services, considered))
+    terms = Terms(person, services.salt, services.settings.holdout_percent / 100)
+
+    async def ask(scores: Collector) -> None:
+        answers = await ask_models(services, rules, scores, deadline)
+        for answer in answers.values():
+            services.metrics.scores.labels(answer.status).inc()
+
+    considered, evaluation = await evaluate(rules, session, asked, decision_id, terms, ask, timing)
+    for failure in considered.view.failures:
+        services.metrics.failures.labels(failure.rule).inc()
+    return considered, (*evaluation.degraded, *lacking(considered)), Basis.of(session, asked, terms, evaluation.scores)
 
 
 def _draws(services: Services, rules: Rules) -> bool:
@@ -236,15 +228,3 @@ async def _ask_limits(
     if len(asks) == 1:
         return [await take(asks[0])]
     return list(await asyncio.gather(*map(take, asks)))
-
-
-def _missing(services: Services, considered: Considered) -> list[Degradation]:
-    """Models that did not answer and rules that failed."""
-    found = []
-    for name, answer in considered.scores:
-        if answer.status is not ScoreStatus.OK:
-            found.append(Degradation("model_unavailable", f"Score {name} was not answered: {answer.status}."))
-    for failure in considered.view.failures:
-        services.metrics.failures.labels(failure.rule).inc()
-        found.append(Degradation("rule_failed", f"Rule {failure.rule} failed; the others were decided."))
-    return found

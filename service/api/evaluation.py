@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Degradation, Request
 from engine.event import Event
+from engine.offers import Considered, Person, consider
 from engine.rete import Memory, SnapshotError, View
 from models.scorer import Collector
+from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline
 from service.api.rules import Rules
 from service.api.services import Services
@@ -39,6 +43,25 @@ class Asked:
     keeps: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which a session is decided for.
+
+    Attributes:
+        person: For whom acts count and holdouts are drawn.
+        salt: Of the draws; None: nobody is held out.
+        holdout: Share (0 to 1) that is held out of everything.
+    """
+
+    person: Person
+    salt: str | None = None
+    holdout: float = 0.0
+
+
+Asking: TypeAlias = Callable[[Collector], Awaitable[None]]
+"""Gives the answers to all that is wanted."""
+
+
 class Evaluation:
     """One session at one moment, evaluated again for as long as models have something to add.
 
@@ -47,12 +70,14 @@ class Evaluation:
         is_last: What is not known now will not be: it counts as not answered in time.
     """
 
-    def __init__(self, rules: Rules, session: Session, asked: Asked) -> None:
+    def __init__(
+        self, rules: Rules, session: Session, asked: Asked, known: Mapping[str, ScoreAnswer] | None = None
+    ) -> None:
         self._rules = rules
         self._session = session
         self._asked = asked
         self._memory: Memory | None = None
-        self.scores = Collector(rules.loaded.scorer)
+        self.scores = Collector(rules.loaded.scorer, known)
         self.is_last = False
         self.degraded = session.degraded
 
@@ -93,7 +118,68 @@ class Evaluation:
         return network.open(request.session_id, self._session.customer_id)
 
 
-async def ask_models(services: Services, rules: Rules, scores: Collector, deadline: Deadline) -> None:
+async def evaluate(
+    rules: Rules,
+    session: Session,
+    asked: Asked,
+    decision_id: str,
+    terms: Terms,
+    ask: Asking,
+    timing: Timing,
+    known: Mapping[str, ScoreAnswer] | None = None,
+) -> tuple[Considered, Evaluation]:
+    """Everything of a decision that needs no limit store.
+
+    Args:
+        rules: The revision that decides.
+        session: The session.
+        asked: The request.
+        decision_id: Unique.
+        terms: For whom, and who is held out.
+        ask: Asks the models.
+        timing: Is told where the time goes.
+        known: Answers that no model is asked for.
+    """
+    evaluation = Evaluation(rules, session, asked, known)
+    for passes_left in reversed(range(PASSES)):
+        evaluation.is_last = passes_left == 0
+        considered = consider(
+            rules.loaded.program,
+            evaluation.view(),
+            asked.request,
+            decision_id=decision_id,
+            score=evaluation.score,
+            grants=session.grants,
+            salt=terms.salt,
+            profiling=asked.profiling,
+            person=terms.person,
+            holdout=terms.holdout,
+        )
+        timing.mark("rules")
+        if evaluation.is_last or not evaluation.scores.wanted:
+            break
+        await ask(evaluation.scores)
+        timing.mark("scores")
+    return considered, evaluation
+
+
+def lacking(considered: Considered) -> tuple[Degradation, ...]:
+    """Models that did not answer and rules that failed."""
+    silent = (
+        Degradation("model_unavailable", f"Score {name} was not answered: {answer.status}.")
+        for name, answer in considered.scores
+        if answer.status is not ScoreStatus.OK
+    )
+    failed = (
+        Degradation("rule_failed", f"Rule {failure.rule} failed; the others were decided.")
+        for failure in considered.view.failures
+    )
+    return (*silent, *failed)
+
+
+async def ask_models(
+    services: Services, rules: Rules, scores: Collector, deadline: Deadline
+) -> Mapping[str, ScoreAnswer]:
     """Ask for all that is wanted, each model within its own deadline and all within the request's."""
     declared = rules.loaded.program.vocabulary.scores
     within = {
@@ -102,9 +188,8 @@ async def ask_models(services: Services, rules: Rules, scores: Collector, deadli
     }
     left = max(0.0, deadline.left_s - RESERVE * deadline.ours_ms / 1000)
     answers = await services.batcher.ask(rules.loaded.scorer, scores.wanted, within, left)
-    for answer in answers.values():
-        services.metrics.scores.labels(answer.status).inc()
     scores.give(answers)
+    return answers
 
 
 _TOO_LATE = ScoreAnswer(ScoreStatus.DEADLINE)

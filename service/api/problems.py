@@ -30,6 +30,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "key-unknown": ProblemType(401, "The key is not valid", "Use a key that exists and was not revoked."),
     "scope-missing": ProblemType(403, "The key may not do this", "Use a key that has the scope in `detail`."),
     "origin-refused": ProblemType(403, "Pages of this origin may not use the key", "Add the origin to the key."),
+    "preview-refused": ProblemType(403, "The preview is not valid", "Make another one with `salience preview`."),
     "not-found": ProblemType(404, "There is nothing here", "See openapi.json for what there is."),
     "decision-unknown": ProblemType(404, "No such decision", "Decisions are kept for some days; check the id."),
     "not-public": ProblemType(

@@ -89,6 +89,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         explain: Add what lost, the scores, and for each rule how far it is from holding. Needs the scope read.
         deadline_ms: Answer by then; the setting api.deadline_ms stands where it is shorter.
         sent_at: As in `EventBatch`.
+        preview: A token of `salience preview`: decide as it says, and touch nothing.
     """
 
     session_id: Id
@@ -99,6 +100,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     sent_at: EpochMs | None = None
+    preview: str | None = None
 
 
 class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +114,7 @@ class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     sent_at: EpochMs | None = None
+    preview: str | None = None
 
 
 class PlacementError(msgspec.Struct, frozen=True):
@@ -148,6 +151,18 @@ class Warned(msgspec.Struct, frozen=True):
     detail: str
 
 
+class PreviewMark(msgspec.Struct, frozen=True):
+    """The mark of a preview.
+
+    Attributes:
+        until: The token's end, ms.
+        forced: What the token set: `time`, names of facts, `segment ...`, `score ...`, `event ...`.
+    """
+
+    until: EpochMs
+    forced: tuple[str, ...]
+
+
 class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a storefront is told; always with HTTP 200 when the fault is ours.
 
@@ -163,6 +178,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         rules: With `explain`: each rule that nominates for the placements asked, and how far it is from holding.
         scores: With `explain`: what models were asked and answered.
         failures: With `explain`: rules whose evaluation failed; the others were decided.
+        preview: Present where this is a preview: it was not logged, took from no limit, and is not to be exposed.
     """
 
     decision_id: str
@@ -180,6 +196,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: tuple[RuleReport, ...] = ()
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
     failures: tuple[RuleFailure, ...] = ()
+    preview: PreviewMark | None = None
 
 
 class BulkLine(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show what is live and how it is.",
     "diff": "Compare two revisions, or a folder with what is live.",
     "decide": "Ask for a decision.",
+    "preview": "Make a link that shows a shop as it will be.",
     "why": "Explain a decision or a session.",
     "replay": "Feed a recording into the event log.",
     "train": "Train a model and write its card.",

@@ -37,6 +37,7 @@ from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
 from service.api.evaluated import Evaluations
+from service.api.forced_rules import ForcedRules
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
@@ -47,6 +48,7 @@ from service.loading import Loaded
 
 NOW = 1_795_000_000_000
 ORIGIN = "https://shop.example"
+PREVIEW_SECRET = b"preview secret of the tests"
 
 VOCABULARY = """
 currency: EUR
@@ -393,6 +395,8 @@ class Shop:
             metrics=metrics,
             slow=slow,
             salt="salt",
+            preview_secret=PREVIEW_SECRET,
+            forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
         )
 

@@ -56,7 +56,7 @@ def test_a_fault_of_ours_in_one_line_is_its_own_problem(monkeypatch, caplog):
             raise ZeroDivisionError
         return admit(rules, raws, now, **more)
 
-    from service.api.decide import admit
+    from service.api.ingest import admit
 
     monkeypatch.setattr("service.api.decide.admit", broken)
     _, lines = ask(shop, line("s1"), line("s2"), line("s3"))
