@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.decision import Decision, Degradation, Outcome, Request
+from engine.decision import Degradation, Outcome, Request
 from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
@@ -15,10 +15,11 @@ from service.api.answering import answered, new_decision_id, placements_of, warn
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import decide
+from service.api.deciding import Decided, decide
 from service.api.evaluation import Asked
 from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
+from service.api.inputs import encode_decision, encode_inputs
 from service.api.previewing import previewed
 from service.api.problems import ProblemError
 from service.api.rules import Rules
@@ -35,7 +36,6 @@ from service.api.session import Session, last_read, read_session
 from service.keys import Scope
 
 _request = msgspec.json.Decoder(RawDecideRequest)
-_encode = msgspec.json.Encoder().encode
 
 
 async def post_decide(services: Services, call: Call) -> Answer:
@@ -105,7 +105,7 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest, *, ke
     made = await decide(services, rules, question, session, decision_id, deadline, call.timing)
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
-    _record(services, made.decision, now)
+    _record(services, made, now)
     return answered(rules, made, asked, errors, verdicts, warned("/context", refused), reads=call.has(Scope.READ))
 
 
@@ -177,8 +177,10 @@ async def _verdicts(
     return verdicts
 
 
-def _record(services: Services, decision: Decision, now: EpochMs) -> None:
-    services.recorder.record((decision.id, decision.session_id, decision.time, _encode(decision)))
+def _record(services: Services, made: Decided, now: EpochMs) -> None:
+    decision = made.decision
+    made_of = None if made.inputs is None else encode_inputs(made.inputs)
+    services.recorder.record((decision.id, decision.session_id, decision.time, encode_decision(decision)), made_of)
     counts: dict[str, int] = {"decisions": 1}
     for placed in decision.placements:
         services.metrics.placements.labels(placed.outcome).inc()

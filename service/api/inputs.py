@@ -76,5 +76,8 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     missing: tuple[Degradation, ...] = ()
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Inputs).decode
+encode_inputs = msgspec.msgpack.Encoder().encode
+decode_inputs = msgspec.msgpack.Decoder(Inputs).decode
+
+encode_decision = msgspec.json.Encoder().encode
+"""The bytes of a decision in the log: what is made again is compared with them."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "decide": "Ask for a decision.",
     "preview": "Make a link that shows a shop as it will be.",
     "why": "Explain a decision or a session.",
+    "redecide": "Make a decision again, to prove it, or by other rules.",
     "replay": "Feed a recording into the event log.",
     "train": "Train a model and write its card.",
     "models": "List, inspect and remove models of the registry.",

@@ -228,6 +228,7 @@ class FakeStores:
     def __init__(self, state: FakeState) -> None:
         self.state = state
         self.entries: dict[str, tuple[str, int, bytes]] = {}
+        self.made_of: dict[str, bytes] = {}
         self.counts: dict[str, int] = {}
         self.tables: dict[str, dict[str, Row]] = {}
         self.gone = False
@@ -245,6 +246,13 @@ class FakeStores:
         self._check()
         return [raw for session, _, raw in reversed(self.entries.values()) if session == session_id][:limit]
 
+    def recent(self, limit: int) -> list[bytes]:
+        self._check()
+        return [raw for _, _, raw in reversed(self.entries.values())][:limit]
+
+    def close(self) -> None:
+        pass
+
     # activity
     def add(self, minute: int, counts: Mapping[str, int]) -> None:
         self._check()
@@ -254,6 +262,14 @@ class FakeStores:
 
 class Decisions(FakeStores):
     """The decision log and the counters."""
+
+    def keep_inputs(self, entries: Any) -> None:
+        self._check()
+        self.made_of.update({each: raw for each, _, raw in entries})
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        self._check()
+        return self.made_of.get(decision_id)
 
     def get(self, decision_id: str) -> bytes | None:
         self._check()
@@ -382,7 +398,7 @@ class Shop:
             rules=LiveRules(self.holder),
             events=self.log,
             state=self.state,
-            decisions=self.decisions,  # type: ignore[arg-type]
+            decisions=self.decisions,
             profiles=Profiles(self.state),  # type: ignore[arg-type]
             keys=self.ring,
             recorder=recorder,

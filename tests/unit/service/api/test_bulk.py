@@ -83,27 +83,45 @@ def test_what_a_bulk_request_evaluated_pushes_nothing_of_shoppers_out_of_memory(
     assert not shop.lately._kept
 
 
-def test_lines_wait_while_shoppers_are_served_and_go_on_after():
+async def turns(holds, most=100_000):
+    """Let the loop turn until it holds."""
+    for _ in range(most):
+        if holds():
+            return
+        await asyncio.sleep(0)
+
+
+def test_lines_wait_while_shoppers_are_served_and_go_on_after(monkeypatch):
     shop = Shop(msgspec.structs.replace(PATIENT, max_in_flight=8), loaded())
+
+    reads, read = [], shop.state.read
 
     async def all_at_once(client):
         page = {"Authorization": f"Bearer {shop.page_key}"}
-        shop.state.delay_s = 0.2
-        shopper = asyncio.create_task(
-            client.post("/v1/decide", json={"session_id": "s", "placements": ["banner"]}, headers=page)
-        )
-        await asyncio.sleep(0.05)
-        reads = shop.state.reads
-        bulk = asyncio.create_task(
-            client.post("/v1/decide/bulk", content=b"\n".join([line("a"), line("b")]), headers=NDJSON)
-        )
-        await asyncio.sleep(0.05)
-        waited = shop.state.reads == reads == 1
+        may_end = asyncio.Event()
+
+        async def slow_for_shoppers(session_id, *more):
+            reads.append(session_id)
+            if session_id == "shopper":
+                await may_end.wait()
+            return await read(session_id, *more)
+
+        monkeypatch.setattr(shop.state, "read", slow_for_shoppers)
+        asked = {"session_id": "shopper", "placements": ["banner"]}
+        shopper = asyncio.create_task(client.post("/v1/decide", json=asked, headers=page))
+        await turns(lambda: bool(reads))
+        body = b"\n".join([line("a"), line("b")])
+        bulk = asyncio.create_task(client.post("/v1/decide/bulk", content=body, headers=NDJSON))
+        assert shop.services is not None
+        admission = shop.services.admission
+        await turns(lambda: admission.streams == 1)
+        await turns(lambda: len(reads) > 1, most=100)
+        waited = list(reads)
+        may_end.set()
         assert (await shopper).status_code == 200
-        shop.state.delay_s = 0
         return waited, (await bulk).content.count(b"\n")
 
-    assert shop.run(all_at_once) == (True, 2)
+    assert shop.run(all_at_once) == (["shopper"], 2)
 
 
 def test_lines_take_from_the_rate_of_the_key_by_waiting():
