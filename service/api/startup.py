@@ -62,6 +62,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         role=role,
         registry=settings.models.registry,
         data_dir=settings.data_dir,
+        signing=wiring.signing(),
         poll_ms=settings.bundle.poll_ms,
     )
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")

@@ -34,6 +34,7 @@ COMMANDS = {
     "models": "List, inspect and remove models of the registry.",
     "users": "Manage who may sign in to the admin UI.",
     "keys": "Manage the keys of API clients.",
+    "signing": "Manage the keys that sign what is published.",
     "settings": "Show every setting and where it came from.",
 }
 

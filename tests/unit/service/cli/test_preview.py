@@ -13,6 +13,7 @@ from service.clock import wall_ms
 from service.installation import preview_secret
 from service.preview import ImaginedEvent, read
 from service.publisher import Publisher
+from service.signing import Signing
 from tests.unit.service.small_shop import Registry, sources
 
 SEGMENTS = "segments:\n  regulars: {fact: views, at_least: 5}\n"
@@ -23,7 +24,9 @@ def salience(tmp_path):
 
     tables = Embedded(tmp_path, 1).tables()
     with closing(tables):
-        Publisher(tables, Registry()).publish({**sources(), "segments.yaml": SEGMENTS}, "test", "")
+        Publisher(tables, Registry(), Signing(tmp_path, shared=False)).publish(
+            {**sources(), "segments.yaml": SEGMENTS}, "test", ""
+        )
 
     def call(*words):
         return CliRunner().invoke(cli, [f"--set=data_dir={tmp_path}", "preview", *words])
