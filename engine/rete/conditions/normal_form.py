@@ -70,7 +70,7 @@ class Literal:
 
 @dataclass(slots=True, eq=False)
 class Whole:
-    """A condition that is too large to be multiplied out, as one function."""
+    """A condition that is too large to be multiplied out, as one function; one of `literals` rises before it does."""
 
     evaluate: Evaluate
     reads: tuple[int, ...]
@@ -194,18 +194,17 @@ class NormalForm:
         return [(literals, []) for literals in self._reader.literal(condition, wanted)]
 
     def _whole(self, condition: Condition) -> Conjunct:
-        leaves = list(leaves_of(condition))
-        literals = [
-            literal
-            for leaf in leaves
+        found = list(_wanted(condition, True))
+        literals = {
+            literal.key: literal
+            for leaf, wanted in found
             if not isinstance(leaf, ScoreTest)
-            for wanted in (True, False)
             for alternative in self._reader.literal(leaf, wanted)
             for literal in alternative
-        ]
-        reads = tuple(dict.fromkeys(index for literal in literals for index in literal.reads))
-        scores = tuple(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, ScoreTest)))
-        return Conjunct((), (), Whole(evaluator(condition, self.quantities), reads, scores, tuple(literals)))
+        }
+        reads = tuple(dict.fromkeys(index for literal in literals.values() for index in literal.reads))
+        scores = tuple(dict.fromkeys(leaf for leaf, _ in found if isinstance(leaf, ScoreTest)))
+        return Conjunct((), (), Whole(evaluator(condition, self.quantities), reads, scores, tuple(literals.values())))
 
 
 def _product(parts: Sequence[Alternatives]) -> Alternatives:
@@ -234,15 +233,20 @@ def _size(condition: Condition, wanted: bool) -> int:
     return 1
 
 
-def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
-    """The leaves of a network form in the order in which they are written, repeats included."""
+def _wanted(condition: Condition, wanted: bool) -> Iterator[tuple[Test | Seen | ScoreTest, bool]]:
+    """The leaves of a network form with the truth that helps it to become true, repeats included."""
     if isinstance(condition, Segment):
-        yield from leaves_of(condition.condition)
+        yield from _wanted(condition.condition, wanted)
     elif isinstance(condition, Not):
-        yield from leaves_of(condition.part)
+        yield from _wanted(condition.part, not wanted)
     elif isinstance(condition, All | AnyOf):
         for part in condition.parts:
-            yield from leaves_of(part)
+            yield from _wanted(part, wanted)
     else:
         assert isinstance(condition, Test | Seen | ScoreTest)
-        yield condition
+        yield condition, wanted
+
+
+def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
+    """The leaves of a network form in the order in which they are written, repeats included."""
+    return (leaf for leaf, _ in _wanted(condition, True))

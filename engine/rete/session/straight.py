@@ -72,8 +72,12 @@ def insert_straight(
             memory.resets[event.type] = now
     guards, get = compiled.index.guards, values.get
     for index in changed:
-        for at, default, wanted in guards[index]:
-            if get(at, default) != wanted:
+        asked = guards[index]
+        if asked is None:
+            continue  # no rule looks at it
+        for at, default, passes, operand in asked:
+            value: Any = get(at, default)
+            if value is None or not passes(value, operand):
                 break  # most changes end here: nothing has to be called for them
         else:
             before = now - 1 if clock < now else now
