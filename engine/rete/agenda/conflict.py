@@ -10,7 +10,7 @@ place in the common order then: presences, what is found by equality, thresholds
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from engine.rete.agenda.production import Production
@@ -21,6 +21,9 @@ from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
 from engine.rete.conditions.truth import Values
 from engine.values import EpochMs, Value
+
+MOST_CHECKS = 16
+"""So many literals of a quantity that no index finds are looked at when it changes, before anything else."""
 
 
 class _Wanted(NamedTuple):
@@ -42,8 +45,9 @@ class ConflictIndex:
             for index in production.reads:
                 self._by_quantity.setdefault(index, []).append(production.index)
         wanted: dict[int, list[_Wanted]] = {}
-        # What no index finds, by the quantities that it looks at: everything else first.
-        self._blind: dict[int, Trie] = {}
+        # By the quantities that they look at, the literals that no trie finds, each with a trie of what else they need;
+        # under None all else, which is looked at last.
+        self._checked: dict[int, dict[Literal | None, Trie]] = {}
         for production in productions:
             if not production.asking:
                 for conjunct in production.conjuncts:
@@ -52,8 +56,9 @@ class ConflictIndex:
                     else:
                         self._want(production, conjunct, wanted)
         self._rising = {index: self._risen_trie(index, found) for index, found in wanted.items()}
-        for trie in self._blind.values():
-            trie.settle()
+        for tries in self._checked.values():
+            for trie in tries.values():
+                trie.settle()
         # What must be so for a change of each quantity to make a rule true, as far as that can be said in a word.
         self.guards = [self._guards_of(each.index) for each in quantities]
         self.all = Holding(productions, self)
@@ -61,7 +66,7 @@ class ConflictIndex:
 
     def _guards_of(self, index: int) -> Guards | None:
         """None where no rule looks at the quantity."""
-        if index in self._blind:
+        if index in self._checked:
             return ()
         trie = self._rising.get(index)
         return None if trie is None else trie.root.guards
@@ -73,25 +78,33 @@ class ConflictIndex:
             found.update(self._by_quantity.get(index, ()))
         return found
 
-    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool]:
-        """The productions without scores that hold now and may not have held before the change.
+    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
+        """The productions without scores that may hold now and may not have held before the change.
 
         Returns:
-            By production, whether it is certain that it did not hold before. Raises what a literal raises.
+            By production, whether it is certain that it did not hold before; it holds now, but where None stands: that
+            has to be looked at. Raises what a literal raises.
         """
-        found: dict[int, bool] = {}
-        rising, blind, defaults, get = self._rising, self._blind, self._defaults, values.get
+        found: dict[int, bool | None] = {}
+        rising, checked, defaults, get = self._rising, self._checked, self._defaults, values.get
         for index, old in changed.items():
             trie = rising.get(index)
+            ends: Iterable[End] = ()
             if trie is not None and trie.may_rise(old, get(index, defaults[index])):
-                for production, checks, is_certain in trie.reached(values, old):
-                    if (not checks or _pass(checks, values, now)) and not found.get(production, False):
-                        found[production] = is_certain
-            if blind and index in blind:
-                for production, checks, _ in blind[index].reached(values):
-                    if not checks or _pass(checks, values, now):
-                        found.setdefault(production, False)
+                ends = trie.reached(values, old)
+            if checked and index in checked:
+                ends = [*ends, *self._reached_by_checks(checked[index], {index: old}, values, now)]
+            for production, checks, is_certain in ends:
+                if (not checks or _pass(checks, values, now)) and not found.get(production):
+                    found[production] = is_certain
         return found
+
+    def _reached_by_checks(
+        self, tries: Mapping[Literal | None, Trie], old: Values, values: Values, now: EpochMs
+    ) -> Iterator[End]:
+        for literal, trie in tries.items():
+            if literal is None or (literal.holds(values, now) and not literal.holds(old, now)):
+                yield from trie.reached(values)
 
     def ordered(self, literals: Iterable[Literal]) -> list[Literal]:
         """Literals in the common order of the tries."""
@@ -111,23 +124,28 @@ class ConflictIndex:
             others = [each for each in indexed if each.index != literal.index]
             rest = tuple(each for each in indexed if each is not literal and each.index == literal.index)
             is_certain = is_only and not (literal.shape == Shape.IS and len(literal.operand) > 1)
-            end = End(production.index, (*checks, *rest), is_certain)
+            end = _end(production, (*checks, *rest), is_certain)
             wanted.setdefault(literal.index, []).append(_Wanted(literal, others, end))
-        for index in dict.fromkeys(index for literal in checks for index in literal.reads):
-            self._blind_trie(index).add(indexed, End(production.index, checks, False))
+        for literal in checks:
+            more = tuple(each for each in checks if each is not literal)
+            for index in literal.reads:
+                tries = self._checked.setdefault(index, {})
+                if len(literal.reads) == 1 and literal.age is None and (literal in tries or len(tries) < MOST_CHECKS):
+                    trie = tries.setdefault(literal, Trie(self._defaults))
+                    trie.add(indexed, _end(production, more, is_only))
+                else:
+                    trie = tries.setdefault(None, Trie(self._defaults))
+                    trie.add(indexed, _end(production, checks, False))
 
     def _want_whole(self, production: Production, whole: Whole, wanted: dict[int, list[_Wanted]]) -> None:
-        """A condition that is not multiplied out is looked at when any of its literals became true."""
-        end = End(production.index, (), False)
+        """A condition that is not multiplied out is looked at when one of its literals became true."""
+        end = End(production.index, (), None)
         for literal in whole.literals:
             if is_indexed(literal):
                 wanted.setdefault(literal.index, []).append(_Wanted(literal, [], end))
             else:
                 for index in literal.reads:
-                    self._blind_trie(index).add((), end)
-
-    def _blind_trie(self, index: int) -> Trie:
-        return self._blind.setdefault(index, Trie(self._defaults))
+                    self._checked.setdefault(index, {}).setdefault(None, Trie(self._defaults)).add((), end)
 
     def _risen_trie(self, index: int, wanted: list[_Wanted]) -> Trie:
         shared = set(wanted[0].others)
@@ -147,6 +165,11 @@ class ConflictIndex:
                 at = sum(self._rank[each.index] < rank for each in rest)
             trie.add([*first, *rest[:at], risen, *rest[at:]], end)
         return trie.settle()
+
+
+def _end(production: Production, checks: tuple[Literal, ...], is_certain: bool) -> End:
+    """A production that could not be compiled has to be looked at, to say so."""
+    return End(production.index, checks, is_certain if production.broken is None else None)
 
 
 class Holding:

@@ -10,18 +10,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from operator import eq, ge, gt, le, lt
+from operator import eq
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from engine.rete.conditions.normal_form import Literal, Shape
+from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
 from engine.rete.conditions.truth import Values
 from engine.values import Value
 
 Guards: TypeAlias = tuple[tuple[Any, Value | None, Callable[[Any, Any], bool], Any], ...]
 """(quantity, default, comparison, right side): all of them must be true, for anything to be reached."""
-
-COMPARISONS = {(True, True): gt, (True, False): ge, (False, True): lt, (False, False): le}
-"""By whether it is upward and whether it is strict."""
 
 MOST_VALUES = 16
 """A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
@@ -56,12 +53,13 @@ class End(NamedTuple):
     Attributes:
         production: Of which rule.
         checks: Its literals that no index finds; they are looked at one by one.
-        is_certain: Whether reaching it by a change means that its rule did not hold before.
+        is_certain: Whether reaching it by a change means that its rule did not hold before; None where reaching it does
+            not even mean that it holds now.
     """
 
     production: int
     checks: tuple[Literal, ...]
-    is_certain: bool
+    is_certain: bool | None
 
 
 class Node:

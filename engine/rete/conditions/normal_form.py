@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
 import re2
@@ -26,7 +27,7 @@ from engine.language.tree import (
     Test,
 )
 from engine.rete.conditions import operators
-from engine.rete.conditions.quantity import Quantities
+from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.truth import Evaluate, Values, evaluator, leaf_truth, subject_of
 from engine.values import EpochMs
 
@@ -34,6 +35,15 @@ MOST_CONJUNCTS = 64
 """Beyond it a condition is evaluated as a whole: multiplying out `all` of ten `any` of two gives 1,024."""
 
 Holds: TypeAlias = Callable[[Values, EpochMs], bool]
+
+
+COMPARISONS: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
+    (True, True): gt,
+    (True, False): ge,
+    (False, True): lt,
+    (False, False): le,
+}
+"""By whether it is upward and whether it is strict."""
 
 
 class Shape:
@@ -141,11 +151,13 @@ class _Reader:
                 elif leaf.operator in operators.CLOCKED:
                     assert isinstance(leaf.operand, int)
                     age = leaf.operand
-            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted), reads, key, age)
+            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, age)
             self.made[key] = found
         return found
 
-    def _holds(self, leaf: Test | Seen, wanted: bool) -> Holds:
+    def _holds(self, leaf: Test | Seen, wanted: bool, shape: str, operand: Any) -> Holds:
+        if shape != Shape.CHECK:
+            return _compared(self.quantities.of(subject_of(leaf)), shape, operand)
         try:
             truth = leaf_truth(leaf, self.quantities)
         except re2.error as problem:
@@ -156,6 +168,21 @@ class _Reader:
 
             return broken
         return lambda values, now: truth(values, now) is wanted
+
+
+def _compared(quantity: Quantity, shape: str, operand: Any) -> Holds:
+    """Whether a literal that an index finds holds, in one comparison."""
+    index, default = quantity.index, quantity.default
+    if shape == Shape.IS:
+        return lambda values, now: values.get(index, default) in operand
+    limit, is_strict = operand
+    passes = COMPARISONS[shape == Shape.ABOVE, is_strict]
+
+    def compared(values: Values, now: EpochMs) -> bool:
+        value = values.get(index, default)
+        return value is not None and passes(value, limit)
+
+    return compared
 
 
 Alternatives: TypeAlias = list[tuple[list[Literal], list[tuple[ScoreTest, bool]]]]
