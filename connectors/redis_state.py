@@ -4,12 +4,12 @@ All keys of partition N share the hash tag `{p:N}`, so that they lie on one node
 
 | key | type | holds |
 |---|---|---|
-| `{p:N}:position` | hash | `generation`, `offset`, `watermark`; `bucket` of seen ids; `outputs`: how many there ever were |
+| `{p:N}:position` | hash | `generation`, `offset`, `step`, `brought`, `watermark`; `bucket` of seen ids; `outputs`: how many there ever were |
 | `{p:N}:s:<session>` | string | msgpack `[snapshot, time, due, customer]`; expires `session_ttl_ms` after its last write |
 | `{p:N}:due` | sorted set | sessions by `due` |
 | `{p:N}:recent` | sorted set | the latest `RECENT` sessions by clock |
 | `{p:N}:seen:0` to `:4` | set | ids of 6 hours of the watermark each, used in turn |
-| `{p:N}:outbox` | sorted set | 16-digit number + msgpack `[id, kind, key, value, offset]`, by offset |
+| `{p:N}:outbox` | sorted set | 16-digit number + msgpack `[id, kind, key, value, offset, ordinal]`, by offset |
 
 Expiry is a safety net only: the worker deletes a session when it ends.
 """
@@ -38,23 +38,23 @@ RECENT = 1_000
 CLAIM = """
 local position = KEYS[1]
 local generation = tonumber(ARGV[1])
-local stored = redis.call('HMGET', position, 'generation', 'offset', 'watermark')
+local stored = redis.call('HMGET', position, 'generation', 'offset', 'watermark', 'step', 'brought')
 if stored[1] and generation < tonumber(stored[1]) then return false end
 redis.call('HSET', position, 'generation', ARGV[1])
-return {tonumber(stored[2] or 0), tonumber(stored[3] or 0)}
+return {tonumber(stored[2] or 0), tonumber(stored[3] or 0), tonumber(stored[4] or 0), tonumber(stored[5] or 0)}
 """
 
 APPLIED, FENCED, REWIND = 1, 2, 3
 ANSWERS = {APPLIED: Applied.APPLIED, FENCED: Applied.FENCED, REWIND: Applied.REWIND}
 
-# Arguments: 8 numbers (see `apply`), then id, value, time and due of each session ('' for none; a session with the value ''
+# Arguments: 10 numbers (see `apply`), then id, value, time and due of each session ('' for none; a session with the value ''
 # is deleted), then seen ids, then offset and payload of each output. Keys: the five below, the buckets, the sessions.
 APPLY = """
 local position, due, recent, outbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local bucket_count = tonumber(ARGV[8])
-local stored = redis.call('HMGET', position, 'generation', 'offset', 'bucket', 'outputs')
+local stored = redis.call('HMGET', position, 'generation', 'offset', 'bucket', 'outputs', 'step')
 if tonumber(ARGV[1]) < tonumber(stored[1] or 0) then return 2 end
-if tonumber(ARGV[2]) ~= tonumber(stored[2] or 0) then return 3 end
+if tonumber(ARGV[2]) ~= tonumber(stored[2] or 0) or tonumber(ARGV[9]) ~= tonumber(stored[5] or 0) then return 3 end
 
 -- unpack() is limited by Lua's stack
 local function bulk(command, key, values)
@@ -63,7 +63,7 @@ local function bulk(command, key, values)
     end
 end
 
-local at = 8
+local at = 10
 local session_count = #KEYS - 4 - bucket_count
 local due_set, due_gone, recent_set, gone = {}, {}, {}, {}
 for i = 1, session_count do
@@ -116,7 +116,8 @@ end
 bulk('ZADD', outbox, outputs)
 
 redis.call('HSET', position, 'generation', ARGV[1], 'offset', ARGV[3], 'watermark', ARGV[4],
-           'bucket', bucket, 'outputs', number)
+           'bucket', bucket, 'outputs', number, 'brought', ARGV[10],
+           'step', ARGV[3] == ARGV[2] and tonumber(ARGV[9]) + 1 or 0)
 return 1
 """
 
@@ -142,7 +143,20 @@ ORDER_DIGITS = 16
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_session = msgspec.msgpack.Decoder(tuple[bytes, int, int | None, str | None]).decode
-_decode_output = msgspec.msgpack.Decoder(tuple[str, OutputKind, str, bytes, int]).decode
+
+
+class _Waiting(msgspec.Struct, array_like=True):
+    """An output as stored; `ordinal` was not written before there were places."""
+
+    id: str
+    kind: OutputKind
+    key: str
+    value: bytes
+    offset: int
+    ordinal: int = 0
+
+
+_decode_output = msgspec.msgpack.Decoder(_Waiting).decode
 
 
 def session_key(prefix: str, partition: int, session_id: str) -> str:
@@ -183,6 +197,12 @@ class RedisState:
             found = self._claim(keys=[self._key(partition, "position")], args=[generation])
         return None if found is None else Position(*found)
 
+    def position(self, partition: int) -> Position:
+        """Read the hash."""
+        with self._address.explained():
+            found: Any = self._redis.hmget(self._key(partition, "position"), "offset", "watermark", "step", "brought")
+        return Position(*[int(each or 0) for each in found])
+
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id with one MGET."""
         if not sessions:
@@ -216,6 +236,8 @@ class RedisState:
             RECENT,
             batch.watermark // BUCKET_MS,
             BUCKETS,
+            batch.expected_step,
+            batch.brought,
         ]
         for session_id, state in batch.sessions.items():
             value = (
@@ -225,7 +247,7 @@ class RedisState:
         arguments.append(len(batch.seen))
         arguments += batch.seen
         for output in batch.outputs:
-            payload = _encode((output.id, output.kind, output.key, output.value, output.offset))
+            payload = _encode((output.id, output.kind, output.key, output.value, output.offset, output.ordinal))
             arguments += (output.offset, payload)
         with self._address.explained():
             return ANSWERS[self._apply(keys=keys, args=arguments)]
@@ -234,7 +256,8 @@ class RedisState:
         """Read what is not yet trimmed, by offset, then as written."""
         with self._address.explained():
             members: Any = self._redis.zrange(self._key(partition, "outbox"), 0, -1)
-        return [Output(*_decode_output(member[ORDER_DIGITS:])) for member in members]
+        waiting = [_decode_output(member[ORDER_DIGITS:]) for member in members]
+        return [Output(each.id, each.kind, each.key, each.value, each.offset, each.ordinal) for each in waiting]
 
     def trim(self, partition: int, below_offset: int) -> None:
         """Delete what has been sent."""

@@ -24,6 +24,11 @@ SCHEMA = (
     CREATE TABLE outbox (partition INTEGER, place INTEGER, id TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
                          value BLOB NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (partition, place)) WITHOUT ROWID
     """,
+    """
+    ALTER TABLE partitions ADD COLUMN step INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE partitions ADD COLUMN brought INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0
+    """,
 )
 
 SEEN_MS: Millis = 24 * 3_600_000
@@ -44,16 +49,24 @@ class SqliteState:
         """Store the generation where it is not older than the stored one."""
         with self._file.writing() as db:
             row = db.execute(
-                "SELECT generation, offset, watermark FROM partitions WHERE partition = ?", (partition,)
+                "SELECT generation, offset, watermark, step, brought FROM partitions WHERE partition = ?", (partition,)
             ).fetchone()
             if row is None:
-                db.execute("INSERT INTO partitions VALUES (?, ?, 0, 0)", (partition, generation))
+                db.execute("INSERT INTO partitions VALUES (?, ?, 0, 0, 0, 0)", (partition, generation))
                 return Position(0, 0)
-            owner, offset, watermark = row
+            owner, *position = row
             if generation < owner:
                 return None
             db.execute("UPDATE partitions SET generation = ? WHERE partition = ?", (generation, partition))
-            return Position(offset, watermark)
+            return Position(*position)
+
+    def position(self, partition: int) -> Position:
+        """Read the row."""
+        with self._file.reading() as db:
+            row = db.execute(
+                "SELECT offset, watermark, step, brought FROM partitions WHERE partition = ?", (partition,)
+            ).fetchone()
+        return Position(*(row or (0, 0)))
 
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id."""
@@ -77,16 +90,23 @@ class SqliteState:
         """Check owner and offset and write all parts in one transaction."""
         partition = batch.partition
         with self._file.writing() as db:
-            owner, offset = db.execute(
-                "SELECT generation, offset FROM partitions WHERE partition = ?", (partition,)
-            ).fetchone() or (0, 0)
+            owner, offset, step = db.execute(
+                "SELECT generation, offset, step FROM partitions WHERE partition = ?", (partition,)
+            ).fetchone() or (0, 0, 0)
             if batch.generation < owner:
                 return Applied.FENCED
-            if batch.expected_offset != offset:
+            if (batch.expected_offset, batch.expected_step) != (offset, step):
                 return Applied.REWIND
             db.execute(
-                "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?)",
-                (partition, batch.generation, batch.next_offset, batch.watermark),
+                "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    partition,
+                    batch.generation,
+                    batch.next_offset,
+                    batch.watermark,
+                    step + 1 if batch.next_offset == offset else 0,
+                    batch.brought,
+                ),
             )
             db.executemany(
                 "INSERT INTO sessions (partition, session_id, time, due, customer_id, snapshot) "
@@ -114,10 +134,11 @@ class SqliteState:
             if batch.outputs:
                 (last,) = db.execute("SELECT max(place) FROM outbox WHERE partition = ?", (partition,)).fetchone()
                 db.executemany(
-                    "INSERT INTO outbox (partition, place, id, kind, key, value, offset) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO outbox (partition, place, id, kind, key, value, offset, ordinal) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (partition, place, output.id, output.kind, output.key, output.value, output.offset)
-                        for place, output in enumerate(batch.outputs, (last or 0) + 1)
+                        (partition, place, each.id, each.kind, each.key, each.value, each.offset, each.ordinal)
+                        for place, each in enumerate(batch.outputs, (last or 0) + 1)
                     ],
                 )
         return Applied.APPLIED
@@ -126,10 +147,10 @@ class SqliteState:
         """Read what is not yet trimmed."""
         with self._file.reading() as db:
             rows = db.execute(
-                "SELECT id, kind, key, value, offset FROM outbox WHERE partition = ? ORDER BY offset, place",
+                "SELECT id, kind, key, value, offset, ordinal FROM outbox WHERE partition = ? ORDER BY offset, place",
                 (partition,),
             )
-            return [Output(id_, OutputKind(kind), key, value, offset) for id_, kind, key, value, offset in rows]
+            return [Output(id_, OutputKind(kind), *rest) for id_, kind, *rest in rows]
 
     def trim(self, partition: int, below_offset: int) -> None:
         """Delete what has been sent."""

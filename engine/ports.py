@@ -113,13 +113,31 @@ class OutputKind(enum.StrEnum):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """Something the worker sends: `id` is deterministic (hash of partition, offset, rule, ordinal)."""
+    """Something the worker sends: `id` is deterministic (hash of partition, offset, rule, ordinal).
+
+    Attributes:
+        offset: Of the record that brought it about.
+        ordinal: Which output of that record, from 0. A replay gives each output the same two numbers.
+    """
 
     id: str
     kind: OutputKind
     key: str
     value: bytes
     offset: int
+    ordinal: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it stands among the outputs of its partition."""
+        return Place(self.offset, self.ordinal)
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """A place among the outputs of a partition: before it are those of earlier records, and of its own the first few."""
+
+    offset: int = 0
+    ordinal: int = 0
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -138,7 +156,12 @@ class SessionState(msgspec.Struct, frozen=True):
 
 
 class StateBatch(msgspec.Struct, frozen=True):
-    """What one batch of one partition writes, all of it or nothing."""
+    """What one batch of one partition writes, all of it or nothing.
+
+    Attributes:
+        expected_offset: Where the partition must stand, with `expected_step`, or nothing is written.
+        brought: How many outputs the record before `next_offset` has brought by now, limited ones included.
+    """
 
     partition: int
     generation: int
@@ -148,10 +171,12 @@ class StateBatch(msgspec.Struct, frozen=True):
     seen: Sequence[str]
     outputs: Sequence[Output]
     watermark: EpochMs
+    expected_step: int = 0
+    brought: int = 0
 
 
 class Applied(enum.StrEnum):
-    """How a write ended. FENCED: a newer generation owns the partition. REWIND: the offset is not the expected one."""
+    """How a write ended. FENCED: a newer generation owns the partition. REWIND: it stands elsewhere than expected."""
 
     APPLIED = "applied"
     FENCED = "fenced"
@@ -159,10 +184,17 @@ class Applied(enum.StrEnum):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a partition's state stands. `offset` 0 and no sessions: nothing was ever written."""
+    """Where a partition's state stands. `offset` 0 and no sessions: nothing was ever written.
+
+    Attributes:
+        step: How many batches were written at this offset without moving it: timers that are due may take several.
+        brought: How many outputs the record before `offset` has brought.
+    """
 
     offset: int
     watermark: EpochMs
+    step: int = 0
+    brought: int = 0
 
 
 class StateStore(Protocol):
@@ -170,6 +202,9 @@ class StateStore(Protocol):
 
     def claim(self, partition: int, generation: int) -> Position | None:
         """Make this generation the partition's owner and say where it stands; None where a newer one owns it."""
+
+    def position(self, partition: int) -> Position:
+        """Where a partition stands, without claiming it: for operators."""
 
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Those of the sessions that are stored."""
@@ -196,11 +231,37 @@ class StateStore(Protocol):
         """Let go of connections."""
 
 
-class OutputLog(Protocol):
-    """Where outputs go: a topic of each kind."""
+class FencedError(PortError):
+    """Another sender has claimed the partition's outputs since; nothing was sent."""
 
-    def send(self, outputs: Sequence[Output]) -> None:
-        """Return when all are durable, in order."""
+
+class Turn(msgspec.Struct, frozen=True):
+    """The right to send a partition's outputs until the next claim, and the place before which all are out."""
+
+    token: int
+    out: Place
+
+
+class OutputLog(Protocol):
+    """Where outputs go: a topic of each kind. Together with `StateStore` it makes state and outputs exactly once.
+
+    A partition's outputs and the place up to which they are out become visible together or not at all, and only for the
+    one who claimed last. So whoever claims knows what is out: it sends the rest of the outbox, and keeps back what a
+    replay brings again. Safe to call from several threads, one for each partition.
+    """
+
+    def claim(self, partition: int) -> Turn:
+        """End the turn of every earlier sender of this partition, undo what it left open, say what is out."""
+
+    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+        """Send all, in order of their places, or nothing; return when they are durable.
+
+        Raises `FencedError` where the turn is over. After any other `PortError` it is not known whether they are out,
+        and the turn is over, too: claim again and compare.
+        """
+
+    def settle(self, partition: int, token: int) -> bool:
+        """See to it that readers find all that was sent; False: that is not known yet, ask again. Raises as `send` does."""
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest of a kind, newest first; for operators and tests."""

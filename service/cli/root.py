@@ -24,6 +24,8 @@ COMMANDS = {
     "publish": "Make a ruleset live, once every process has it.",
     "rollback": "Go back to the previous revision.",
     "status": "Show what is live and how it is.",
+    "lag": "Show how far behind the workers are, by partition.",
+    "dead": "List, show and retry records that could not be applied.",
     "diff": "Compare two revisions, or a folder with what is live.",
     "decide": "Ask for a decision.",
     "why": "Explain a decision or a session.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from engine.event import Event
-from engine.ports import Applied, Claim, LimitStore, Record, StateStore
+from engine.ports import Applied, Claim, LimitStore, Place, PortError, Position, Record, StateStore
 from engine.values import EpochMs, Millis
 from service.loading import Loaded
 from service.worker.counts import Counts
@@ -65,6 +65,7 @@ class Partition:
     Attributes:
         position: Offset of the next record, while OWNED.
         watermark: Event time that will not be gone behind.
+        out: The place before which outputs are out, as the claim found it: what a replay brings again is kept back.
     """
 
     def __init__(self, number: int, generation: int, stores: Stores, cache_bytes: int) -> None:
@@ -73,6 +74,9 @@ class Partition:
         self.standing = Standing.UNCLAIMED
         self.position = 0
         self.watermark: EpochMs = 0
+        self.out = Place()
+        self._step = 0
+        self._brought = 0
         self.cache = SessionCache(cache_bytes)
         self._stores = stores
         self._has_leftover = False
@@ -80,25 +84,36 @@ class Partition:
         self._horizon: EpochMs = -1
 
     def claim(self) -> bool:
-        """Own the partition from where its stored state stands; whether its caches can be kept.
+        """Own state and outputs from where they stand, and reconcile the two; whether its caches can be kept.
 
-        False: read on from `position`, what waited to be sent is read from the outbox. Raises `PortError`.
+        State first: who is refused there must not disturb the sender of the newer owner. What the state is ahead is sent
+        from the outbox; what the outputs are ahead is kept back while records are read again. False: read on from
+        `position`. Raises `PortError`.
         """
-        was_owned = self.standing is Standing.OWNED
-        position = self._stores.state.claim(self.number, self.generation)
+        stores = self._stores
+        position = stores.state.claim(self.number, self.generation)
         if position is None:
             self.fence()
             return False
-        if was_owned and position.offset == self.position:
+        is_kept = self.standing is Standing.OWNED and self._stands_at(position)
+        if is_kept and not stores.emission.has_failed(self.number):
             return True
-        self.reset()
-        outbox = self._stores.state.outbox(self.number)
-        self.position = position.offset
-        self.watermark = position.watermark
-        self._has_leftover = True
-        self._stores.emission.offer(self.number, outbox)
-        self.standing = Standing.OWNED
-        return False
+        if not is_kept:
+            self.reset()
+        out = stores.emission.claim(self.number)
+        outbox = stores.state.outbox(self.number)
+        waiting = [each for each in outbox if each.place >= out]
+        if len(waiting) < len(outbox):
+            # Their sender died before it could: nobody else would until more goes out.
+            is_offset_out = not waiting or waiting[0].offset > out.offset
+            stores.state.trim(self.number, out.offset + is_offset_out)
+        stores.emission.offer(self.number, waiting)
+        if not is_kept:
+            self._stand_at(position)
+            self.out = out
+            self._has_leftover = True
+            self.standing = Standing.OWNED
+        return is_kept
 
     def reset(self) -> None:
         """Forget all that is not stored."""
@@ -121,6 +136,11 @@ class Partition:
         then resets, claims, and reads on from where that says.
         """
         counts = Counts()
+        if records and not self.position and self.out.offset and records[0].offset > 0:
+            raise PortError(
+                f"the state of partition {self.number} is gone, and the event log begins at offset {records[0].offset}, "
+                "so that it can't be built anew from the log: restore the state store from a copy, then start the workers"
+            )
         if self._has_leftover:
             self._leftover(equipment, counts)
         if records and self.standing is Standing.OWNED:
@@ -132,6 +152,15 @@ class Partition:
         return bool(self._stores.state.due(self.number, until, 1))
 
     # -------------------------------------------------------------- steps
+
+    def _stands_at(self, position: Position) -> bool:
+        return (position.offset, position.step) == (self.position, self._step)
+
+    def _stand_at(self, position: Position) -> None:
+        self.position = position.offset
+        self.watermark = position.watermark
+        self._step = position.step
+        self._brought = position.brought
 
     def _records(self, records: Sequence[Record], equipment: Equipment, counts: Counts) -> None:
         readings = equipment.intake.read(records)
@@ -196,6 +225,8 @@ class Partition:
             loaded=equipment.loaded,
             lateness=stores.lateness,
             salt=stores.salt,
+            step=self._step,
+            brought=self._brought,
         )
 
     def _with_sessions(self, work: Work, due: Sequence[str], equipment: Equipment) -> tuple[Work, dict[str, Session]]:
@@ -248,17 +279,18 @@ class Partition:
                 self.cache.clear()
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
         granted = self._granted(outcome.acts)
-        batch, sizes = to_write(work, outcome, self.generation, granted)
+        batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
         applied = self._stores.state.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
             return
         if applied is Applied.REWIND:
+            logger.info("partition %d goes back to what is stored: it does not stand at %d", self.number, work.offset)
             counts.rewinds += 1
             self.reset()
             return
-        self.position = outcome.offset
-        self.watermark = outcome.watermark
+        step = self._step + 1 if outcome.offset == self.position else 0
+        self._stand_at(Position(outcome.offset, outcome.watermark, step, batch.brought))
         stored = iter(sizes)
         for session_id, session in outcome.touched.items():
             self._moments.pop(session_id, None)

@@ -102,6 +102,35 @@ def test_a_batch_at_another_offset_rewinds_and_writes_nothing(state, start):
     assert state.claim(0, 1) == Position(10, 0)
 
 
+def test_batches_that_do_not_move_the_offset_are_told_apart_by_their_steps(state):
+    """Timers that are due may take several batches under one offset; after a loss of the latest, the next must rewind."""
+    state.claim(0, 1)
+    state.apply(batch(end=10, brought=2))
+    assert state.claim(0, 1) == Position(10, 0, 0, 2)
+    assert state.apply(batch(start=10, end=10, brought=5)) is Applied.APPLIED
+    assert state.apply(batch(start=10, end=10)) is Applied.REWIND
+    assert state.apply(batch(start=10, end=20)) is Applied.REWIND
+    assert state.claim(0, 1) == Position(10, 0, 1, 5)
+    assert state.apply(batch(start=10, end=10, expected_step=1)) is Applied.APPLIED
+    assert state.apply(batch(start=10, end=20, expected_step=2, brought=1)) is Applied.APPLIED
+    assert state.claim(0, 1) == Position(20, 0, 0, 1)
+
+
+def test_where_a_partition_stands_can_be_read_without_claiming_it(state):
+    assert state.position(0) == Position(0, 0)
+    state.claim(0, 3)
+    state.apply(batch(generation=3, end=10, watermark=7, brought=2))
+    assert state.position(0) == Position(10, 7, 0, 2)
+    assert state.apply(batch(generation=3, start=10, end=11)) is Applied.APPLIED
+
+
+def test_outputs_keep_their_places_in_the_outbox(state):
+    state.claim(0, 1)
+    outputs = [output(3), Output("second", OutputKind.DEAD, "s", b"", 3, 1)]
+    state.apply(batch(outputs=outputs))
+    assert list(state.outbox(0)) == outputs
+
+
 def test_being_fenced_counts_before_the_offset(state):
     state.claim(0, 5)
     assert state.apply(batch(generation=4, start=99)) is Applied.FENCED
