@@ -22,6 +22,21 @@ from engine.rete.conditions.subjects import Presence
 from engine.rete.conditions.truth import Values
 from engine.values import EpochMs, Value
 
+
+class Glance(NamedTuple):
+    """What can be said in a word of a change of a quantity, without a walk through its trie.
+
+    Attributes:
+        guards: What must be so for it to make a rule true.
+        default: Of the quantity.
+        leaves: By its new value the rules that became true, where there is no more to it.
+    """
+
+    guards: Guards
+    default: Value | None
+    leaves: Mapping[Value, tuple[int, ...]] | None
+
+
 MOST_CHECKS = 16
 """So many literals of a quantity that no index finds are looked at when it changes, before anything else."""
 
@@ -59,17 +74,23 @@ class ConflictIndex:
         for tries in self._checked.values():
             for trie in tries.values():
                 trie.settle()
-        # What must be so for a change of each quantity to make a rule true, as far as that can be said in a word.
-        self.guards = [self._guards_of(each.index) for each in quantities]
+        self.glances = [self._glance(each.index) for each in quantities]
         self.all = Holding(productions, self)
         self.asking = Holding([each for each in productions if each.asking], self)
 
-    def _guards_of(self, index: int) -> Guards | None:
+    def _glance(self, index: int) -> Glance | None:
         """None where no rule looks at the quantity."""
+        default, trie = self._defaults[index], self._rising.get(index)
         if index in self._checked:
-            return ()
-        trie = self._rising.get(index)
-        return None if trie is None else trie.root.guards
+            return Glance((), default, None)
+        if trie is None:
+            return None
+        leaves = trie.leaves()
+        if leaves is None or any(end.checks or not end.is_certain for ends in leaves.values() for end in ends):
+            return Glance(trie.root.guards, default, None)
+        return Glance(
+            trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
+        )
 
     def candidates(self, changed: Iterable[int]) -> set[int]:
         """The productions that look at one of these quantities: for when an index can't tell."""

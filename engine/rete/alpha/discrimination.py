@@ -277,6 +277,16 @@ class Trie:
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
+    def leaves(self) -> dict[Value, tuple[End, ...]] | None:
+        """What is reached beyond the guards by each new value of the quantity, where nothing else is asked; else None."""
+        root = self.root
+        if root.ends or root.others or len(root.eager) != 1:
+            return None
+        (way,) = root.eager
+        if not way.is_risen or way.ladders or not all(node.is_leaf for node in way.by_value.values()):
+            return None
+        return {value: node.ends for value, node in way.by_value.items()}
+
     def may_rise(self, old: Any, new: Any) -> bool:
         """Whether any literal on the quantity became true by this change of it."""
         if new is None or new == old:
