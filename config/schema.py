@@ -51,6 +51,16 @@ RedisUrl = Annotated[
 """An address without user and password, or nothing."""
 
 
+VerifyKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^salience-ed25519 [A-Za-z0-9+/]{43}=( .*)?$",
+        description="a line that `salience signing create` prints, such as salience-ed25519 MCow...",
+    ),
+]
+"""A public key that vouches for revisions."""
+
+
 class KafkaSettings(Struct, frozen=True):
     """The event log."""
 
@@ -122,6 +132,7 @@ class BundleSettings(Struct, frozen=True):
     folder: Path
     watch: bool
     poll_ms: Millis
+    trusted_keys: tuple[VerifyKey, ...]
 
 
 class ModelSettings(Struct, frozen=True):

@@ -407,13 +407,19 @@ class DecisionState(Protocol):
 
 
 class DecisionLog(Protocol):
-    """Decisions and exposures, kept for a time to be asked why."""
+    """Decisions and exposures, kept for a time to be asked why, and what decisions were made of, to make them again."""
 
     def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
         """(decision id, session id, time, JSON)."""
 
+    def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
+        """(decision id, time, what the decision was made of); forgotten when the decision is."""
+
     def get(self, decision_id: str) -> bytes | None:
         """One decision."""
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        """What a decision was made of."""
 
     def of_session(self, session_id: str, limit: int) -> Sequence[bytes]:
         """A session's, newest first."""

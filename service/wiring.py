@@ -33,6 +33,7 @@ from engine.ports import (
 )
 from models.registry import ModelRegistry
 from service.publisher import Publisher
+from service.signing import Signing
 
 logger = logging.getLogger("salience.service.wiring")
 
@@ -242,7 +243,11 @@ class Wiring:
 
     def publisher(self) -> Publisher:
         """The one path of publishing."""
-        return Publisher(self.tables(), self.registry())
+        return Publisher(self.tables(), self.registry(), self.signing())
+
+    def signing(self) -> Signing:
+        """The keys that sign and vouch for revisions."""
+        return Signing(self.settings.data_dir, self.settings.bundle.trusted_keys, shared=self.has_redis)
 
     def close(self) -> None:
         """Close all that was made, the last first. A port that can't be closed in order is named in the log."""

@@ -33,12 +33,15 @@ COMMANDS = {
     "dead": "List, show and retry records that could not be applied.",
     "diff": "Compare two revisions, or a folder with what is live.",
     "decide": "Ask for a decision.",
+    "preview": "Make a link that shows a shop as it will be.",
     "why": "Explain a decision or a session.",
+    "redecide": "Make a decision again, to prove it, or by other rules.",
     "replay": "Feed a recording into the event log.",
     "train": "Train a model and write its card.",
     "models": "List, inspect and remove models of the registry.",
     "users": "Manage who may sign in to the admin UI.",
     "keys": "Manage the keys of API clients.",
+    "signing": "Manage the keys that sign what is published.",
     "settings": "Show every setting and where it came from.",
 }
 

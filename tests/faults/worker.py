@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from kafka import KafkaProducer
 
 from connectors import kafka_outputs, kafka_source, redis_state
+from connectors.kafka_marks import TransactionMarks
 from connectors.kafka_outputs import KafkaOutputs
 from connectors.redis_state import RedisState
 from engine.ports import Place, Turn
@@ -90,25 +92,40 @@ def _tell(process: WorkerProcess) -> None:
 
 
 def _arm(fault: Fault) -> None:
-    kind, name, is_after = STEPS[fault.step]
-    call: Callable[..., Any] = getattr(kind, name)
     left = [fault.after]
+    log = logging.getLogger("faults")
 
     def strike() -> None:
         left[0] -= 1
         if left[0] == 0:
-            logging.getLogger("faults").info("signal %d at %s", fault.signum, fault.step)
-            os.kill(os.getpid(), fault.signum)
+            log.info("signal %d at %s", fault.signum, fault.step)
+            # To this very thread: told to the process, the signal may meet another first, and this one goes on a while.
+            signal.pthread_kill(threading.get_ident(), fault.signum)
 
-    def struck(*args: Any, **kwargs: Any) -> Any:
-        if not is_after:
-            strike()
-        answer = call(*args, **kwargs)
-        if is_after:
-            strike()
-        return answer
+    def armed(step: str, call: Callable[..., Any], *, is_after: bool) -> Callable[..., Any]:
+        def struck(*args: Any, **kwargs: Any) -> Any:
+            if step == fault.step and not is_after:
+                strike()
+            # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
+            is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
+            outcome = "done"
+            try:
+                answer = call(*args, **kwargs)
+            except BaseException as error:
+                outcome = repr(error)
+                raise
+            finally:
+                if is_on_again:
+                    left[0] = -1
+                    log.info("%d went on, %s: %s", os.getpid(), step, outcome)
+            if step == fault.step and is_after:
+                strike()
+            return answer
 
-    setattr(kind, name, struck)
+        return struck
+
+    for step, (kind, name, is_after) in STEPS.items():
+        setattr(kind, name, armed(step, getattr(kind, name), is_after=is_after))
 
 
 def _take_out(guard: str) -> None:
@@ -126,6 +143,9 @@ def _take_out(guard: str) -> None:
         redis_state.CLAIM = redis_state.CLAIM.replace(claim, "")
         named = KafkaOutputs._transactional_id
         KafkaOutputs._transactional_id = lambda self, partition: f"{named(self, partition)}-{os.getpid()}"  # type: ignore[method-assign]
+        # Reading the position would see the other's transaction, and wait until it is undone.
+        TransactionMarks.complete = lambda *_: True  # type: ignore[method-assign]
+        kafka_outputs.SETTINGS["transaction_timeout_ms"] = 60_000
     elif guard == "suppression":
         claimed = kafka_outputs.KafkaOutputs.claim
         KafkaOutputs.claim = lambda self, partition: Turn(claimed(self, partition).token, Place())  # type: ignore[method-assign]
