@@ -132,6 +132,16 @@ class Lookup:
             self.used[id_] = facts
         return facts.get(fact)
 
+    def give(self, found: Mapping[str, bytes]) -> None:
+        """Answer all that is wanted."""
+        self._things.take(self.wanted, found, self._now)
+        self.wanted.clear()
+
+    def give_up(self, why: str) -> None:
+        """What is wanted can't be had: it is unknown."""
+        self.failure = PortError(why)
+        self.wanted.clear()
+
     def _find(self, id_: str) -> Facts | None:
         found = self._things.find(id_, self._now)
         if found is not None or self.failure is not None:

@@ -106,7 +106,7 @@ def _readers(wiring: Wiring, of: FactKind) -> tuple[FactReaders | None, set[str]
     if live is None:
         return None, set()
     try:
-        loaded = load_stored(control, live, wiring.settings.models.registry)
+        loaded = load_stored(control, wiring.signing(), live, wiring.settings.models.registry)
     except BundleRefusedError as error:
         raise Failure(f"revision {live.number} is live but can't be loaded: {error}") from error
     vocabulary: Vocabulary = loaded.program.vocabulary

@@ -97,7 +97,7 @@ def test_a_file_of_things_reaches_the_rules_of_the_stream(
     """By the command, the topic, the worker's thread and the store, into a trigger."""
     publisher = wiring.publisher()
     revision = publisher.publish(LIVE.bundle.sources, "anna", "").revision
-    live = load_stored(publisher.control, revision, tmp_path / "models")
+    live = load_stored(publisher.control, wiring.signing(), revision, tmp_path / "models")
     words = [f"--set={flag}" for flag in flags]
     file = tmp_path / "things.jsonl"
     lines = [{"by": "product", "key": f"p{n}", "facts": {"product.stock": n}} for n in range(9)]

@@ -94,7 +94,7 @@ class Installed:
     def publish(self, files: Mapping[str, str]) -> Loaded:
         publisher = self.wiring.publisher()
         revision = publisher.publish(files, "anna", "").revision
-        return load_stored(publisher.control, revision, self.folder / "models")
+        return load_stored(publisher.control, self.wiring.signing(), revision, self.folder / "models")
 
     def append(self, records: Sequence[NewRecord]) -> None:
         self.wiring.event_log().append(records, lambda _: None)
