@@ -19,6 +19,7 @@ from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
 from engine.facts import FactKind, FactStore
+from engine.identity import Identities
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -72,6 +73,9 @@ class Stores(Protocol):
 
     def catalogue(self) -> FactStore:
         """Facts of things."""
+
+    def identities(self) -> Identities:
+        """Identities of customers."""
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
@@ -191,6 +195,10 @@ class Wiring:
     def catalogue(self) -> FactStore:
         """Facts of things."""
         return self._once("catalogue", self._stores.catalogue)
+
+    def identities(self) -> Identities:
+        """Identities of customers, for the stream."""
+        return self._once("identities", self._stores.identities)
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""

@@ -12,11 +12,11 @@ from msgspec import UNSET
 
 from engine.decision import Degradation
 from engine.event import Event
-from engine.identity import Identity
+from engine.identity import OWNER, Identity
 from engine.ports import SessionView
 from engine.values import Value
 from service.api.deadline import RESERVE, Deadline, UnavailableError
-from service.api.identity import OWNER, Named, continued, is_signed_out
+from service.api.identity import Named, continued, is_signed_out
 from service.api.rules import Rules
 from service.api.services import Services
 

@@ -43,6 +43,7 @@ class WorkerProcess:
                 limits=wiring.limits(),
                 profiles=wiring.profiles(),
                 catalogue=wiring.catalogue(),
+                identities=wiring.identities(),
                 activity=wiring.activity(),
             )
             salt = holdout_salt(wiring.tables())
