@@ -11,13 +11,14 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaProducer
-
 from connectors import kafka_outputs, kafka_source, redis_state
+from connectors.kafka_librdkafka import RdTransactor
 from connectors.kafka_outputs import KafkaOutputs
+from connectors.kafka_python import PythonMember, PythonTransactor
 from connectors.redis_state import RedisState
 from engine.ports import Place, Turn
 from service.settings import load
@@ -26,14 +27,17 @@ from service.worker.process import WorkerProcess
 SESSION_MS = 3_000
 """Members that died or were stopped leave the group so soon; the brokers of the harness allow it."""
 
-STEPS: Mapping[str, tuple[type[Any], str, bool]] = {
-    "claimed": (RedisState, "claim", True),
-    "evaluated": (RedisState, "apply", False),
-    "applied": (RedisState, "apply", True),
-    "begun": (KafkaProducer, "begin_transaction", True),
-    "flushed": (KafkaProducer, "commit_transaction", False),
-    "committed": (KafkaProducer, "commit_transaction", True),
-    "trimmed": (RedisState, "trim", True),
+STATE = (RedisState,)
+TRANSACTORS = (PythonTransactor, RdTransactor)
+
+STEPS: Mapping[str, tuple[tuple[type[Any], ...], str, bool]] = {
+    "claimed": (STATE, "claim", True),
+    "evaluated": (STATE, "apply", False),
+    "applied": (STATE, "apply", True),
+    "begun": (TRANSACTORS, "begin", True),
+    "flushed": (TRANSACTORS, "commit", False),
+    "committed": (TRANSACTORS, "commit", True),
+    "trimmed": (STATE, "trim", True),
 }
 """By name, the call before or after (True) which it is."""
 
@@ -55,9 +59,9 @@ def run(environment: Mapping[str, str], folder: str, log: str, fault: Fault | No
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    kafka_source.SETTINGS["session_timeout_ms"] = SESSION_MS
-    kafka_source.SETTINGS["heartbeat_interval_ms"] = SESSION_MS // 5
+    for library in ("kafka", "librdkafka"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    kafka_source.SESSION_MS = SESSION_MS
     if without:
         _take_out(without)
     if fault is not None:
@@ -74,24 +78,18 @@ def _tell(process: WorkerProcess) -> None:
     for number, each in worker._partitions.items():
         standing = f"{each.standing} at {each.position}, generation {each.generation}, out {each.out}"
         retry = worker._retry_at.get(number, 0.0) - worker._elapsed()
-        consumer = getattr(worker._ports.source, "_consumer", None)
-        paused = consumer and sorted(tp.partition for tp in consumer.paused())
-        states = consumer and {
-            tp.partition: str(vars(state)) for tp, state in consumer._subscription.assignment.items()
-        }
+        member = getattr(worker._ports.source, "_member", None)
+        held = member and member.standing()
+        paused = getattr(member, "_paused", None)
+        if isinstance(member, PythonMember):
+            paused = sorted(tp.partition for tp in member._consumer.paused())
         logging.getLogger("faults").info(
-            "partition %d: %s, retry in %.1f s, paused %s, %s",
-            number,
-            standing,
-            retry,
-            paused,
-            states and states.get(number),
+            "partition %d: %s, retry in %.1f s; held %s, paused %s", number, standing, retry, held, paused
         )
 
 
 def _arm(fault: Fault) -> None:
-    kind, name, is_after = STEPS[fault.step]
-    call: Callable[..., Any] = getattr(kind, name)
+    kinds, name, is_after = STEPS[fault.step]
     left = [fault.after]
 
     def strike() -> None:
@@ -100,7 +98,7 @@ def _arm(fault: Fault) -> None:
             logging.getLogger("faults").info("signal %d at %s", fault.signum, fault.step)
             os.kill(os.getpid(), fault.signum)
 
-    def struck(*args: Any, **kwargs: Any) -> Any:
+    def struck(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not is_after:
             strike()
         answer = call(*args, **kwargs)
@@ -108,7 +106,8 @@ def _arm(fault: Fault) -> None:
             strike()
         return answer
 
-    setattr(kind, name, struck)
+    for kind in kinds:
+        setattr(kind, name, partialmethod(partial(struck, getattr(kind, name))))
 
 
 def _take_out(guard: str) -> None:
