@@ -296,18 +296,18 @@ class _RdOffsets:
 
     def _offsets(self, topic: str, partitions: Collection[int], which: int) -> Mapping[int, int]:
         deadline = time.monotonic() + ASK_S
+        asked = [TopicPartition(topic, number, which) for number in partitions]
         with _translated():
             while True:
-                asked = [TopicPartition(topic, number, which) for number in partitions]
                 try:
                     answered = self._consumer.offsets_for_times(asked, timeout=ASK_S)
-                    for each in answered:
-                        if each.error is not None:
-                            raise KafkaException(each.error)
+                    error = next((each.error for each in answered if each.error is not None), None)
+                except KafkaException as raised:
+                    error = raised.args[0]
+                if error is None:
                     return {each.partition: each.offset for each in answered}
-                except KafkaException as error:
-                    if error.args[0].code() not in MOVED or time.monotonic() > deadline:
-                        raise
+                if error.code() not in MOVED or time.monotonic() > deadline:
+                    raise KafkaException(error)
                 self._consumer.list_topics(topic, timeout=ASK_S)  # who leads, and in which epoch
                 time.sleep(0.05)
 

@@ -8,8 +8,8 @@ nothing where it should answer "none now"). The records then stay hidden until t
 touches the partition, and its mark decides over them, too: what was committed is undone with it, or what was
 undone is committed.
 
-So the marks are looked for, and written, before anything else is done with the transactional id and again after it was
-taken over. Writing one twice does no harm. It needs the right to alter the cluster where rights are set, as
+So the marks are looked for, and written, before a transactional id is taken over and again after it, and in its use before
+more is sent. Writing one twice does no harm. It needs the right to alter the cluster where rights are set, as
 `kafka-transactions.sh abort` does; looking needs none but those to read the topics.
 """
 
@@ -89,13 +89,16 @@ class TransactionMarks:
         self._address = address
         self._admin: _Admin | None = None
 
-    def complete(self, transactional_id: str, own: tuple[str, int], shared: Sequence[tuple[str, int]]) -> None:
+    def complete(self, transactional_id: str, own: tuple[str, int], shared: Sequence[tuple[str, int]]) -> bool:
         """See to it that what the transactional id has decided is marked in all partitions that it writes to.
 
         Args:
             transactional_id: Whose transactions; one that is still open is left as it is.
             own: The partition that nobody else writes to: topic and number.
             shared: The others.
+
+        Returns:
+            Whether all is decided and marked.
 
         Raises:
             KafkaError: The brokers can't be asked, or refuse it.
@@ -122,15 +125,15 @@ class TransactionMarks:
             with suppress(KafkaError, OSError, RuntimeError):
                 admin.close()
 
-    def _complete(self, transactional_id: str, own: Any, partitions: Sequence[Any]) -> None:
+    def _complete(self, transactional_id: str, own: Any, partitions: Sequence[Any]) -> bool:
         if self._admin is None:
             self._admin = self._address.open(_Admin, {})
         try:
             described = self._admin.describe_transactions([transactional_id])[transactional_id]
         except TransactionalIdNotFoundError:
-            return  # never used
+            return True  # never used
         if described.state in UNDECIDED:
-            return
+            return False
         for partition, row in self._open(partitions):
             if row.producer_id == described.producer_id:
                 self._mark(partition, row, described)
@@ -140,6 +143,7 @@ class TransactionMarks:
                     f"{row.current_transaction_start_offset}: the transaction of a foreign producer "
                     f"{row.producer_id} is open; see kafka-transactions.sh find-hanging and abort"
                 )
+        return True
 
     def _open(self, partitions: Sequence[Any]) -> Iterable[tuple[Any, ProducerState]]:
         """Producers that have an open transaction, by partition."""

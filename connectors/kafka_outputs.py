@@ -13,8 +13,8 @@ Consumer offsets are no part of the transaction: with a killed coordinator that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 
 import msgspec
 
@@ -55,17 +55,20 @@ class KafkaOutputs:
         self._senders: dict[int, _Sender] = {}
         self._tokens = 0
         self._reader: Reader | None = None
+        self._marking = threading.Lock()
         self._marks = TransactionMarks(address)
 
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
         with self._address.explained(f"taking over the outputs of partition {partition}"):
-            self._complete(partition)
+            with self._marking:
+                self._complete(partition)
             transactor = self._address.client.transactor(self._transactional_id(partition))
             try:
                 transactor.init()
-                self._complete(partition)
+                with self._marking:
+                    self._complete(partition)
                 out = self._position(partition)
             except BaseException:
                 transactor.close()
@@ -79,27 +82,18 @@ class KafkaOutputs:
         """Write all with the position in one transaction, looking at the answer for each record before the commit."""
         if not outputs:
             return
-        with self._lock:
-            sender = self._senders.get(partition)
-        if sender is None or sender.token != token:
-            raise FencedError(
-                f"Kafka at {self._address.shown}: the turn for the outputs of partition {partition} is over"
-            )
-        with sender.lock:
+        with self._using(partition, token, "sending outputs") as transactor:
+            self._send(transactor, partition, outputs)
+
+    def settle(self, partition: int, token: int) -> bool:
+        """Write the marks of what was sent that the brokers left out, before the next mark decides over it."""
+        with self._using(partition, token, "settling what was sent"):
+            if not self._marking.acquire(blocking=False):
+                return False
             try:
-                with self._address.explained(f"sending outputs of partition {partition}"):
-                    self._send(sender.transactor, partition, outputs)
-            except PortError as error:
-                # What was written is not known, nor is the state of the producer.
-                with self._lock:
-                    if self._senders.get(partition) is sender:
-                        del self._senders[partition]
-                if isinstance(error.__cause__, FencedProducerError):
-                    raise FencedError(str(error)) from error
-                raise
+                return self._complete(partition)
             finally:
-                if self._senders.get(partition) is not sender:
-                    sender.transactor.close()
+                self._marking.release()
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest committed by time; those of a key in reverse of the order in which they were sent."""
@@ -119,6 +113,7 @@ class KafkaOutputs:
             self._retire(partition)
         with self._reading:
             self._drop_reader()
+        with self._marking:
             self._marks.close()
 
     def _transactional_id(self, partition: int) -> str:
@@ -146,12 +141,35 @@ class KafkaOutputs:
         transactor.write(messages, SEND_S)
         transactor.commit()
 
-    def _complete(self, partition: int) -> None:
-        """Write the marks of the partition's transactions that are missing."""
+    @contextmanager
+    def _using(self, partition: int, token: int, doing: str) -> Iterator[Transactor]:
+        """The producer of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
+        with self._lock:
+            sender = self._senders.get(partition)
+        if sender is None or sender.token != token:
+            raise FencedError(
+                f"Kafka at {self._address.shown}: the turn for the outputs of partition {partition} is over"
+            )
+        with sender.lock:
+            try:
+                with self._address.explained(f"{doing} of partition {partition}"):
+                    yield sender.transactor
+            except PortError as error:
+                with self._lock:
+                    if self._senders.get(partition) is sender:
+                        del self._senders[partition]
+                if isinstance(error.__cause__, FencedProducerError):
+                    raise FencedError(str(error)) from error
+                raise
+            finally:
+                if self._senders.get(partition) is not sender:
+                    sender.transactor.close()
+
+    def _complete(self, partition: int) -> bool:
+        """Write the marks of the partition's transactions that are missing; whether all is decided."""
         topics = map(self._address.topic, OutputKind)
         shared = [(topic, number) for topic in topics for number in range(self._partitions)]
-        with self._reading:
-            self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
+        return self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
 
     def _position(self, partition: int) -> Place:
         """The last committed position, up to the end that the broker names now."""

@@ -5,6 +5,7 @@ One transaction writes a partition's outputs and the place up to which they are 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,9 +54,7 @@ class SqliteOutputs:
         if not outputs:
             return
         with self._file.writing() as db:
-            row = db.execute("SELECT token FROM positions WHERE partition = ?", (partition,)).fetchone()
-            if row != (token,):
-                raise FencedError(f"{self._file.path}: another worker sends the outputs of partition {partition}")
+            self._require_turn(db, partition, token)
             # An id that is there was sent by a release that did not note places yet.
             db.executemany(
                 "INSERT OR IGNORE INTO outputs (kind, id, key, value, offset, ordinal) VALUES (?, ?, ?, ?, ?, ?)",
@@ -69,6 +68,12 @@ class SqliteOutputs:
             # `place` has gaps where ids were ignored, so this may keep a few less.
             db.execute("DELETE FROM outputs WHERE place <= (SELECT max(place) FROM outputs) - ?", (self._keep,))
 
+    def settle(self, partition: int, token: int) -> bool:
+        """What is written is readable."""
+        with self._file.reading() as db:
+            self._require_turn(db, partition, token)
+        return True
+
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest of a kind."""
         with self._file.reading() as db:
@@ -81,3 +86,8 @@ class SqliteOutputs:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _require_turn(self, db: sqlite3.Connection, partition: int, token: int) -> None:
+        row = db.execute("SELECT token FROM positions WHERE partition = ?", (partition,)).fetchone()
+        if row != (token,):
+            raise FencedError(f"{self._file.path}: another worker sends the outputs of partition {partition}")

@@ -260,6 +260,9 @@ class OutputLog(Protocol):
         and the turn is over, too: claim again and compare.
         """
 
+    def settle(self, partition: int, token: int) -> bool:
+        """See to it that readers find all that was sent; False: that is not known yet, ask again. Raises as `send` does."""
+
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest of a kind, newest first; for operators and tests."""
 

@@ -4,9 +4,9 @@ Forgy 1982 and Doorenbos 1995 in a form for many small sessions: nodes hold no s
 node, and a session keeps nothing for a rule that has nothing to remember.
 """
 
-from engine.rete.memory import Memory
 from engine.rete.network import Network
-from engine.rete.stored import SnapshotError
+from engine.rete.session.memory import Memory
+from engine.rete.session.stored import SnapshotError
 from engine.rete.view import View
 
 __all__ = ["Memory", "Network", "SnapshotError", "View"]

@@ -19,22 +19,22 @@ from engine.language.tree import (
     ScoreTest,
     Vocabulary,
 )
-from engine.rete.aggregates import AggregateNode
-from engine.rete.alpha import AlphaType, Feed, build
-from engine.rete.conflict import ConflictIndex
-from engine.rete.derived import Stratum, strata
-from engine.rete.joining import joined_in, network_form
-from engine.rete.joins import Arrival
-from engine.rete.normal_form import Literal, NormalForm, Shape
-from engine.rete.pattern import Pattern
-from engine.rete.pattern_compiler import compile_pattern
-from engine.rete.production import Production, compile_rules
-from engine.rete.quantity import Origin, Quantities, Quantity
-from engine.rete.schedules import Gates
-from engine.rete.selector import Numbering
-from engine.rete.subjects import Joined, Presence
-from engine.rete.telling import Plans
-from engine.rete.windows import WindowNode, node_of
+from engine.rete.agenda.conflict import ConflictIndex
+from engine.rete.agenda.derived import Stratum, strata
+from engine.rete.agenda.production import Production, compile_rules
+from engine.rete.agenda.schedules import Gates
+from engine.rete.alpha.aggregates import AggregateNode
+from engine.rete.alpha.network import AlphaType, Feed, build
+from engine.rete.alpha.windows import WindowNode, node_of
+from engine.rete.beta.joins import Arrival
+from engine.rete.beta.pattern import Pattern
+from engine.rete.beta.pattern_compiler import compile_pattern
+from engine.rete.beta.selector import Numbering
+from engine.rete.conditions.joining import joined_in, network_form
+from engine.rete.conditions.normal_form import Literal, NormalForm, Shape
+from engine.rete.conditions.quantity import Origin, Quantities, Quantity
+from engine.rete.conditions.subjects import Joined, Presence
+from engine.rete.reports.telling import Plans
 from engine.values import Millis, Value
 
 

@@ -17,25 +17,25 @@ from engine.activation import (
 )
 from engine.event import Event
 from engine.language.tree import Program
-from engine.rete.agenda import activate
-from engine.rete.aggregates import Changed
-from engine.rete.changes import expire, scan, set_facts, take_in
-from engine.rete.clockwork import clock_moments, next_moment
-from engine.rete.combinations import combinations, true_tokens
+from engine.rete.agenda.agenda import activate
+from engine.rete.agenda.production import Production
+from engine.rete.agenda.rising import risen_rules
+from engine.rete.agenda.scoring import Asking
+from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
+from engine.rete.alpha.aggregates import Changed
+from engine.rete.beta.combinations import combinations, true_tokens
+from engine.rete.beta.joins import Following
+from engine.rete.beta.pattern import Token
 from engine.rete.compilation import Compiled, compile_program
-from engine.rete.joins import Following
-from engine.rete.listing import ListedNode, list_network
-from engine.rete.memory import Memory
-from engine.rete.metering import Meter
-from engine.rete.pattern import Token
-from engine.rete.production import Production
-from engine.rete.reading import Reader
-from engine.rete.rising import risen_rules
-from engine.rete.scoring import Asking
-from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
-from engine.rete.snapshot import Names, read_snapshot, write_snapshot
-from engine.rete.straight import NOTHING, insert_straight
-from engine.rete.truth import ScoreTruth
+from engine.rete.conditions.reading import Reader
+from engine.rete.conditions.truth import ScoreTruth
+from engine.rete.reports.listing import ListedNode, list_network
+from engine.rete.reports.metering import Meter
+from engine.rete.session.changes import expire, scan, set_facts, take_in
+from engine.rete.session.clockwork import clock_moments, next_moment
+from engine.rete.session.memory import Memory
+from engine.rete.session.snapshot import Names, read_snapshot, write_snapshot
+from engine.rete.session.straight import NOTHING, insert_straight
 from engine.rete.view import View
 from engine.values import EpochMs, Value
 

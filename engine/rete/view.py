@@ -18,27 +18,27 @@ from engine.activation import (
     ScoreStatus,
 )
 from engine.language.tree import Aggregate, All, AnyOf, Condition, FactRef, Not, Rule, ScoreTest, Seen, Segment, Test
-from engine.rete import explain
-from engine.rete.aggregates import Changed
-from engine.rete.apart import Apart
-from engine.rete.combinations import combinations
+from engine.rete.agenda.production import Production
+from engine.rete.agenda.scoring import Asking
+from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
+from engine.rete.alpha.aggregates import Changed
+from engine.rete.beta.apart import Apart
+from engine.rete.beta.combinations import combinations
+from engine.rete.beta.joins import Overlay
+from engine.rete.beta.pattern import Pattern, PatternState
+from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
-from engine.rete.joining import network_form
-from engine.rete.joins import Overlay
-from engine.rete.leaves import leaf_value_truth
-from engine.rete.memory import Memory
-from engine.rete.pattern import Pattern, PatternState
-from engine.rete.production import Production
-from engine.rete.quantity import Subject
-from engine.rete.reading import Reader
-from engine.rete.refill import scanned_value
-from engine.rete.retained import Kept
-from engine.rete.scoring import Asking
-from engine.rete.selector import Look
-from engine.rete.settle import Failures, as_failures, settle_computed, settle_derived
-from engine.rete.subjects import Joined, Presence
-from engine.rete.telling import Plan, Telling
-from engine.rete.truth import subject_of
+from engine.rete.conditions.joining import network_form
+from engine.rete.conditions.leaves import leaf_value_truth
+from engine.rete.conditions.quantity import Subject
+from engine.rete.conditions.reading import Reader
+from engine.rete.conditions.subjects import Joined, Presence
+from engine.rete.conditions.truth import subject_of
+from engine.rete.reports import explain
+from engine.rete.reports.telling import Plan, Telling
+from engine.rete.session.memory import Memory
+from engine.rete.session.refill import scanned_value
+from engine.rete.session.retained import Kept
 from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
 

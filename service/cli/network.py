@@ -18,8 +18,8 @@ from engine.language import check
 from engine.language.diagnostics import closest
 from engine.language.tree import Program
 from engine.rete import Memory, Network
-from engine.rete.listing import ListedNode, NodeKind
-from engine.rete.metering import Meter, Spent
+from engine.rete.reports.listing import ListedNode, NodeKind
+from engine.rete.reports.metering import Meter, Spent
 from engine.testing import run_test
 from engine.vocabulary import Admission, EventRefusedError
 from service.cli.console import print_json, progress, stderr, stdout

@@ -15,6 +15,9 @@ from service.worker.watchdog import Watchdog
 logger = logging.getLogger("salience.service.worker.emission")
 
 SEND_AT_MOST = 2_000  # outputs in one transaction: some 600 KB of triggers
+SETTLE_S = 1.0
+"""After so long it is seen to that readers find what was sent: before more is sent, and when nothing more comes."""
+
 BACKOFF_FIRST_S = 0.05
 BACKOFF_LAST_S = 2.0
 
@@ -106,6 +109,8 @@ class _Lane:
         self._queue: deque[Output] = deque()
         self._sending = 0
         self._sent: int | None = None
+        self._is_settled = True
+        self._settled_at = time.monotonic()
         self._is_ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"outputs of partition {partition}", daemon=True)
@@ -147,24 +152,33 @@ class _Lane:
         self._thread.join()
 
     def _run(self) -> None:
-        while batch := self._next():
+        while (batch := self._next()) is not None:
             try:
                 with self._watchdog.watching(f"sending outputs of partition {self._partition}"):
-                    self._outputs.send(self._partition, self._turn.token, batch)
+                    if batch:
+                        self._outputs.send(self._partition, self._turn.token, batch)
+                        self._is_settled = False
+                    else:
+                        self._is_settled = self._outputs.settle(self._partition, self._turn.token)
+                        self._settled_at = time.monotonic()
             except PortError as error:
                 self._fail(batch, error)
                 return
-            with self._changed:
-                self._failures = 0
-                self._sending = 0
-                self._sent = batch[-1].offset + 1
-                self._changed.notify_all()
+            if batch:
+                with self._changed:
+                    self._failures = 0
+                    self._sending = 0
+                    self._sent = batch[-1].offset + 1
+                    self._changed.notify_all()
 
-    def _next(self) -> list[Output]:
-        """What is to be sent in one call; nothing at the end."""
+    def _next(self) -> list[Output] | None:
+        """What is to be sent in one call; an empty list where it is time to settle, None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._is_ended)
+            pause = None if self._is_settled else max(0.0, self._settled_at + SETTLE_S - time.monotonic())
+            self._changed.wait_for(lambda: self._queue or self._is_ended, pause)
             if self._is_ended:
+                return None
+            if not self._is_settled and time.monotonic() >= self._settled_at + SETTLE_S:
                 return []
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), SEND_AT_MOST))]
             self._sending = len(batch)

@@ -19,12 +19,14 @@ from typing import get_args
 from connectors.kafka_port import ClientName
 from tests.faults import scenarios
 from tests.faults.installation import Cluster
+from tests.faults.reloads import reloads
 from tests.faults.scenarios import Bounds, Row, Scenario
 
 PLAN: list[tuple[str, Scenario, int, float, str]] = [
     ("1", scenarios.killed_workers, 500, 0.35, "one"),
     ("3", scenarios.lost_tail, 100, 0.12, "one"),
     ("4", scenarios.zombies, 100, 0.20, "one"),
+    ("14", reloads, 100, 0.06, "one"),
     ("7", scenarios.power, 3, 0.05, "one"),
     ("10", scenarios.cheap_writes, 40, 0.02, "one"),
     ("6", scenarios.unknown_commits, 200, 0.12, "proxied"),
@@ -36,13 +38,15 @@ PLAN: list[tuple[str, Scenario, int, float, str]] = [
 
 def run(folder: Path, seed: int, minutes: float, rows: set[str], library: ClientName) -> Iterable[Row]:
     """Every row asked for, as it is done."""
+    asked = [each for each in PLAN if not rows or each[0] in rows]
+    whole = sum(each[3] for each in asked)
     for kind in ("one", "proxied", "three"):
-        plan = [each for each in PLAN if each[4] == kind and (not rows or each[0] in rows)]
+        plan = [each for each in asked if each[4] == kind]
         if not plan:
             continue
         with Cluster(folder / kind, 3 if kind == "three" else 1, proxied=kind == "proxied", library=library) as cluster:
             for number, scenario, faults, share, _ in plan:
-                bounds = Bounds(faults, share * minutes * 60)
+                bounds = Bounds(faults, share / whole * minutes * 60)
                 yield from scenario(folder / f"row-{number}", cluster, seed, bounds)
 
 

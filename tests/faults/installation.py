@@ -17,6 +17,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
+from kafka.protocol.metadata import CoordinatorType
+
 from connectors.kafka_client import KafkaAddress
 from connectors.kafka_port import ClientName, ClientOptions
 from engine.ports import Cap, Claim, PortError
@@ -102,12 +104,13 @@ class Installation:
         self._closing = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         prefix = cluster.name()
+        self.group = f"{prefix}worker"
         self.redis = self._closing.enter_context(RedisServer(folder / "redis", settings=REDIS))
         self._environment = {
             "SALIENCE_KAFKA__BOOTSTRAP": cluster.bootstrap,
             "SALIENCE_KAFKA__CLIENT": cluster.library,
             "SALIENCE_KAFKA__TOPIC_PREFIX": prefix,
-            "SALIENCE_KAFKA__GROUP": f"{prefix}worker",
+            "SALIENCE_KAFKA__GROUP": self.group,
             "SALIENCE_KAFKA__PARTITIONS": str(PARTITIONS),
             "SALIENCE_KAFKA__REPLICAS": str(cluster.brokers),
             "SALIENCE_REDIS__URL": self.redis.url,
@@ -236,6 +239,30 @@ class Installation:
             found.append(int(position or 0))
         return found
 
+    def is_out(self, goal: Sequence[int]) -> bool:
+        """Whether each partition's state has come to an offset, and all outputs below it are sent."""
+        state = self.wiring.state()
+        with suppress(PortError):
+            waiting = [
+                min((each.offset for each in state.outbox(number)), default=None) for number in range(PARTITIONS)
+            ]
+            there = zip(self.positions(), waiting, goal, strict=True)
+            return all(now >= to and (first is None or first >= to) for now, first, to in there)
+        return False
+
+    def leader(self, topic: str, partition: int) -> int:
+        """The broker that leads a partition."""
+        with closing(self.address.admin()) as admin:
+            (described,) = admin.describe_topics([topic])
+        leaders = {each["partition_index"]: int(each["leader_id"]) for each in described["partitions"]}
+        return leaders[partition]
+
+    def coordinator(self, name: str, *, is_group: bool = False) -> int:
+        """The broker that coordinates a transactional id or a group."""
+        kind = CoordinatorType.GROUP if is_group else CoordinatorType.TRANSACTION
+        with closing(self.address.admin()) as admin:
+            return int(admin._manager.run(admin._find_coordinator_ids, [name], kind)[name])
+
     def ends(self) -> list[int]:
         """The end of each partition's log."""
         with closing(self.address.client.reader()) as reader:
@@ -247,8 +274,8 @@ class Installation:
         goal = sum(self.positions()) + records
         return wait_for(lambda: sum(self.positions()) >= goal, timeout_s)
 
-    def finish(self, timeout_s: float = 120.0) -> Difference:
-        """End the feed, let a worker without faults do the rest, and compare."""
+    def finish(self, timeout_s: float = 120.0, alike: Callable[[bytes], bytes] | None = None) -> Difference:
+        """End the feed, let a worker without faults do the rest, and compare; with `alike` as `compare_outputs` does."""
         self._feeding.set()
         self._feed.join()
         if not any(each.is_alive() for each in self._workers):
@@ -273,6 +300,8 @@ class Installation:
                 each.terminate()
                 each.join(20)
         oracle = Oracle(self._folder, self.address, PARTITIONS)
+        if alike is not None:
+            return oracle.compare_outputs(sent(self.address, PARTITIONS), alike)
         states = {number: state.load(number, sorted(keys)) for number, keys in oracle.keys.items()}
         return oracle.compare(states, sent(self.address, PARTITIONS))
 

@@ -10,7 +10,7 @@ from engine.activation import ConditionReport, RuleReport, Step
 from engine.event import Event
 from engine.language.tree import Program, Rule, ScoreTest, Test
 from engine.rete import Memory, Network
-from engine.rete.truth import subject_of
+from engine.rete.conditions.truth import subject_of
 from engine.schedule import is_open
 from engine.values import EpochMs, Value
 from tests.generative.drawing import Advance, Insert, Look, Reload, Restore, SetFacts, Story, draw_story

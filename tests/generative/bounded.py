@@ -6,7 +6,7 @@ from random import Random
 
 from engine.language.tree import Keyed, Operator, Rule, ScoreTest, Seen, Test
 from engine.rete import Network, View
-from engine.rete.truth import subject_of
+from engine.rete.conditions.truth import subject_of
 from tests.generative.words import START
 from tests.generative.worlds import World, catalogue, scores
 from tests.naive.conditions import Leaf, leaves, references

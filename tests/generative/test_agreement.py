@@ -123,5 +123,5 @@ def test_when_a_late_event_has_left_its_window_what_went_may_still_be_in_it(seed
 @pytest.mark.parametrize("seed", range(80))
 def test_conditions_too_large_to_be_multiplied_out_mean_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a bound of one conjunct, every `any` is evaluated as a whole."""
-    monkeypatch.setattr("engine.rete.normal_form.MOST_CONJUNCTS", 1)
+    monkeypatch.setattr("engine.rete.conditions.normal_form.MOST_CONJUNCTS", 1)
     run_case(Random(seed), plain=True)

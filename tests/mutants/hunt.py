@@ -55,7 +55,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
     def __init__(self, mutant: Mutant) -> None:
         self.mutant = mutant
-        self.name = f"engine.rete.{mutant.file.removesuffix('.py')}"
+        self.name = f"engine.rete.{mutant.file.removesuffix('.py').replace('/', '.')}"
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> Any:
         if fullname != self.name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.rete.retained import Kept, Retained
+from engine.rete.session.retained import Kept, Retained
 
 VIEW = ("view", "product", "price")
 

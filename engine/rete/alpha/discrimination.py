@@ -1,0 +1,331 @@
+"""A discrimination trie over conjuncts: from a session's values to the conjuncts that hold, without a look at the others.
+
+All conjuncts are sorted into one order of quantities: presences first, then what is found by equality, then thresholds,
+those with the most different limits last. Conjuncts with an equal beginning share it (Forgy 1982). At a node the next
+quantity's value finds by hash and by bisection where to go on, so that a thousand limits on one total cost one search.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from engine.rete.conditions.normal_form import Literal, Shape
+from engine.rete.conditions.truth import Values
+from engine.values import Value
+
+Guards: TypeAlias = tuple[tuple[int, Value | None, Any], ...]
+"""(quantity, default, value that it must have): all of them, for anything to be reached."""
+
+NEVER: Any = object()
+"""A value that nothing has."""
+
+MOST_VALUES = 16
+"""A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
+
+
+class Indexed(Protocol):
+    """A literal that a trie finds: on a quantity of a session, or on an attribute of an event."""
+
+    @property
+    def index(self) -> Any:
+        """Of what: the quantity's index or the attribute's name."""
+
+    @property
+    def shape(self) -> str:
+        """One of `Shape`, but not a check."""
+
+    @property
+    def operand(self) -> Any:
+        """See `Shape`."""
+
+
+class Defaults(Protocol):
+    """The value of what nothing is known of."""
+
+    def __getitem__(self, index: Any, /) -> Value | None:
+        """By quantity or attribute."""
+
+
+class End(NamedTuple):
+    """A conjunct whose indexed literals hold.
+
+    Attributes:
+        production: Of which rule.
+        checks: Its literals that no index finds; they are looked at one by one.
+        is_certain: Whether reaching it by a change means that its rule did not hold before.
+    """
+
+    production: int
+    checks: tuple[Literal, ...]
+    is_certain: bool
+
+
+class Node:
+    """A place in the trie: conjuncts that end here, and branches by the next quantity.
+
+    A session must pass the `guards` first: (quantity, default, value that it must have), the places on the way that
+    had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
+    whose quantity the session knows something of: that keeps a thousand quantities of one family from costing a
+    thousand looks. Both are what `branches` became.
+    """
+
+    __slots__ = ("branches", "eager", "ends", "guards", "is_leaf", "others")
+
+    def __init__(self) -> None:
+        self.ends: tuple[End, ...] = ()
+        self.guards: Guards = ()
+        self.branches: dict[Any, Branch] = {}
+        self.others: dict[Any, Way] = {}
+        self.eager: tuple[Way, ...] = ()
+        self.is_leaf = True
+
+
+class Rungs(NamedTuple):
+    """A ladder as it is walked.
+
+    Where nothing goes on from any of its limits, `flat` has all their ends one after the other, those of each from its
+    place in `starts` on: a range of limits is a slice.
+    """
+
+    find: Callable[[list[Any], Any], int]
+    limits: list[Any]
+    is_upward: bool
+    flat: tuple[End, ...] | None
+    starts: list[int]
+    nodes: list[Node]
+
+
+class Way(NamedTuple):
+    """A branch as it is walked: `is_risen` where it looks at the quantity whose change the trie is for."""
+
+    index: Any
+    default: Value | None
+    is_risen: bool
+    by_value: dict[Value, Node]
+    ladders: tuple[Rungs, ...]
+
+
+class Ladder:
+    """Limits of one kind of comparison, sorted, each with where a value that passes it goes on."""
+
+    __slots__ = ("find", "is_strict", "is_upward", "limits", "nodes")
+
+    def __init__(self, *, is_upward: bool, is_strict: bool) -> None:
+        """`is_upward` for above and at_least, `is_strict` for above and below."""
+        self.is_upward = is_upward
+        self.is_strict = is_strict
+        # A limit that is equal to the value is passed unless the comparison is strict.
+        self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
+        self.limits: list[Any] = []
+        self.nodes: list[Node] = []
+
+    def settled(self) -> Rungs:
+        """Once all limits are in."""
+        flat, starts = None, [0, *accumulate(len(node.ends) for node in self.nodes)]
+        if all(node.is_leaf for node in self.nodes):
+            flat = tuple(end for node in self.nodes for end in node.ends)
+        return Rungs(self.find, self.limits, self.is_upward, flat, starts, self.nodes)
+
+    def node(self, limit: Any) -> Node:
+        """Where this limit leads, made when it is new."""
+        at = bisect_left(self.limits, limit)
+        if at == len(self.limits) or self.limits[at] != limit:
+            self.limits.insert(at, limit)
+            self.nodes.insert(at, Node())
+        return self.nodes[at]
+
+    def passed(self, value: Any) -> tuple[int, int]:
+        """The range of the limits that a value passes: from the lowest up, or from the highest down."""
+        at = self.find(self.limits, value)
+        return (0, at) if self.is_upward else (at, len(self.limits))
+
+    def risen(self, old: Any, new: Any) -> tuple[int, int]:
+        """The range of the limits that `new` passes and `old` did not."""
+        if old is None:
+            return self.passed(new)
+        before, after = self.find(self.limits, old), self.find(self.limits, new)
+        return (before, after) if self.is_upward else (after, before)
+
+
+class Branch:
+    """How a node goes on by the value of one quantity: equal to a value, or past a limit."""
+
+    __slots__ = ("by_value", "default", "index", "ladders")
+
+    def __init__(self, index: Any, default: Value | None) -> None:
+        self.index = index
+        self.default = default
+        self.by_value: dict[Value, Node] = {}
+        self.ladders: tuple[Ladder, ...] = ()
+
+    def nodes(self, literal: Indexed) -> list[Node]:
+        """Where a literal leads: to one place, or for `is_one_of` to one for each value."""
+        if literal.shape == Shape.IS:
+            return [self.by_value.setdefault(value, Node()) for value in literal.operand]
+        limit, is_strict = literal.operand
+        return [self._ladder(is_upward=literal.shape == Shape.ABOVE, is_strict=is_strict).node(limit)]
+
+    def _ladder(self, *, is_upward: bool, is_strict: bool) -> Ladder:
+        for found in self.ladders:
+            if found.is_upward is is_upward and found.is_strict is is_strict:
+                return found
+        made = Ladder(is_upward=is_upward, is_strict=is_strict)
+        self.ladders = (*self.ladders, made)
+        return made
+
+    def note(self, other: Branch) -> None:
+        """Take over the values and limits of another branch, without where they lead."""
+        for value in other.by_value:
+            self.by_value.setdefault(value, NOWHERE)
+        for ladder in other.ladders:
+            own = self._ladder(is_upward=ladder.is_upward, is_strict=ladder.is_strict)
+            own.limits = sorted({*own.limits, *ladder.limits})
+
+    def is_open_by_default(self) -> bool:
+        """Whether a session that knows nothing of the quantity goes on here."""
+        default = self.default
+        if default is None:
+            return False
+        if default in self.by_value:
+            return True
+        return any(low < high for low, high in (ladder.passed(default) for ladder in self.ladders))
+
+
+NOWHERE = Node()
+
+FEW_BRANCHES = 4
+"""So many branches are looked at one by one whatever the session knows: cheaper than to choose among them."""
+
+
+class Trie:
+    """Conjuncts by their indexed literals, for one quantity that may change or for none. Built once, then only read."""
+
+    __slots__ = ("_defaults", "_limits", "_risen", "_values", "root")
+
+    def __init__(self, defaults: Defaults, risen: int = -1) -> None:
+        """With `risen`, only conjuncts whose literal on this quantity became true by a change are reached."""
+        self._defaults = defaults
+        self._risen = risen
+        self._values: set[Value] = set()
+        self._limits: tuple[Ladder, ...] | None = ()
+        self.root = Node()
+
+    def add(self, literals: Iterable[Indexed], end: End) -> None:
+        """Add a conjunct by its indexed literals, which stand in the common order."""
+        nodes = [self.root]
+        looks = False
+        for literal in literals:
+            following: list[Node] = []
+            looks = looks or literal.index == self._risen
+            for node in nodes:
+                node.is_leaf = False
+                branch = node.branches.get(literal.index)
+                if branch is None:
+                    branch = node.branches[literal.index] = Branch(literal.index, self._defaults[literal.index])
+                following += branch.nodes(literal)
+            nodes = following
+        for node in nodes:
+            node.ends = (*node.ends, end)
+        if not looks:
+            self._limits = None  # a change of the quantity may matter to a literal that no index finds
+
+    def settle(self) -> Trie:
+        """Tell guards and eager branches from the others, once all conjuncts are in."""
+        summary = Branch(self._risen, None)
+        self.root = self._settled(self.root, summary)
+        self._values = set(summary.by_value)
+        if self._limits is not None:
+            self._limits = summary.ladders
+        return self
+
+    def _settled(self, node: Node, summary: Branch) -> Node:
+        guards: list[tuple[int, Value | None, Value]] = []
+        while not node.ends and len(node.branches) == 1:
+            (branch,) = node.branches.values()
+            if branch.index == self._risen or branch.ladders or len(branch.by_value) != 1:
+                break
+            ((value, node),) = branch.by_value.items()
+            guards.append((branch.index, branch.default, value))
+        node.guards = tuple(guards)
+        eager: list[Way] = []
+        for branch in node.branches.values():
+            branch.by_value = {value: self._settled(each, summary) for value, each in branch.by_value.items()}
+            for ladder in branch.ladders:
+                ladder.nodes = [self._settled(each, summary) for each in ladder.nodes]
+            is_risen = branch.index == self._risen
+            if is_risen:
+                summary.note(branch)
+            way = Way(
+                branch.index,
+                branch.default,
+                is_risen,
+                branch.by_value,
+                tuple(ladder.settled() for ladder in branch.ladders),
+            )
+            if len(node.branches) <= FEW_BRANCHES or branch.is_open_by_default():
+                eager.append(way)
+            else:
+                node.others[branch.index] = way
+        node.branches = {}
+        node.eager = tuple(eager)
+        node.is_leaf = not (node.guards or node.eager or node.others)
+        return node
+
+    def may_rise(self, old: Any, new: Any) -> bool:
+        """Whether any literal on the quantity became true by this change of it."""
+        limits = self._limits
+        if limits is None:
+            return True
+        if new is None or new == old:
+            return False
+        if new in self._values:
+            return True
+        for ladder in limits:
+            low, high = ladder.risen(old, new)
+            if low < high:
+                return True
+        return False
+
+    def reached(self, values: Values, old: Value | None = None) -> list[End]:
+        """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
+        found: list[End] = []
+        pending, get = [self.root], values.get
+        while pending:
+            node = pending.pop()
+            if node.guards and not _passes(node.guards, get):
+                continue
+            if node.ends:
+                found += node.ends
+            ways: Iterable[Way] = node.eager
+            if node.others:
+                ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
+            for index, default, is_risen, by_value, ladders in ways:
+                value: Any = get(index, default)
+                if value is None:
+                    continue
+                if by_value and not (is_risen and value == old):
+                    following = by_value.get(value)
+                    if following is not None:
+                        pending.append(following)
+                for find, limits, is_upward, flat, starts, nodes in ladders:
+                    if is_upward:
+                        low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
+                    else:
+                        low = find(limits, value)
+                        high = len(limits) if old is None or not is_risen else find(limits, old)
+                    if low < high:
+                        if flat is None:
+                            pending += nodes[low:high]
+                        else:
+                            found += flat[starts[low] : starts[high]]
+        return found
+
+
+def _passes(guards: Guards, get: Callable[[Any, Any], Any]) -> bool:
+    for index, default, wanted in guards:  # noqa: SIM110 - a generator costs three times as much
+        if get(index, default) != wanted:
+            return False
+    return True

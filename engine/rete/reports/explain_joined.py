@@ -1,0 +1,206 @@
+"""Reports on sequences, absences and aggregates per key, and on the combination of bound names that tells most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.activation import ConditionReport
+from engine.language.sentence import value_text
+from engine.language.tree import (
+    Absence,
+    AttributeTest,
+    BoundRef,
+    Condition,
+    Keyed,
+    Operator,
+    Selection,
+    Sequence,
+)
+from engine.rete.alpha.history import in_span, selects
+from engine.rete.beta.pattern import Pattern
+from engine.rete.beta.selector import Look
+from engine.rete.conditions.grounding import Bound, Grounding
+from engine.rete.conditions.joining import NAMELESS, binds_names, joined_in, subject_alone
+from engine.rete.session.retained import Kept
+from engine.units import rough_duration
+from engine.values import Truth
+
+if TYPE_CHECKING:
+    from engine.rete.view import View
+
+MOST_COMBINATIONS = 6
+"""Combinations that do not hold among which the nearest is looked for."""
+
+MOST_EVENTS = 8
+"""Events that a report names as those that held a condition."""
+
+
+def combination_told(view: View, condition: Condition, far: Callable[[Bound], int]) -> Bound:
+    """What the names of a condition are bound to in the combination that a report is about.
+
+    The first that is true, else the first that is unknown, else the nearest of the first ones, else what can be bound.
+
+    Args:
+        view: What is looked at.
+        condition: Of a rule.
+        far: How many conditions keep a combination from holding.
+    """
+    found = [view.pattern(subject) for subject in joined_in(view.form(condition)) if binds_names(subject)]
+    for truth in (True, None):
+        for pattern, state, look in found:
+            firsts = [
+                first
+                for token, each in state.tokens.items()
+                if each is truth and (first := pattern.first(look, token, truth)) is not None
+            ]
+            if firsts:
+                return min(firsts, key=_order)[1]
+    for pattern, _, look in found:
+        near = sorted(_choices(pattern, look), key=_order)[:MOST_COMBINATIONS]
+        if near:
+            return min((bound for _, bound in near), key=far)
+    for pattern, _, look in found:
+        return pattern.partial(look)
+    return {}
+
+
+def _choices(pattern: Pattern, look: Look) -> Iterator[tuple[Any, Bound]]:
+    for number, choice in enumerate(pattern.choices(look)):
+        if number >= MOST_COMBINATIONS * MOST_COMBINATIONS:
+            return
+        yield choice
+
+
+def _order(found: tuple[Any, Bound]) -> Any:
+    return found[0]
+
+
+# ------------------------------------------------------------------ leaves
+
+
+def sequence_report(
+    view: View, sequence: Sequence, text: str, grounding: Grounding, *, wanted: bool
+) -> ConditionReport:
+    """How far a sequence has come."""
+    ground = grounding.sequence(sequence)
+    truth = view.truth(ground)
+    row = _row(view, ground)
+    steps = ground.steps
+    distance = None
+    if truth is False and wanted:
+        missing = steps[len(row)].of.event if len(row) < len(steps) else steps[-1].of.event
+        distance = f"{len(row)} of {len(steps)} seen, {missing} is next"
+    elif truth is True and not wanted and sequence.span.window is not None and row:
+        distance = f"leaves its window in {rough_duration(row[0].time + sequence.span.window - view.now)}"
+    window = sequence.span.window
+    return ConditionReport(
+        text,
+        truth,
+        "sequence",
+        " > ".join(step.of.event for step in steps),
+        f"{min(len(row), len(steps))} of {len(steps)} seen",
+        "in this order" if window is None else f"in this order within {rough_duration(window)}",
+        distance,
+        steps[-1].of.event if truth is None else None,
+        events=_named(row) if truth is True else (),
+    )
+
+
+def _row(view: View, sequence: Sequence) -> list[Kept]:
+    """The earliest events of the span that match as many steps as can be."""
+    row: list[Kept] = []
+    for event in in_span(sequence.span, view.kept_events(), view.now):
+        if len(row) < len(sequence.steps) and selects(sequence.steps[len(row)].of, event, view.fact):
+            row.append(event)
+    return row
+
+
+def absence_report(view: View, absence: Absence, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+    """How long ago it began, and what ended it."""
+    ground = grounding.absence(absence)
+    truth = view.truth(ground)
+    begun = _latest(view, ground.after)
+    actual = None if truth is None and begun is None else f"{ground.after.event} not seen"
+    distance = None
+    if begun is not None:
+        age = view.now - begun.time
+        actual = f"{rough_duration(age)} since {ground.after.event}"
+        ended = _latest(view, ground.of, begun)
+        if truth is False and wanted:
+            if ended is not None:
+                distance = f"{ground.of.event} followed {rough_duration(view.now - ended.time)} ago"
+            elif age < ground.duration:
+                distance = f"{rough_duration(ground.duration - age)} to go"
+            else:
+                distance = f"over since {rough_duration(age - (ground.until or age))}"
+        elif truth is True and not wanted and ground.until is not None:
+            distance = f"over in {rough_duration(ground.until - age)}"
+    elif truth is False and wanted:
+        distance = f"{ground.after.event} not seen yet"
+    required = f"no {ground.of.event} for {rough_duration(ground.duration)}"
+    return ConditionReport(
+        text,
+        truth,
+        "absence",
+        ground.of.event,
+        actual,
+        required,
+        distance,
+        ground.after.event if truth is None else None,
+        events=_named([begun]) if truth is True and begun is not None else (),
+    )
+
+
+def _latest(view: View, selection: Selection, after: Kept | None = None) -> Kept | None:
+    """The latest selected event, of those that came after one."""
+    for event in reversed(view.kept_events()):
+        if event is after:
+            return None
+        if event.time <= view.now and selects(selection, event, view.fact):
+            return event
+    return None
+
+
+def keyed_report(view: View, keyed: Keyed, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+    """The value of the key that is bound, or of the one with the highest."""
+    vocabulary = view.compiled.program.vocabulary
+    ground = grounding.keyed(keyed)
+    ref = BoundRef(keyed.bind or NAMELESS, keyed.per)
+    subject = subject_alone(ground)
+    tokens = view.pattern(subject)[1].tokens
+    truth: Truth = view.value(subject)  # type: ignore[assignment]
+    key = grounding.bound.get(ref)
+    if key is None:
+        key = next((token[0] for token, each in tokens.items() if each is truth), None) if tokens else None
+    elif truth is not None or (key,) in tokens:
+        truth = tokens.get((key,), False)
+    value = None
+    held: list[Kept] = []
+    if key is not None:
+        own = grounding.aggregate(keyed.aggregate, AttributeTest(keyed.per, Operator.IS, key))
+        value = view.value(own)
+        if truth is True:
+            held = [
+                event for event in in_span(own.span, view.kept_events(), view.now) if selects(own.of, event, view.fact)
+            ]
+    kind = vocabulary.events[keyed.aggregate.of.event].attributes[keyed.per].type
+    actual = None
+    if key is not None:
+        name = value_text(key, kind, vocabulary)
+        actual = f"{value_text(value, keyed.aggregate.type, vocabulary)} for {keyed.per} {name}"
+    return ConditionReport(
+        text,
+        truth,
+        "keyed",
+        keyed.aggregate.of.event,
+        actual,
+        None,
+        "no key passes" if truth is False and wanted and key is None else None,
+        keyed.aggregate.of.event if truth is None else None,
+        events=_named(held),
+    )
+
+
+def _named(events: list[Kept]) -> tuple[tuple[str, int], ...]:
+    return tuple((event.type, event.time) for event in events[-MOST_EVENTS:])

@@ -1,0 +1,167 @@
+"""What changes a session's quantities: an event, facts that are set, and what leaves its window.
+
+Each writes into `changed` the value that a quantity had before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush, heapreplace
+
+from engine.event import Event
+from engine.language.tree import Aggregate
+from engine.rete.agenda.settle import Failures, blame
+from engine.rete.alpha.aggregates import Changed
+from engine.rete.alpha.network import AlphaType, Broken, Feed
+from engine.rete.beta.joins import arrive, note_due
+from engine.rete.compilation import Compiled
+from engine.rete.conditions.reading import Reader
+from engine.rete.conditions.subjects import Presence
+from engine.rete.session.memory import Memory
+from engine.rete.session.refill import refill, scanned_value
+from engine.rete.session.retained import Retained
+from engine.values import EpochMs, Value
+
+
+def expire(compiled: Compiled, memory: Memory, horizon: EpochMs, changed: Changed) -> None:
+    """Let go what has left its window by `horizon`."""
+    for heap in (memory.timed, memory.lazy):
+        if heap and heap[0][0] <= horizon:
+            expire_heap(compiled, memory, heap, horizon, changed)
+
+
+def expire_heap(
+    compiled: Compiled, memory: Memory, heap: list[tuple[EpochMs, int]], horizon: EpochMs, changed: Changed
+) -> None:
+    """The same for one heap of marks."""
+    windows = compiled.windows
+    while heap and heap[0][0] <= horizon:
+        moment, index = heap[0]
+        node = windows.get(index)
+        if node is None:
+            heappop(heap)
+            note_due(memory, index, moment)
+            continue
+        following = node.expire(memory, changed, horizon)
+        if following is None or (following, index) in heap:
+            heappop(heap)
+        else:
+            heapreplace(heap, (following, index))
+
+
+def set_facts(compiled: Compiled, memory: Memory, facts: Mapping[str, Value | None], changed: Changed) -> None:
+    """Set facts; None takes the value away. Names of nothing that may be set are ignored."""
+    settable, values = compiled.settable, memory.values
+    for name, value in facts.items():
+        index = settable.get(name)
+        if index is not None:
+            old = values.get(index)
+            if old != value or type(old) is not type(value):
+                changed.setdefault(index, old)
+                if value is None:
+                    del values[index]
+                else:
+                    values[index] = value
+
+
+def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, failures: Failures) -> None:
+    """Retain the event and enter it into the quantities that it reaches; the clock already stands at its step."""
+    time = event.time
+    retained = memory.retained
+    if retained is None:
+        memory.retained = retained = Retained(time)
+    kind = compiled.alpha.get(event.type)
+    if kind is None:
+        kind = AlphaType((event.type, *event.attributes))  # not declared: kept all the same
+    if compiled.patterns and (kind.joined is not None or retained.count >= compiled.keep_events):
+        for index, error in arrive(compiled, memory, event, kind):
+            blame(compiled, index, error, failures)
+    retained.add(time, event.attributes, kind.shape, compiled.keep_events)
+    if memory.last_event is None or time > memory.last_event:
+        memory.last_event = time
+    if not kind.is_dull:
+        table = kind.table
+        if table is not None:
+            feeds: Iterable[Feed] = table.get(event.attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+        else:
+            broken: Broken = []
+            feeds = kind.reached(event.attributes, time, broken)
+            for index, error in broken:
+                blame(compiled, index, error, failures)
+        if time < memory.clock:  # type: ignore[operator]
+            _take_in_late(compiled, memory, event, kind, feeds, changed)
+        else:
+            enter(memory, event, feeds, changed)
+            if kind.resets:
+                for node in kind.resets:
+                    node.reset(memory, changed)
+                memory.resets[event.type] = time
+    for quantity in compiled.scanned:
+        window = quantity.window
+        if window is not None and time + window > memory.clock:  # type: ignore[operator]
+            heappush(memory.timed, (time + window, quantity.index))
+
+
+def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, failures: Failures) -> None:
+    """Read again the quantities over events whose `where` looks at facts."""
+    for quantity in compiled.scanned:
+        index = quantity.index
+        assert isinstance(quantity.subject, Aggregate | Presence)
+        old = memory.values.get(index, quantity.default)
+        try:
+            new = scanned_value(memory, quantity.subject, now, Reader(compiled, memory.values, is_score=False))
+        except Exception as problem:  # noqa: BLE001 - it is unknown then, and the rules that look at it say why
+            new = None
+            blame(compiled, index, f"{type(problem).__name__}: {problem}", failures)
+        if new != old or type(new) is not type(old):
+            changed.setdefault(index, old)
+            memory.values[index] = new
+
+
+def enter(memory: Memory, event: Event, feeds: Iterable[Feed], changed: Changed) -> None:
+    """Along the edges into the aggregate nodes."""
+    attributes, time = event.attributes, event.time
+    for into, attribute, sign, required, _ in feeds:
+        if attribute is None:
+            if required is None or attributes.get(required) is not None:
+                into(memory, changed, time, sign)
+        else:
+            item = attributes.get(attribute)
+            if item is not None:
+                into(memory, changed, time, item if sign > 0 else -item)  # type: ignore[operator]
+
+
+def _take_in_late(
+    compiled: Compiled, memory: Memory, event: Event, kind: AlphaType, feeds: Iterable[Feed], changed: Changed
+) -> None:
+    """As for any event, but only what still belongs to its span at the session's clock."""
+    clock = memory.clock
+    assert clock is not None
+    belonging = []
+    for feed in feeds:
+        span = compiled.quantities.all[feed.node.index].span
+        assert span is not None
+        if span.window is not None and event.time + span.window <= clock:
+            continue
+        # An event at the time of the reset arrived after it, and counts.
+        if span.since is not None and event.time < memory.resets.get(span.since, event.time):
+            continue
+        belonging.append(feed)
+    enter(memory, event, belonging, changed)
+    for node in kind.resets:
+        _reset_late(compiled, memory, event, node.index, changed)
+    if kind.resets:
+        memory.resets[event.type] = max(event.time, memory.resets.get(event.type, event.time))
+
+
+def _reset_late(compiled: Compiled, memory: Memory, event: Event, index: int, changed: Changed) -> None:
+    """A late `since` event: where it is the latest of its type, the aggregate is made anew from what is retained."""
+    if event.time < memory.resets.get(event.type, event.time):
+        return
+    retained = memory.retained
+    assert retained is not None
+    node = compiled.nodes[index]
+    if retained.dropped is not None and retained.dropped > event.time:
+        node.forget(memory, changed, retained.dropped)
+        return
+    refill(memory, compiled.quantities.all[index], node, retained.read(), changed)
