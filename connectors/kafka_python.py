@@ -12,7 +12,7 @@ It is pinned. What it does wrong when brokers die, and is repaired here and wher
 7. A client that can't be made, since no broker is there, leaves sockets and a thread: `KafkaPython.open` closes them.
 8. `KafkaProducer.close(timeout=0)` flushes first, and where that fails goes on with its thread: `close_at_once`.
 9. A partition that is paused while some of its fetched records wait may never be read again: `_unpark`.
-10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
+10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`, `ClosingTlsSocket`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -134,6 +135,14 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # the library ships 
             raise
 
 
+class ClosingTlsSocket(ssl.SSLSocket):
+    """Closes when it is let go of: it takes the place of a `ClosingSocket`'s, and is left where a handshake fails."""
+
+    def __del__(self) -> None:
+        """Close."""
+        self.close()
+
+
 class RepairedClient(KafkaNetClient):  # type: ignore[misc]  # the library ships no types
     """Answers False for a broker that can't be reached, as the sender expects, so that its request is tried again."""
 
@@ -210,13 +219,7 @@ class KafkaPython:
 def _security(security: Security) -> Mapping[str, Any]:
     given: dict[str, Any] = {"security_protocol": security.protocol.upper()}
     if security.protocol.endswith("ssl"):
-        given |= {
-            "ssl_cafile": security.ca,
-            "ssl_certfile": security.certificate,
-            "ssl_keyfile": security.key,
-            "ssl_password": security.key_password or None,
-            "ssl_check_hostname": security.check_hostname,
-        }
+        given["ssl_context"] = _tls(security)
     if security.protocol.startswith("sasl"):
         given |= {
             "sasl_mechanism": security.mechanism,
@@ -224,6 +227,18 @@ def _security(security: Security) -> Mapping[str, Any]:
             "sasl_plain_password": security.password,
         }
     return given
+
+
+def _tls(security: Security) -> ssl.SSLContext:
+    for file in (security.ca, security.certificate, security.key):
+        if file is not None:
+            file.stat()  # whose error names the file, as those below don't
+    context = ssl.create_default_context(cafile=security.ca)
+    context.check_hostname = security.check_hostname
+    if security.certificate is not None:
+        context.load_cert_chain(security.certificate, security.key, security.key_password or None)
+    context.sslsocket_class = ClosingTlsSocket
+    return context
 
 
 def close_at_once(producer: Any) -> None:
