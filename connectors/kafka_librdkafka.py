@@ -92,7 +92,7 @@ MEMBER: Mapping[str, Any] = {
 ASK_S = 10.0
 """The longest wait for offsets."""
 
-CALL_S = 20.0
+CALL_S = 12.0
 """The longest wait of a transaction's call; it stays below the watchdog's limit."""
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001 - its names of its own errors begin so
@@ -141,7 +141,9 @@ class Librdkafka:
     def member(self, group: str, topic: str, held: Held, session_ms: Millis) -> RdMember:
         """A consumer of a group."""
         times = {"session.timeout.ms": session_ms, "heartbeat.interval.ms": session_ms // 5}
-        return RdMember(self._made(rd.Consumer, {**MEMBER, **times, "group.id": group}), topic, held)
+        return RdMember(
+            self._made(rd.Consumer, {**MEMBER, **times, "group.id": group, "on_commit": _log_failure}), topic, held
+        )
 
     def _made(self, kind: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
         """Make a client; raise where no broker is reached, which the library itself would go on trying for ever."""
@@ -182,7 +184,7 @@ class RdProducer:
     def __init__(self, producer: Any, reach_s: float) -> None:
         self._producer = producer
         self._reach_s = reach_s
-        self._fatal: KafkaException | None = None
+        self._fatal: Exception | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka delivery reports", daemon=True)
         self._thread.start()
@@ -229,7 +231,7 @@ class RdProducer:
         while not self._closing.is_set() or len(producer):
             try:
                 producer.poll(0.1)
-            except KafkaException as error:
+            except (KafkaException, SystemError) as error:
                 self._fatal = self._fatal or error
 
 
@@ -504,6 +506,11 @@ def _record(message: Any) -> Record:
     key = message.key()
     text = "" if key is None else key.decode(errors="replace")
     return Record(message.partition(), message.offset(), text, message.value() or b"", message.timestamp()[1])
+
+
+def _log_failure(error: KafkaError | None, _: object) -> None:
+    if error is not None:
+        logger.info("offsets for displays of lag were not committed: %s", error.str())
 
 
 def _note(error: KafkaError) -> None:
