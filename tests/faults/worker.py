@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from connectors import kafka_outputs, kafka_source, redis_state
-from connectors.kafka_librdkafka import RdTransactor
+from connectors.kafka_librdkafka_writing import RdTransactor
 from connectors.kafka_outputs import KafkaOutputs
-from connectors.kafka_python import PythonMember, PythonTransactor
+from connectors.kafka_python_reading import PythonMember
+from connectors.kafka_python_writing import PythonTransactor
 from connectors.redis_state import RedisState
 from engine.ports import Place, Turn
 from service.settings import load

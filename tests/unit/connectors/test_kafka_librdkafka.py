@@ -8,25 +8,26 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connectors import kafka_librdkafka
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_librdkafka import RdProducer, RdTransactor
+from connectors.kafka_librdkafka_errors import translated
+from connectors.kafka_librdkafka_reading import _generation
+from connectors.kafka_librdkafka_writing import RdProducer, RdTransactor
 from connectors.kafka_port import ClientError, ClientOptions, FencedProducerError, NewMessage, TooLargeError
 from engine.ports import PortError
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    monkeypatch.delitem(sys.modules, "connectors.kafka_librdkafka")
+    monkeypatch.delitem(sys.modules, "connectors.kafka_librdkafka", raising=False)
     with pytest.raises(PortError, match=r"confluent-kafka is not installed: install the extra, salience\[librdkafka\]"):
         KafkaAddress(["127.0.0.1:1"], options=ClientOptions("librdkafka"))
 
 
 def test_the_generation_is_read_from_the_metadata_of_the_group_and_another_form_is_refused():
-    assert kafka_librdkafka._generation(b"CGMDv2:\x05\x01\x00\x00group\0member\0\0\1") == 261
-    assert kafka_librdkafka._generation(b"CGMDv2:\xff\xff\xff\xffgroup\0\0\0\1") == -1
+    assert _generation(b"CGMDv2:\x05\x01\x00\x00group\0member\0\0\1") == 261
+    assert _generation(b"CGMDv2:\xff\xff\xff\xffgroup\0\0\0\1") == -1
     with pytest.raises(ClientError, match="has another form of a group's metadata"):
-        kafka_librdkafka._generation(b"CGMDv3:\x05\x00\x00\x00group\0")
+        _generation(b"CGMDv3:\x05\x00\x00\x00group\0")
 
 
 class Reports:
@@ -92,7 +93,7 @@ def test_an_exception_within_a_report_is_told_as_what_it_was():
     fatal = KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
     error = SystemError("a call returned a result with an exception set")
     error.__cause__ = fatal
-    with pytest.raises(FencedProducerError), kafka_librdkafka._translated():
+    with pytest.raises(FencedProducerError), translated():
         raise error
 
 
