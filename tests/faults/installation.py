@@ -99,6 +99,7 @@ class Installation:
         self.rng = random.Random(seed)
         self.cluster = cluster
         self._folder = folder
+        self._log = folder / "workers.log"
         self._without = without
         self._pace = pace
         self._closing = ExitStack()
@@ -151,8 +152,7 @@ class Installation:
 
     def start(self, fault: Fault | None = None) -> BaseProcess:
         """Start a worker."""
-        log = self._folder / "workers.log"
-        arguments = (self._environment, str(self._folder), str(log), fault, self._without)
+        arguments = (self._environment, str(self._folder), str(self._log), fault, self._without)
         process = _PROCESSES.Process(target=worker_module.run, args=arguments)
         process.start()
         self._workers = [each for each in self._workers if each.is_alive()] + [process]
@@ -179,10 +179,10 @@ class Installation:
             return
         before = self.positions()
         successor = self.start()
-        wait_for(lambda: all(now > then for now, then in zip(self.positions(), before, strict=True)), 30)
+        is_followed = wait_for(lambda: all(now > then for now, then in zip(self.positions(), before, strict=True)), 60)
+        self.done[f"stopped when {step}" if is_followed else "never followed"] += 1
         os.kill(process.pid, signal.SIGCONT)
-        self.done[f"stopped when {step}"] += 1
-        time.sleep(2)
+        wait_for(lambda: f"{process.pid} went on" in self._log.read_text(), 30)
         for each in (process, successor):
             os.kill(each.pid or 0, signal.SIGKILL)
             each.join()
@@ -293,7 +293,7 @@ class Installation:
                 if each.is_alive() and each.pid is not None:
                     os.kill(each.pid, signal.SIGUSR1)
             time.sleep(3)
-            log = (self._folder / "workers.log").read_text()[-6_000:]
+            log = self._log.read_text()[-6_000:]
             raise AssertionError(f"the state stands at {self.positions()} of {ends}\n{log}")
         for each in self._workers:
             if each.is_alive():

@@ -9,14 +9,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
-from connectors import kafka_outputs, kafka_source, redis_state
+from connectors import kafka_librdkafka, kafka_outputs, kafka_python, kafka_source, redis_state
 from connectors.kafka_librdkafka_writing import RdTransactor
+from connectors.kafka_marks import TransactionMarks
 from connectors.kafka_outputs import KafkaOutputs
 from connectors.kafka_python_reading import PythonMember
 from connectors.kafka_python_writing import PythonTransactor
@@ -90,25 +92,38 @@ def _tell(process: WorkerProcess) -> None:
 
 
 def _arm(fault: Fault) -> None:
-    kinds, name, is_after = STEPS[fault.step]
     left = [fault.after]
+    log = logging.getLogger("faults")
 
     def strike() -> None:
         left[0] -= 1
         if left[0] == 0:
-            logging.getLogger("faults").info("signal %d at %s", fault.signum, fault.step)
-            os.kill(os.getpid(), fault.signum)
+            log.info("signal %d at %s", fault.signum, fault.step)
+            # To this very thread: told to the process, the signal may meet another first, and this one goes on a while.
+            signal.pthread_kill(threading.get_ident(), fault.signum)
 
-    def struck(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not is_after:
+    def armed(step: str, is_after: bool, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if step == fault.step and not is_after:
             strike()
-        answer = call(*args, **kwargs)
-        if is_after:
+        # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
+        is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
+        outcome = "done"
+        try:
+            answer = call(*args, **kwargs)
+        except BaseException as error:
+            outcome = repr(error)
+            raise
+        finally:
+            if is_on_again:
+                left[0] = -1
+                log.info("%d went on, %s: %s", os.getpid(), step, outcome)
+        if step == fault.step and is_after:
             strike()
         return answer
 
-    for kind in kinds:
-        setattr(kind, name, partialmethod(partial(struck, getattr(kind, name))))
+    for step, (kinds, name, is_after) in STEPS.items():
+        for kind in kinds:
+            setattr(kind, name, partialmethod(partial(armed, step, is_after, getattr(kind, name))))
 
 
 def _take_out(guard: str) -> None:
@@ -126,6 +141,10 @@ def _take_out(guard: str) -> None:
         redis_state.CLAIM = redis_state.CLAIM.replace(claim, "")
         named = KafkaOutputs._transactional_id
         KafkaOutputs._transactional_id = lambda self, partition: f"{named(self, partition)}-{os.getpid()}"  # type: ignore[method-assign]
+        # Reading the position would see the other's transaction, and wait until it is undone.
+        TransactionMarks.complete = lambda *_: True  # type: ignore[method-assign]
+        kafka_python.TRANSACTOR["transaction_timeout_ms"] = 60_000  # type: ignore[index]
+        kafka_librdkafka.TRANSACTOR["transaction.timeout.ms"] = 60_000  # type: ignore[index]
     elif guard == "suppression":
         claimed = kafka_outputs.KafkaOutputs.claim
         KafkaOutputs.claim = lambda self, partition: Turn(claimed(self, partition).token, Place())  # type: ignore[method-assign]

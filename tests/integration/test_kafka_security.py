@@ -84,7 +84,7 @@ def secured(tmp_path_factory, kafka_required) -> Iterator[Secured]:
 def test_every_port_works_with_tls_and_a_password(secured, kafka_prefix, library, mechanism):
     options = ClientOptions(library, secured.security(mechanism))
     ports = KafkaPorts([secured.bootstrap], partitions=PARTITIONS, prefix=kafka_prefix, options=options)
-    ports.ensure_topics(replication=1)
+    ports.topics().create()
     with closing(ports.event_log()) as log, closing(ports.event_source(kafka_prefix)) as source:
         append(log, numbered(20))
         join(source)

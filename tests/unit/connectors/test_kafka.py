@@ -42,7 +42,7 @@ def make(kafka_cluster, kafka_prefix, library):
 @pytest.fixture
 def ports(make):
     ports = make()
-    ports.ensure_topics(replication=1)
+    ports.topics().create()
     return ports
 
 
@@ -50,17 +50,6 @@ def ports(make):
 def log(ports):
     with closing(ports.event_log()) as log:
         yield log
-
-
-def test_topics_that_exist_stay_and_another_number_of_partitions_is_refused(ports, make):
-    ports.ensure_topics(replication=1)
-    with pytest.raises(PortError, match=r"events has 4 partitions, 5 are set"):
-        make(PARTITIONS + 1).ensure_topics(replication=1)
-
-
-def test_more_replicas_than_brokers_is_refused_with_the_topic(make):
-    with pytest.raises(PortError, match=r"making the topics failed: .*[Rr]eplication"):
-        make(1).ensure_topics(replication=3)
 
 
 def test_appending_to_a_topic_with_other_partitions_fails(ports, make):
