@@ -13,6 +13,8 @@ It is pinned. What it does wrong when brokers die, and is repaired here and wher
 8. `KafkaProducer.close(timeout=0)` flushes first, and where that fails goes on with its thread: `close_at_once`.
 9. A partition that is paused while some of its fetched records wait may never be read again: `_unpark`.
 10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`, `ClosingTlsSocket`.
+11. A leader of a group that assigns before it knows the partitions of the topic gives nobody any, and may leave it at that:
+    `WatchfulAssignor`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
@@ -28,13 +30,12 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
 from connectors.kafka_port import ClientOptions, Held, Security
-from connectors.kafka_python_reading import PythonMember, PythonReader
+from connectors.kafka_python_reading import PythonMember, PythonReader, WatchfulAssignor
 from connectors.kafka_python_writing import PythonProducer, PythonTransactor
 from engine.values import Millis
 
@@ -80,7 +81,6 @@ READER: Mapping[str, Any] = {
 MEMBER: Mapping[str, Any] = {
     **READER,
     "auto_offset_reset": "none",  # an offset that is not there is an error, never a silent jump
-    "partition_assignment_strategy": (CooperativeStickyAssignor,),
     "max_poll_interval_ms": 60_000,
     "fetch_max_wait_ms": 100,
     "max_partition_fetch_bytes": 2 * 1024 * 1024,
@@ -160,8 +160,14 @@ class KafkaPython:
 
     def member(self, group: str, topic: str, held: Held, session_ms: Millis) -> PythonMember:
         """A consumer of a group."""
-        more = {"group_id": group, "session_timeout_ms": session_ms, "heartbeat_interval_ms": session_ms // 5}
-        return PythonMember(self.open(KafkaConsumer, MEMBER, **more), topic, held)
+        assignor = WatchfulAssignor()
+        more = {
+            "group_id": group,
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": session_ms // 5,
+            "partition_assignment_strategy": (assignor,),
+        }
+        return PythonMember(self.open(KafkaConsumer, MEMBER, **more), topic, held, assignor)
 
     def open(self, kind: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
         """Make a client of the library; one that can't be made leaves nothing behind."""

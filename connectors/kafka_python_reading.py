@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
@@ -66,12 +67,25 @@ class PythonReader(_PythonOffsets):
         self._consumer.close()
 
 
+class WatchfulAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the library ships no types
+    """Notes whether it assigned without knowing a topic's partitions; one for each member."""
+
+    has_missed = False
+
+    def assign(self, cluster: Any, members: Any) -> Any:
+        """Assign, as the leader of the group."""
+        topics = {topic for member in members for topic in member.metadata.topics}
+        self.has_missed = any(cluster.partitions_for_topic(topic) is None for topic in topics)
+        return super().assign(cluster, members)
+
+
 class PythonMember(_PythonOffsets):
     """`Member`."""
 
-    def __init__(self, consumer: Any, topic: str, held: Held) -> None:
+    def __init__(self, consumer: Any, topic: str, held: Held, assignor: WatchfulAssignor) -> None:
         super().__init__(consumer)
         self._topic = topic
+        self._assignor = assignor
         try:
             consumer.subscribe([topic], listener=_Listener(consumer, held))
         except BaseException:
@@ -93,6 +107,9 @@ class PythonMember(_PythonOffsets):
         """Look at the group."""
         group = self._consumer.group_metadata()
         if group.state == MemberState.STABLE:
+            if self._assignor.has_missed:
+                self._assignor.has_missed = False
+                self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - nothing public does; the client is pinned
             return group.generation_id, _partitions(self._consumer.assignment())
         return (-1, ()) if group.generation_id < 0 else None
 

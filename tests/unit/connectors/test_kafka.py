@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -16,6 +17,7 @@ from connectors.kafka_events import KafkaEventLog
 from connectors.kafka_port import ClientName, ClientOptions
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_python import RepairedClient
+from connectors.kafka_python_reading import WatchfulAssignor
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 from tests.contracts.backends import LIBRARIES
 from tests.contracts.test_event_streams import WAIT_MS, append, collect, join, numbered
@@ -222,6 +224,32 @@ def test_the_group_is_told_offsets_for_displays(ports, log, kafka_prefix, kafka_
                 return {found.offset for partition, found in offsets.items()}
 
         wait_for(lambda: committed() == {3})
+
+
+class Unknowing:
+    """A cluster of which nothing was heard yet."""
+
+    def topics(self) -> set[str]:
+        return set()
+
+    def partitions_for_topic(self, topic: str) -> None:
+        return None
+
+
+def test_a_leader_that_did_not_know_the_topic_assigns_again(make, kafka_prefix, monkeypatch):
+    """kafka-python gives nobody any partition then, and may leave it at that."""
+    ports = make(client="kafka-python")
+    ports.topics().create()
+    monkeypatch.setattr(kafka_source, "JOIN_S", 3_600.0)
+    assign = WatchfulAssignor.assign
+    views: list[Any] = [Unknowing()]
+
+    def assign_blindly_first(self: WatchfulAssignor, cluster: Any, members: Any) -> Any:
+        return assign(self, views.pop() if views else cluster, members)
+
+    monkeypatch.setattr(WatchfulAssignor, "assign", assign_blindly_first)
+    with closing(ports.event_source(kafka_prefix)) as source:
+        join(source)
 
 
 def test_a_broker_that_is_gone_is_not_ready_rather_than_an_error():
