@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from connectors.kafka_client import KafkaAddress
 from connectors.kafka_events import KafkaEventLog
 from connectors.kafka_outputs import KafkaOutputs
+from connectors.kafka_port import ClientOptions
 from connectors.kafka_source import KafkaEventSource
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from engine.facts import FactKind
@@ -22,8 +22,11 @@ class KafkaPorts:
         bootstrap: `host:port` of some brokers.
         partitions: How many the topic of events has.
         prefix: Begins the name of every topic.
-        options: More settings for every client, such as `security_protocol` and `sasl_plain_password`.
+        options: With what and how it is reached.
         plan: What topics that are made shall be like.
+
+    Raises:
+        PortError: The client of the options is not installed.
     """
 
     def __init__(
@@ -32,10 +35,10 @@ class KafkaPorts:
         *,
         partitions: int,
         prefix: str = "salience.",
-        options: Mapping[str, Any] | None = None,
+        options: ClientOptions | None = None,
         plan: TopicPlan | None = None,
     ) -> None:
-        self._address = KafkaAddress(tuple(bootstrap), prefix, dict(options or {}))
+        self._address = KafkaAddress(tuple(bootstrap), prefix, options or ClientOptions())
         self._partitions = partitions
         self._plan = plan or TopicPlan()
 

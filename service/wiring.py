@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, cast
 
-from config.schema import Settings
+from config.schema import KafkaSettings, Settings
 from connectors.embedded import Embedded
+from connectors.kafka_port import ClientOptions, Security
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
@@ -105,6 +106,7 @@ class Wiring:
                 settings.kafka.bootstrap,
                 partitions=partitions,
                 prefix=settings.kafka.topic_prefix,
+                options=_client_options(settings.kafka),
                 plan=TopicPlan(
                     settings.kafka.replicas,
                     settings.kafka.min_insync_replicas,
@@ -273,6 +275,24 @@ class Wiring:
         with self._lock:
             self._closing.callback(_close, port)
         return port
+
+
+def _client_options(kafka: KafkaSettings) -> ClientOptions:
+    return ClientOptions(
+        kafka.client,
+        Security(
+            kafka.security,
+            ca=kafka.ssl_ca,
+            certificate=kafka.ssl_certificate,
+            key=kafka.ssl_key,
+            key_password=kafka.ssl_key_password.reveal(),
+            check_hostname=kafka.ssl_check_hostname,
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.reveal(),
+        ),
+        kafka.compression,
+    )
 
 
 def _close(port: Closable) -> None:
