@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
@@ -155,40 +155,6 @@ class KafkaAddress:
     def failure(self, doing: str, error: BaseException) -> PortError:
         """What a failure of the client means."""
         return PortError(f"Kafka at {self.shown}: {doing} failed: {str(error) or type(error).__name__}")
-
-    def ensure_topics(self, partitions: int, replication: int, retention_ms: Millis | None = None) -> None:
-        """Make the topics that are missing; wait until each partition has a leader.
-
-        Raises `PortError` where the topic of events exists with another number of partitions: sessions would move.
-        """
-        names = [self.events, *map(self.topic, OutputKind), self.positions]
-        configs = {self.positions: {"cleanup.policy": "compact"}}
-        if retention_ms is not None:
-            configs[self.events] = {"retention.ms": str(retention_ms)}
-        with self.explained("making the topics"), closing(self.admin()) as admin:
-            existing = {each["name"]: each for each in admin.describe_topics(names)}
-            for name in names:
-                found = existing.get(name, {}).get("partitions") or ()
-                if not found:
-                    try:
-                        admin.create_topics(
-                            {
-                                name: {
-                                    "num_partitions": partitions,
-                                    "replication_factor": replication,
-                                    "configs": configs.get(name, {}),
-                                }
-                            },
-                            timeout_ms=ADMIN_TIMEOUT_MS,
-                        )
-                    except TopicAlreadyExistsError:
-                        continue  # another process was faster
-                elif name == self.events and len(found) != partitions:
-                    raise PortError(
-                        f"Kafka at {self.shown}: topic {name} has {len(found)} partitions, {partitions} are set; "
-                        "the number can't be changed without moving sessions"
-                    )
-            admin.wait_for_topics(names, timeout_ms=ADMIN_TIMEOUT_MS)
 
     def members(self, group: str) -> int:
         """How many members a group has."""

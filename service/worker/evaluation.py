@@ -18,6 +18,7 @@ from engine.event import Event
 from engine.language.tree import Rule
 from engine.offers import Person, claim_of_activation, is_held_out
 from engine.ports import Claim, Output, OutputKind, Place, Record, SessionState, StateBatch
+from engine.regime import Regime
 from engine.values import EpochMs, Millis
 from service.loading import Loaded
 from service.worker.counts import Counts
@@ -169,8 +170,14 @@ def to_write(
         watermark=outcome.watermark,
         expected_step=work.step,
         brought=place.ordinal if place.offset == outcome.offset - 1 else 0,
+        regime=regime_of(work.loaded, work.lateness, work.offset, work.step),
     )
     return batch, sizes
+
+
+def regime_of(loaded: Loaded, lateness: Millis, offset: int, step: int) -> Regime:
+    """What a batch that begins there is evaluated with, as it is recorded."""
+    return Regime(offset, step, loaded.revision.number, loaded.revision.bundle, loaded.scorer.versions, lateness)
 
 
 class _Evaluation:

@@ -57,6 +57,7 @@ class WorkerProcess:
             role="worker",
             registry=settings.models.registry,
             data_dir=settings.data_dir,
+            signing=wiring.signing(),
             poll_ms=settings.bundle.poll_ms,
             counts=self._counts,
         )

@@ -162,7 +162,7 @@ def test_a_kafka_that_is_gone_is_named():
         with pytest.raises(PortError, match=message):
             outputs.read(OutputKind.TRIGGER, 1)
     with pytest.raises(PortError, match=message):
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
 
 
 @pytest.mark.kafka
@@ -171,7 +171,7 @@ def test_a_kafka_that_is_gone_is_named():
 def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
     with KafkaCluster(tmp_path) as cluster, ExitStack() as stack:
         ports = KafkaPorts([cluster.bootstrap], partitions=4)
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
         log = stack.enter_context(closing(ports.event_log()))
         source = stack.enter_context(closing(ports.event_source()))
         outputs = stack.enter_context(closing(ports.outputs()))
@@ -217,7 +217,7 @@ def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path):
     with KafkaCluster(tmp_path, brokers=3) as cluster, ExitStack() as stack:
         address = KafkaAddress(cluster.bootstrap.split(","))
         ports = KafkaPorts(address.bootstrap, partitions=4)
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
         outputs = stack.enter_context(closing(ports.outputs()))
         admin = stack.enter_context(closing(address.admin()))
 

@@ -16,10 +16,8 @@ from engine.ports import NewRecord, Output, OutputKind, PortError, Record
 from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
 from service.worker.emission import Emission
-from service.worker.intake import Intake
 from service.worker.loop import Pace, Ports, Worker
 from service.worker.partition import Equipment, Partition, Stores
-from service.worker.sessions import Profiles
 from tests.unit.service.small_shop import Clock, sources
 
 MINUTE = 60_000
@@ -96,15 +94,14 @@ class Bench:
         self.emission: Emission | None = None
 
     def equipment(self, of: Loaded) -> Equipment:
-        vocabulary = of.program.vocabulary
-        return Equipment(of, Intake(vocabulary), Profiles(self.profiles, vocabulary, self.clock))
+        return Equipment.of(of, self.profiles, self.clock, LATENESS)
 
     def partition(
         self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
     ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, LATENESS, salt)
+        stores = Stores(self.state, self.limits, self.emission, salt)
         partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition
