@@ -15,6 +15,7 @@ from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
 from service.control import Control
+from service.signing import Signing, SigningError
 
 
 class BundleRefusedError(Exception):
@@ -91,10 +92,18 @@ def load(revision: Revision, bundle: Bundle, ancestry: Mapping[str, frozenset[st
     return Loaded(revision, bundle, compiled.program, compiled.network, scorer)
 
 
-def load_stored(control: Control, revision: Revision, registry: Path) -> Loaded:
-    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`."""
+def load_stored(
+    control: Control, signing: Signing, revision: Revision, registry: Path, serving: Revision | None = None
+) -> Loaded:
+    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`.
+
+    One that no trusted key vouches for, where keys must, is refused; `serving` as in `Signing.check`.
+    """
     try:
+        signing.check(revision, serving)
         bundle = control.bundle(revision.bundle)
+    except SigningError as error:
+        raise BundleRefusedError((str(error),)) from error
     except (KeyError, BundleError) as error:
         raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
     return load(revision, bundle, control.ancestry(), registry)

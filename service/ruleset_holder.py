@@ -195,8 +195,8 @@ class RulesetHolder:
             raise BundleRefusedError((str(error),)) from error
 
     def _load(self, revision: Revision) -> Loaded:
-        self._check(revision)
-        return load_stored(self._control, revision, self._registry)
+        serving = None if self._current is None else self._current.revision
+        return load_stored(self._control, self._signing, revision, self._registry, serving)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded
