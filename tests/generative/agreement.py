@@ -151,8 +151,7 @@ class Case:
             for each in step.activations
         ]
         assert acts == expected, self._story(f"network {acts}\n    naive {expected}")
-        if not self.story.wild and not self.program.offers:
-            # An absence in an offer's condition makes steps of its own, at which a model may be asked once more.
+        if not self.story.wild:
             # One that gives no answer may be asked once more, at a moment at which something expires all the same.
             ours, theirs = (
                 [each for each in asked if each[1].value is not None] for asked in (step.scores, self.naive.asked)
