@@ -269,6 +269,6 @@ class Case:
 def told(report: ConditionReport, like: Reason) -> Reason:
     """A report as the naive evaluator says it; of a kind for which that says the truth only, the truth."""
     parts = tuple(told(part, other) for part, other in zip(report.parts, like.parts, strict=True))
-    if like.kind == "test" or (like.kind == "seen" and like.actual is not None):
-        return Reason(report.kind, report.truth, report.actual, report.missing, parts)
-    return Reason(report.kind, report.truth, None, None, parts)
+    if like.required is None:
+        return Reason(report.kind, report.truth, None, None, parts)
+    return Reason(report.kind, report.truth, report.actual, report.missing, parts, report.required, report.distance)
