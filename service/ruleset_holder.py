@@ -189,7 +189,7 @@ class RulesetHolder:
             bundle = self._control.bundle(revision.bundle)
         except (KeyError, BundleError) as error:
             raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
-        return load(revision, bundle, self._control.ancestry(), self._registry)
+        return load(revision, bundle, self._control.ancestry(), self._registry, self._current)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded

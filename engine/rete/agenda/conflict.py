@@ -52,6 +52,10 @@ class ConflictIndex:
         trie = self._rising.get(index)
         return trie.root.guards if trie is not None else ((index, None, NEVER),)
 
+    def readers(self, index: int) -> Sequence[int]:
+        """The productions that look at a quantity."""
+        return self._by_quantity.get(index, ())
+
     def candidates(self, changed: Iterable[int]) -> set[int]:
         """The productions that look at one of these quantities: for when an index can't tell."""
         found: set[int] = set()
