@@ -5,7 +5,7 @@ BOOTSTRAP = $(PYTHON) tools/bootstrap.py
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format fuzz bench docs lock clean python venv
+.PHONY: help run test check format fuzz faults bench docs lock clean python venv
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,12 @@ format: venv ## format the code and sort its imports
 	@.venv/bin/ruff check --select I,RUF022 --fix-only --quiet .
 	@.venv/bin/ruff format --quiet .
 
-fuzz: venv ## compare the network with the naive evaluator on generated cases (ARGS="--cases 10000 --seed 1 --jobs 2")
+fuzz: venv ## compare the network with the naive evaluator on generated cases (ARGS="--cases 10000 --seed 1 --jobs 2 --ledger FILE")
 	@.venv/bin/python -m tests.generative.fuzz $(ARGS)
+
+faults: venv ## kill workers, Redis and brokers, and compare with the engine alone (ARGS="--seed 1 --minutes 30")
+	@.venv/bin/python -m tools.provision
+	@.venv/bin/python -m tests.faults $(ARGS)
 
 bench: venv ## measure, beside peers where they can be installed
 	@.venv/bin/python -m tools.provision --bench

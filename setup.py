@@ -32,6 +32,7 @@ PACKAGES = [
     "service",
     "service.api",
     "service.cli",
+    "service.rebuild",
     "service.replay",
     "service.run",
     "service.shop",
@@ -53,6 +54,7 @@ REQUIRES = [
     "Flask-WTF>=1.2",  # CSRF tokens of the admin UI
     "PyYAML>=6.0.2",
     "click>=8.2",
+    "cryptography>=43",  # Ed25519 signatures of what is published
     "google-re2>=1.1",  # linear-time patterns: text of a rule must not be able to stall a decision
     "gunicorn>=27",  # the first with an ASGI worker
     "h2>=4.2",  # HTTP/2 in gunicorn's ASGI worker
@@ -84,6 +86,7 @@ EXTRAS = {
         "pytest>=8.3",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
+        "schemathesis>=4.0",  # asks the API what its OpenAPI document does not expect
     ],
     "dev": [
         "import-linter>=2.1",

@@ -21,6 +21,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 """A share, 0 to 100."""
 Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
 """A duration in ms, a day at most."""
+Retention = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400_000)]
+"""How long records are kept in ms, ten years at most; 0 keeps them for ever."""
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 """A size in bytes, 1 KiB to 1 GiB."""
 Name = Annotated[
@@ -49,6 +51,16 @@ RedisUrl = Annotated[
 """An address without user and password, or nothing."""
 
 
+VerifyKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^salience-ed25519 [A-Za-z0-9+/]{43}=( .*)?$",
+        description="a line that `salience signing create` prints, such as salience-ed25519 MCow...",
+    ),
+]
+"""A public key that vouches for revisions."""
+
+
 class KafkaSettings(Struct, frozen=True):
     """The event log."""
 
@@ -57,6 +69,9 @@ class KafkaSettings(Struct, frozen=True):
     group: Name
     partitions: Count
     replicas: Count
+    min_insync_replicas: Count
+    events_retention_ms: Retention
+    outputs_retention_ms: Retention
     client: Literal["kafka-python"]
 
 
@@ -117,6 +132,7 @@ class BundleSettings(Struct, frozen=True):
     folder: Path
     watch: bool
     poll_ms: Millis
+    trusted_keys: tuple[VerifyKey, ...]
 
 
 class ModelSettings(Struct, frozen=True):

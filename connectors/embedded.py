@@ -34,7 +34,8 @@ from connectors.sqlite_profiles import SqliteProfiles
 from connectors.sqlite_source import SqliteEventSource
 from connectors.sqlite_state import SqliteState
 from connectors.sqlite_tables import SqliteTables
-from engine.ports import Claim, Identity, SessionView, Verdict, partition_of
+from engine.identity import Identity
+from engine.ports import Claim, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
 
 P = ParamSpec("P")

@@ -10,7 +10,9 @@ kafka-python is pinned. What it does wrong when brokers die, and is repaired her
 5. Callbacks of a rebalance run on the client's thread: they only note and seek.
 6. All codecs are installed, or one foreign batch would stop the consumer.
 7. A client that can't be made, since no broker is there, leaves sockets and a thread: `KafkaAddress.open` closes them.
-8. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
+8. `KafkaProducer.close(timeout=0)` flushes first, and where that fails goes on with its thread: `close_at_once`.
+9. A partition that is paused while some of its fetched records wait may never be read again: `kafka_source._unpark`.
+10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
@@ -27,7 +29,7 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
@@ -116,6 +118,11 @@ class KafkaAddress:
         """The topic of events."""
         return f"{self.prefix}events"
 
+    @property
+    def positions(self) -> str:
+        """The compacted topic that says up to where each partition's outputs are out."""
+        return f"{self.prefix}positions"
+
     def topic(self, kind: OutputKind) -> str:
         """The topic of a kind of output."""
         return self.prefix + OUTPUT_TOPICS[kind]
@@ -149,38 +156,6 @@ class KafkaAddress:
         """What a failure of the client means."""
         return PortError(f"Kafka at {self.shown}: {doing} failed: {str(error) or type(error).__name__}")
 
-    def ensure_topics(self, partitions: int, replication: int, retention_ms: Millis | None = None) -> None:
-        """Make the topics that are missing; wait until each partition has a leader.
-
-        Raises `PortError` where the topic of events exists with another number of partitions: sessions would move.
-        """
-        names = [self.events, *map(self.topic, OutputKind)]
-        configs = {} if retention_ms is None else {"retention.ms": str(retention_ms)}
-        with self.explained("making the topics"), closing(self.admin()) as admin:
-            existing = {each["name"]: each for each in admin.describe_topics(names)}
-            for name in names:
-                found = existing.get(name, {}).get("partitions") or ()
-                if not found:
-                    try:
-                        admin.create_topics(
-                            {
-                                name: {
-                                    "num_partitions": partitions,
-                                    "replication_factor": replication,
-                                    "configs": configs if name == self.events else {},
-                                }
-                            },
-                            timeout_ms=ADMIN_TIMEOUT_MS,
-                        )
-                    except TopicAlreadyExistsError:
-                        continue  # another process was faster
-                elif name == self.events and len(found) != partitions:
-                    raise PortError(
-                        f"Kafka at {self.shown}: topic {name} has {len(found)} partitions, {partitions} are set; "
-                        "the number can't be changed without moving sessions"
-                    )
-            admin.wait_for_topics(names, timeout_ms=ADMIN_TIMEOUT_MS)
-
     def members(self, group: str) -> int:
         """How many members a group has."""
         with self.explained(f"asking for group {group}"), closing(self.admin()) as admin:
@@ -189,6 +164,12 @@ class KafkaAddress:
     def admin(self) -> Any:
         """A client for topics and groups."""
         return self.open(KafkaAdminClient, {})
+
+
+def close_at_once(producer: Any) -> None:
+    """End a producer without sending what waits, and without waiting; its thread fails the rest and ends."""
+    producer.flush = lambda timeout=None: None
+    producer.close(timeout=0)
 
 
 class Countdown:

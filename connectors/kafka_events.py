@@ -16,7 +16,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from connectors.kafka_client import Countdown, KafkaAddress
+from connectors.kafka_client import Countdown, KafkaAddress, close_at_once
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 from engine.values import Millis
 
@@ -189,7 +189,7 @@ class KafkaEventLog:
         try:
             self._check(producer)
         except BaseException:
-            producer.close(timeout=0)
+            close_at_once(producer)
             raise
         return producer
 
@@ -214,6 +214,6 @@ class KafkaEventLog:
             try:
                 producer.close(timeout=timeout_s)
             except KafkaTimeoutError:
-                producer.close(timeout=0)
+                close_at_once(producer)
             except (KafkaError, OSError) as error:
                 logger.warning("closing a producer of %s failed: %s", self._address.shown, error)

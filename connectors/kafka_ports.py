@@ -9,7 +9,7 @@ from connectors.kafka_client import KafkaAddress
 from connectors.kafka_events import KafkaEventLog
 from connectors.kafka_outputs import KafkaOutputs
 from connectors.kafka_source import KafkaEventSource
-from engine.values import Millis
+from connectors.kafka_topics import KafkaTopics, TopicPlan
 
 
 class KafkaPorts:
@@ -22,6 +22,7 @@ class KafkaPorts:
         partitions: How many the topic of events has.
         prefix: Begins the name of every topic.
         options: More settings for every client, such as `security_protocol` and `sasl_plain_password`.
+        plan: What topics that are made shall be like.
     """
 
     def __init__(
@@ -31,13 +32,15 @@ class KafkaPorts:
         partitions: int,
         prefix: str = "salience.",
         options: Mapping[str, Any] | None = None,
+        plan: TopicPlan | None = None,
     ) -> None:
         self._address = KafkaAddress(tuple(bootstrap), prefix, dict(options or {}))
         self._partitions = partitions
+        self._plan = plan or TopicPlan()
 
-    def ensure_topics(self, replication: int, retention_ms: Millis | None = None) -> None:
-        """Make the topics that are missing, with `retention_ms` for events; see `KafkaAddress.ensure_topics`."""
-        self._address.ensure_topics(self._partitions, replication, retention_ms)
+    def topics(self) -> KafkaTopics:
+        """Makes and checks the topics."""
+        return KafkaTopics(self._address, self._partitions, self._plan)
 
     def event_log(self) -> KafkaEventLog:
         """The writing end of the log."""

@@ -77,6 +77,7 @@ class KafkaEventSource:
             return {}
         self._join_anew_when_stuck()
         consumer = self._open()
+        _unpark(consumer)
         with self._address.explained(f"reading {self._address.events}"):
             try:
                 polled = consumer.poll(timeout_ms=timeout_ms, max_records=limit)
@@ -221,6 +222,17 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library
             self._consumer.pause(tp)
             self.fresh.add(tp)
         self._held = held
+
+
+def _unpark(consumer: Any) -> None:
+    """Let the client give back what it put aside for paused partitions.
+
+    It does so only while no other partition's records are being handed out, and takes those that are used up for some;
+    what it has put aside it does not fetch again, so that the partition would stand still for good.
+    """
+    fetcher = consumer._fetcher  # noqa: SLF001 - nothing public reaches it; the client is pinned
+    if fetcher._paused_partition_records and not fetcher._next_partition_records:  # noqa: SLF001 - as above
+        fetcher._next_partition_records = None  # noqa: SLF001 - as above
 
 
 def _day() -> int:

@@ -4,7 +4,8 @@ A URL says where: `redis://host:port/db`, `rediss://` with TLS (`?ssl_ca_certs=F
 `unix:///path`. A password is better given apart: URLs end up in process lists and logs.
 
 Nothing is tried again here: whether a write was done when its connection broke is not known, and the caller decides. A
-connection that was closed while it was idle, by a restart or a timeout, is noticed when it is taken from the pool.
+connection that was closed while it was idle, by a restart or a timeout, is noticed when it is taken from the pool. What
+every connection does first, because of restarts, says `connectors.redis_restart`.
 
 Where a store annotates a reply as `Any`: the library's types allow text for every reply, which our clients never ask for.
 """
@@ -23,6 +24,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connectors.redis_restart import begin_file, begin_file_async
 from engine.ports import PortError
 from engine.values import Millis
 
@@ -55,7 +57,9 @@ class RedisAddress:
     def connect(self) -> redis.Redis:
         """A client; it connects with its first call. Raises `PortError` for a URL that is none."""
         with self.explained():
-            return redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), **self._options())
+            return redis.Redis.from_url(
+                self.url, retry=Retry(NoBackoff(), 0), redis_connect_func=begin_file, **self._options()
+            )
 
     def connect_async(self) -> redis.asyncio.Redis:
         """A client for one event loop; it connects with its first call."""
@@ -65,6 +69,7 @@ class RedisAddress:
                 retry=AsyncRetry(NoBackoff(), 0),
                 max_connections=MAX_CONNECTIONS,
                 timeout=self.timeout_ms / 1000,
+                redis_connect_func=begin_file_async,
                 **self._options(),
             )
             return redis.asyncio.Redis.from_pool(pool)

@@ -17,19 +17,11 @@ import msgspec
 import redis.asyncio
 
 from connectors.redis_client import RedisAddress
+from connectors.redis_layout import decode_session, seen_keys, session_key
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
 from connectors.redis_profiles import profile_key
-from connectors.redis_state import decode_session, seen_keys, session_key
-from engine.ports import (
-    IDENTITY_KEPT_MS,
-    MERGED_SESSIONS,
-    Claim,
-    Identity,
-    PortError,
-    SessionView,
-    Verdict,
-    partition_of,
-)
+from engine.identity import IDENTITY_KEPT_MS, MERGED_SESSIONS, Identity
+from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
 
 _encode = msgspec.msgpack.Encoder().encode

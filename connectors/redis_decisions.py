@@ -3,6 +3,7 @@
 | key | type | holds |
 |---|---|---|
 | `decision:<id>` | string | the entry; expires after `keep_ms` |
+| `decision:i:<id>` | string | what the decision was made of; expires likewise |
 | `decisions:s:<session>` | sorted set | ids of a session's latest `PER_SESSION` entries by time; expires likewise |
 | `decisions` | sorted set | ids of the latest `RECENT` entries by time |
 """
@@ -47,11 +48,22 @@ class RedisDecisions:
             pipe.zremrangebyrank(self._all, 0, -1 - RECENT)
             pipe.execute()
 
+    def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
+        """Write in one round trip."""
+        if not entries:
+            return
+        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
+            for decision_id, _, inputs in entries:
+                pipe.set(self._inputs(decision_id), inputs, px=self._keep_ms)
+            pipe.execute()
+
     def get(self, decision_id: str) -> bytes | None:
         """Read one."""
-        with self._address.explained():
-            found: Any = self._redis.get(self._entry(decision_id))
-        return None if found is None else bytes(found)
+        return self._read(self._entry(decision_id))
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        """Read what one was made of."""
+        return self._read(self._inputs(decision_id))
 
     def of_session(self, session_id: str, limit: int) -> Sequence[bytes]:
         """Read a session's, latest time first: two round trips."""
@@ -64,6 +76,11 @@ class RedisDecisions:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+    def _read(self, key: str) -> bytes | None:
+        with self._address.explained():
+            found: Any = self._redis.get(key)
+        return None if found is None else bytes(found)
 
     def _latest(self, index: str, limit: int) -> Sequence[bytes]:
         with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
@@ -80,6 +97,9 @@ class RedisDecisions:
 
     def _entry(self, decision_id: str) -> str:
         return f"{self._address.prefix}decision:{decision_id}"
+
+    def _inputs(self, decision_id: str) -> str:
+        return f"{self._address.prefix}decision:i:{decision_id}"
 
     def _session(self, session_id: str) -> str:
         return f"{self._address.prefix}decisions:s:{session_id}"

@@ -15,6 +15,10 @@ SCHEMA = (
     CREATE INDEX decisions_session ON decisions (session_id, time);
     CREATE INDEX decisions_time ON decisions (time)
     """,
+    """
+    CREATE TABLE inputs (id TEXT PRIMARY KEY, time INTEGER NOT NULL, inputs BLOB NOT NULL) WITHOUT ROWID;
+    CREATE INDEX inputs_time ON inputs (time)
+    """,
 )
 
 KEEP_MS: Millis = 7 * 86_400_000
@@ -47,6 +51,24 @@ class SqliteDecisions:
                 "DELETE FROM decisions WHERE place IN (SELECT place FROM decisions WHERE time < ? LIMIT ?)",
                 (latest - self._keep_ms, FORGET_CHUNK + 2 * len(entries)),
             )
+
+    def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
+        """Write all or none."""
+        if not entries:
+            return
+        with self._file.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO inputs (id, time, inputs) VALUES (?, ?, ?)", entries)
+            (latest,) = db.execute("SELECT max(time) FROM inputs").fetchone()
+            db.execute(
+                "DELETE FROM inputs WHERE id IN (SELECT id FROM inputs WHERE time < ? LIMIT ?)",
+                (latest - self._keep_ms, FORGET_CHUNK + 2 * len(entries)),
+            )
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        """Read what one was made of."""
+        with self._file.reading() as db:
+            row = db.execute("SELECT inputs FROM inputs WHERE id = ?", (decision_id,)).fetchone()
+            return None if row is None else bytes(row[0])
 
     def get(self, decision_id: str) -> bytes | None:
         """Read one."""

@@ -65,6 +65,7 @@ class Revision(msgspec.Struct, frozen=True):
         time: When.
         note: Why.
         restores: For a rollback, the number of the revision whose bundle it brought back.
+        signature: By whom all of this is vouched for, as `service.signing` writes it; empty where it is not.
     """
 
     number: int
@@ -73,3 +74,4 @@ class Revision(msgspec.Struct, frozen=True):
     time: EpochMs
     note: str
     restores: int | None = None
+    signature: str = ""

@@ -10,11 +10,16 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from engine.identity import Identity
+from engine.regime import Regime
 from engine.values import EpochMs, Millis
+
+if TYPE_CHECKING:
+    from engine.copies import PartitionCopy
 
 
 class PortError(Exception):
@@ -113,13 +118,31 @@ class OutputKind(enum.StrEnum):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """Something the worker sends: `id` is deterministic (hash of partition, offset, rule, ordinal)."""
+    """Something the worker sends: `id` is deterministic (hash of partition, offset, rule, ordinal).
+
+    Attributes:
+        offset: Of the record that brought it about.
+        ordinal: Which output of that record, from 0. A replay gives each output the same two numbers.
+    """
 
     id: str
     kind: OutputKind
     key: str
     value: bytes
     offset: int
+    ordinal: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it stands among the outputs of its partition."""
+        return Place(self.offset, self.ordinal)
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """A place among the outputs of a partition: before it are those of earlier records, and of its own the first few."""
+
+    offset: int = 0
+    ordinal: int = 0
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -138,7 +161,13 @@ class SessionState(msgspec.Struct, frozen=True):
 
 
 class StateBatch(msgspec.Struct, frozen=True):
-    """What one batch of one partition writes, all of it or nothing."""
+    """What one batch of one partition writes, all of it or nothing.
+
+    Attributes:
+        expected_offset: Where the partition must stand, with `expected_step`, or nothing is written.
+        brought: How many outputs the record before `next_offset` has brought by now, limited ones included.
+        regime: What it was evaluated with; kept where it is not like the one before.
+    """
 
     partition: int
     generation: int
@@ -148,10 +177,13 @@ class StateBatch(msgspec.Struct, frozen=True):
     seen: Sequence[str]
     outputs: Sequence[Output]
     watermark: EpochMs
+    expected_step: int = 0
+    brought: int = 0
+    regime: Regime | None = None
 
 
 class Applied(enum.StrEnum):
-    """How a write ended. FENCED: a newer generation owns the partition. REWIND: the offset is not the expected one."""
+    """How a write ended. FENCED: a newer generation owns the partition. REWIND: it stands elsewhere than expected."""
 
     APPLIED = "applied"
     FENCED = "fenced"
@@ -159,10 +191,17 @@ class Applied(enum.StrEnum):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a partition's state stands. `offset` 0 and no sessions: nothing was ever written."""
+    """Where a partition's state stands. `offset` 0 and no sessions: nothing was ever written.
+
+    Attributes:
+        step: How many batches were written at this offset without moving it: timers that are due may take several.
+        brought: How many outputs the record before `offset` has brought.
+    """
 
     offset: int
     watermark: EpochMs
+    step: int = 0
+    brought: int = 0
 
 
 class StateStore(Protocol):
@@ -170,6 +209,9 @@ class StateStore(Protocol):
 
     def claim(self, partition: int, generation: int) -> Position | None:
         """Make this generation the partition's owner and say where it stands; None where a newer one owns it."""
+
+    def position(self, partition: int) -> Position:
+        """Where a partition stands, without claiming it: for operators."""
 
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Those of the sessions that are stored."""
@@ -192,15 +234,53 @@ class StateStore(Protocol):
     def recent(self, limit: int) -> Sequence[tuple[str, SessionState]]:
         """Sessions over all partitions, latest clock first, without snapshots (b"")."""
 
+    def regimes(self, partition: int) -> Sequence[Regime]:
+        """What the partition was evaluated with, in order of place."""
+
+    def copy(self, partition: int) -> PartitionCopy:
+        """Everything of a partition, as of one moment."""
+
+    def replace(self, copy: PartitionCopy) -> None:
+        """Put a copy in the place of all that is stored of its partition; earlier owners are fenced.
+
+        Until it is done, also after dying amid it, `claim`, `position` and `copy` raise `PortError`: do it again.
+        """
+
     def close(self) -> None:
         """Let go of connections."""
 
 
-class OutputLog(Protocol):
-    """Where outputs go: a topic of each kind."""
+class FencedError(PortError):
+    """Another sender has claimed the partition's outputs since; nothing was sent."""
 
-    def send(self, outputs: Sequence[Output]) -> None:
-        """Return when all are durable, in order."""
+
+class Turn(msgspec.Struct, frozen=True):
+    """The right to send a partition's outputs until the next claim, and the place before which all are out."""
+
+    token: int
+    out: Place
+
+
+class OutputLog(Protocol):
+    """Where outputs go: a topic of each kind. Together with `StateStore` it makes state and outputs exactly once.
+
+    A partition's outputs and the place up to which they are out become visible together or not at all, and only for the
+    one who claimed last. So whoever claims knows what is out: it sends the rest of the outbox, and keeps back what a
+    replay brings again. Safe to call from several threads, one for each partition.
+    """
+
+    def claim(self, partition: int) -> Turn:
+        """End the turn of every earlier sender of this partition, undo what it left open, say what is out."""
+
+    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+        """Send all, in order of their places, or nothing; return when they are durable.
+
+        Raises `FencedError` where the turn is over. After any other `PortError` it is not known whether they are out,
+        and the turn is over, too: claim again and compare.
+        """
+
+    def settle(self, partition: int, token: int) -> bool:
+        """See to it that readers find all that was sent; False: that is not known yet, ask again. Raises as `send` does."""
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest of a kind, newest first; for operators and tests."""
@@ -283,25 +363,6 @@ class ProfileStore(Protocol):
         """Let go."""
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What a customer brought along when signing in.
-
-    Attributes:
-        drawn_as: Who draws for the customer's holdouts: the customer id, or the anonymous session that came first, so
-            that signing in draws no second time.
-        sessions: Sessions that were anonymous before the customer signed in, latest last: their acts count for the customer.
-    """
-
-    drawn_as: str
-    sessions: tuple[str, ...] = ()
-
-
-MERGED_SESSIONS = 8
-"""Anonymous sessions kept of a customer; an older one's acts count for nobody any more."""
-IDENTITY_KEPT_MS: Millis = 400 * 86_400_000
-"""An identity is forgotten this long after its last change: as long as the longest limit."""
-
-
 class SessionView(msgspec.Struct, frozen=True):
     """All that is stored and bears on a decision about a session.
 
@@ -356,13 +417,19 @@ class DecisionState(Protocol):
 
 
 class DecisionLog(Protocol):
-    """Decisions and exposures, kept for a time to be asked why."""
+    """Decisions and exposures, kept for a time to be asked why, and what decisions were made of, to make them again."""
 
     def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
         """(decision id, session id, time, JSON)."""
 
+    def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
+        """(decision id, time, what the decision was made of); forgotten when the decision is."""
+
     def get(self, decision_id: str) -> bytes | None:
         """One decision."""
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        """What a decision was made of."""
 
     def of_session(self, session_id: str, limit: int) -> Sequence[bytes]:
         """A session's, newest first."""
@@ -385,15 +452,6 @@ class Activity(Protocol):
 
     def close(self) -> None:
         """Let go."""
-
-
-def identified(known: Identity | None, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
-    """What `DecisionState.identify` makes of a known identity."""
-    if known is None:
-        known = Identity(session_id if was_anonymous else customer_id)
-    if not was_anonymous or session_id in known.sessions:
-        return known
-    return Identity(known.drawn_as, (*known.sessions, session_id)[-MERGED_SESSIONS:])
 
 
 # ------------------------------------------------------------------ control

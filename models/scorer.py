@@ -128,9 +128,10 @@ class Collector:
     answer can make a rule reach its next score.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, known: Mapping[str, ScoreAnswer] | None = None) -> None:
+        """Takes the scorer, and answers that nobody is to be asked for."""
         self._scorer = scorer
-        self._known: dict[str, ScoreAnswer] = {}
+        self._known: dict[str, ScoreAnswer] = dict(known or {})
         self.wanted: dict[str, Vector] = {}
 
     def __call__(self, score: str, reader: FactReader) -> ScoreAnswer:
@@ -144,6 +145,11 @@ class Collector:
             return asked
         self.wanted[score] = asked
         return ScoreAnswer(ScoreStatus.PENDING)
+
+    @property
+    def answers(self) -> Mapping[str, ScoreAnswer]:
+        """All that is known, by score."""
+        return self._known
 
     def give(self, answers: Mapping[str, ScoreAnswer]) -> None:
         """Answer what is wanted. A wanted score without an answer here met its deadline."""

@@ -204,6 +204,7 @@ def application(settings: Settings, options: Options) -> tuple[WSGIApplication, 
         role="admin",
         registry=settings.models.registry,
         data_dir=settings.data_dir,
+        signing=wiring.signing(),
         poll_ms=settings.bundle.poll_ms,
     )
     holder.start()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.bundle import Bundle, Revision
+from engine.bundle import Bundle, BundleError, Revision
 from engine.language import Checked, check
 from engine.language.diagnostics import Diagnostic, render
 from engine.language.tree import Program
@@ -14,6 +14,7 @@ from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
+from service.control import Control
 
 
 class BundleRefusedError(Exception):
@@ -105,6 +106,15 @@ def load(
     scores = {score.name: score.model for score in compiled.program.vocabulary.scores.values()}
     scorer = Scorer.open(ModelRegistry(registry), scores, bundle.pins)
     return Loaded(revision, bundle, compiled.program, compiled.network, scorer, compiled.checked)
+
+
+def load_stored(control: Control, revision: Revision, registry: Path, former: Loaded | None = None) -> Loaded:
+    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`."""
+    try:
+        bundle = control.bundle(revision.bundle)
+    except (KeyError, BundleError) as error:
+        raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
+    return load(revision, bundle, control.ancestry(), registry, former)
 
 
 def _sentence(failed: TestResult) -> str:

@@ -23,6 +23,7 @@ from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.control import Control, Refusal, Stage
 from service.loading import BundleRefusedError, Compiled, compile_bundle
+from service.signing import Signing, SigningError
 
 ANSWER_MS: Millis = 20_000
 """How long a live process may take to load: the network of 10,000 rules is built in less than half of it."""
@@ -80,6 +81,7 @@ class Publisher:
     Args:
         tables: The control tables.
         registry: Versions of models.
+        signing: The keys of this host.
         answer_ms: How long a live process may take to answer.
     """
 
@@ -87,6 +89,7 @@ class Publisher:
         self,
         tables: Tables,
         registry: Registry,
+        signing: Signing,
         *,
         answer_ms: Millis = ANSWER_MS,
         clock: Clock = wall_ms,
@@ -94,6 +97,7 @@ class Publisher:
     ) -> None:
         self.control = Control(tables)
         self._registry = registry
+        self.signing = signing
         self._answer_ms = answer_ms
         self._clock = clock
         self._sleep = sleep
@@ -139,7 +143,7 @@ class Publisher:
             watcher: Told how far the stage is.
 
         Raises:
-            PublishRefusedError: The checker, a test or a process says no; `reasons` has all of it.
+            PublishRefusedError: The checker, a test or a process says no, or it can't be signed; `reasons` has all of it.
             PublishBusyError: Another publication is on its way.
             PortError: The tables can't be reached.
         """
@@ -154,10 +158,11 @@ class Publisher:
         number = 1 if live is None else live.number + 1
         revision = Revision(number, bundle_hash, author, self._clock(), note)
         passed = len(compiled.tests)
-        if live is not None and live.bundle == bundle_hash:
+        if live is not None and live.bundle == bundle_hash and self.signing.accepts(live):
             return Published(live, changed=False, warnings=warnings, tests=passed, dry_run=dry_run)
         if dry_run:
             return Published(revision, changed=True, warnings=warnings, tests=passed, dry_run=True)
+        revision = self._signed(revision)
         self.control.store(compiled.bundle, compiled.network.rule_digests)
         acknowledged, missing = self._carry_out(revision, version, watcher)
         return Published(revision, True, acknowledged, missing, warnings, passed)
@@ -190,6 +195,7 @@ class Publisher:
         if live is None:
             raise PublishRefusedError(("nothing was ever published, so there is nothing to go back to",))
         target = self._target(live, to)
+        self._vouched(target)
         number = live.number + 1
         revision = Revision(number, target.bundle, author, self._clock(), reason, restores=target.number)
         if dry_run:
@@ -201,10 +207,44 @@ class Publisher:
         else:
             held = content_hash(bad.sources)
         self._hold_folder(held)
+        revision = self._signed(revision)
+        acknowledged, missing = self._carry_out(revision, version, watcher)
+        return Published(revision, True, acknowledged, missing)
+
+    def sign_anew(self, vouched: Revision, author: str, *, watcher: Watcher | None = None) -> Published:
+        """Publish what is live once more, signed by the key that signs now.
+
+        Args:
+            vouched: What is live, checked by the keys of before.
+            author: Who does it.
+            watcher: Told how far the stage is.
+
+        Raises:
+            PublishRefusedError: A process does not trust the key, or it can't be signed.
+            PublishBusyError: Another publication is on its way, or something else is live.
+        """
+        live, version = self.control.live()
+        if live != vouched:
+            raise PublishBusyError("another publication became live meanwhile; look at it, then try again")
+        note = f"signed anew; {live.note}" if live.note else "signed anew"
+        revision = self._signed(Revision(live.number + 1, live.bundle, author, self._clock(), note, live.restores))
         acknowledged, missing = self._carry_out(revision, version, watcher)
         return Published(revision, True, acknowledged, missing)
 
     # -------------------------------------------------------------- steps
+
+    def _signed(self, revision: Revision) -> Revision:
+        try:
+            return self.signing.sign(revision)
+        except SigningError as error:
+            raise PublishRefusedError((str(error),)) from error
+
+    def _vouched(self, revision: Revision) -> None:
+        """What comes from the tables is signed again only if it was: else whoever wrote it there would have our signature."""
+        try:
+            self.signing.check(revision)
+        except SigningError as error:
+            raise PublishRefusedError((str(error),)) from error
 
     def _prepare(self, sources: Mapping[str, str], pins: Mapping[str, str]) -> tuple[Compiled, tuple[str, ...]]:
         """Check, pin, test; the bundle that would be live, and warnings."""

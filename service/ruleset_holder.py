@@ -15,7 +15,8 @@ from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.control import BEAT_MS, Answer, Control, ProcessReport, Stage
 from service.last_good import LastGood
-from service.loading import BundleRefusedError, Loaded, load
+from service.loading import BundleRefusedError, Loaded, load, load_stored
+from service.signing import Signing, SigningError
 
 logger = logging.getLogger("salience.service.ruleset_holder")
 
@@ -39,6 +40,7 @@ class RulesetHolder:
         role: `api`, `worker` or `admin`.
         registry: Folder of the model registry.
         data_dir: Where the last good bundle is kept.
+        signing: The keys of this host: what none of them vouches for is never served.
         poll_ms: A change is seen within this time.
         on_change: Called in the background thread after `current` changed.
         counts: The process's own counters, for its heartbeat.
@@ -51,6 +53,7 @@ class RulesetHolder:
         role: str,
         registry: Path,
         data_dir: Path,
+        signing: Signing,
         poll_ms: Millis = 200,
         on_change: Callable[[Loaded], None] | None = None,
         counts: Callable[[], Mapping[str, int]] | None = None,
@@ -61,6 +64,7 @@ class RulesetHolder:
         self.name = name or f"{role}-{socket.gethostname().split('.')[0]}-{os.getpid()}"
         self._control = Control(tables)
         self._registry = registry
+        self._signing = signing
         self._last_good = LastGood(data_dir, role)
         self._poll_ms = poll_ms
         self._on_change = on_change
@@ -184,18 +188,23 @@ class RulesetHolder:
         self._control.answer(stage, answer)
         self._answered = stage.id
 
-    def _load(self, revision: Revision) -> Loaded:
+    def _check(self, revision: Revision) -> None:
         try:
-            bundle = self._control.bundle(revision.bundle)
-        except (KeyError, BundleError) as error:
-            raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
-        return load(revision, bundle, self._control.ancestry(), self._registry, self._current)
+            self._signing.check(revision, None if self._current is None else self._current.revision)
+        except SigningError as error:
+            raise BundleRefusedError((str(error),)) from error
+
+    def _load(self, revision: Revision) -> Loaded:
+        self._check(revision)
+        return load_stored(self._control, revision, self._registry, self._current)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded
         self._aside = None
         self._has_current.set()
-        logger.info("serving revision %d (%s)", loaded.revision.number, loaded.revision.bundle[:12])
+        key, _, _ = loaded.revision.signature.partition(" ")
+        signed = f"signed by key {key}" if key else "not signed"
+        logger.info("serving revision %d (%s), %s", loaded.revision.number, loaded.revision.bundle[:12], signed)
         if self._on_change is not None:
             self._on_change(loaded)
 
@@ -211,6 +220,7 @@ class RulesetHolder:
             kept = self._last_good.read()
             if kept is not None:
                 revision, bundle, ancestry = kept
+                self._check(revision)
                 self._serve(load(revision, bundle, ancestry, self._registry))
                 logger.warning("started from %s: %s", self._last_good.path, self.problem)
         except (BundleError, BundleRefusedError) as error:

@@ -16,6 +16,7 @@ from typing import Protocol, Self, TypeVar, cast
 from config.schema import Settings
 from connectors.embedded import Embedded
 from connectors.kafka_ports import KafkaPorts
+from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
 from engine.ports import (
     Activity,
@@ -32,6 +33,7 @@ from engine.ports import (
 )
 from models.registry import ModelRegistry
 from service.publisher import Publisher
+from service.signing import Signing
 
 logger = logging.getLogger("salience.service.wiring")
 
@@ -90,9 +92,19 @@ class Wiring:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         partitions = settings.kafka.partitions
-        embedded = Embedded(settings.data_dir, partitions)
+        embedded = Embedded(settings.data_dir, partitions, settings.kafka.events_retention_ms or None)
         self._kafka = (
-            KafkaPorts(settings.kafka.bootstrap, partitions=partitions, prefix=settings.kafka.topic_prefix)
+            KafkaPorts(
+                settings.kafka.bootstrap,
+                partitions=partitions,
+                prefix=settings.kafka.topic_prefix,
+                plan=TopicPlan(
+                    settings.kafka.replicas,
+                    settings.kafka.min_insync_replicas,
+                    settings.kafka.events_retention_ms,
+                    settings.kafka.outputs_retention_ms,
+                ),
+            )
             if settings.kafka.bootstrap
             else None
         )
@@ -177,9 +189,18 @@ class Wiring:
     # -------------------------------------------------------------- what has to be there
 
     def ensure_topics(self) -> None:
-        """Make the topics that are missing; embedded, nothing. Raises `PortError` where Kafka does not answer."""
-        if self._kafka is not None:
-            self._kafka.ensure_topics(self.settings.kafka.replicas)
+        """Make the topics that are missing; embedded, nothing. Raises `PortError` where Kafka does not answer.
+
+        What is there and otherwise than the settings say is named in the log: see `salience topics check`.
+        """
+        topics = self.topics()
+        if topics is not None:
+            for fault in topics.ensure():
+                logger.warning("%s", fault)
+
+    def topics(self) -> KafkaTopics | None:
+        """What makes and checks topics; None where the log is embedded."""
+        return None if self._kafka is None else self._kafka.topics()
 
     def check_partitions(self) -> None:
         """Raise `PortError` where the log has another number of partitions than the settings say.
@@ -200,7 +221,11 @@ class Wiring:
 
     def publisher(self) -> Publisher:
         """The one path of publishing."""
-        return Publisher(self.tables(), self.registry())
+        return Publisher(self.tables(), self.registry(), self.signing())
+
+    def signing(self) -> Signing:
+        """The keys that sign and vouch for revisions."""
+        return Signing(self.settings.data_dir, self.settings.bundle.trusted_keys, shared=self.has_redis)
 
     def close(self) -> None:
         """Close all that was made, the last first. A port that can't be closed in order is named in the log."""

@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 
 from engine.language.tree import Aggregate, Program, Rule
-from engine.rete.agenda.conflict import ConflictIndex, Holding
+from engine.rete.agenda.conflict import ConflictIndex, Glance, Holding
 from engine.rete.agenda.derived import strata
 from engine.rete.agenda.production import Production, compile_rule
 from engine.rete.agenda.schedules import Gates
@@ -37,10 +37,12 @@ class Base:
     Attributes:
         index: Over all rules as they were.
         changed: The rules that changed since, by index.
+        reads: The quantities that they looked at.
     """
 
     index: ConflictIndex
     changed: frozenset[int]
+    reads: frozenset[int]
 
 
 class AmendedIndex(ConflictIndex):
@@ -51,10 +53,9 @@ class AmendedIndex(ConflictIndex):
         self.base = base
         self._changed = base.changed
         self._own = ConflictIndex([productions[index] for index in sorted(base.changed)], quantities)
-        guards, added = base.index.guards, len(quantities) - len(base.index.guards)
-        self.guards = [*guards, *self._own.guards[len(guards) :]] if added else [*guards]
-        for index in {index for each in base.changed for index in productions[each].reads}:
-            self.guards[index] = ()
+        self.glances = [*base.index.glances, *self._own.glances[len(base.index.glances) :]]
+        for index in base.reads.union(*(productions[each].reads for each in base.changed)):
+            self.glances[index] = Glance((), quantities[index].default, None)
         self.all = _Amended(base.index.all, self._own.all, base.changed)  # type: ignore[assignment]  # asked the same
         self.asking = _Amended(base.index.asking, self._own.asking, base.changed)  # type: ignore[assignment]
 
@@ -67,7 +68,7 @@ class AmendedIndex(ConflictIndex):
         changed = tuple(changed)
         return self.base.index.candidates(changed) | self._own.candidates(changed)
 
-    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool]:
+    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
         """See `ConflictIndex`."""
         found = self.base.index.risen(changed, values, now)
         for index in self._changed.intersection(found):
@@ -165,8 +166,10 @@ class _Amendment:
                 if not _are_plain(old, productions[index]):
                     return None
                 changed.append(index)
-        known = former.index.base if isinstance(former.index, AmendedIndex) else Base(former.index, frozenset())
-        base = Base(known.index, known.changed.union(changed))
+        none: frozenset[int] = frozenset()
+        known = former.index.base if isinstance(former.index, AmendedIndex) else Base(former.index, none, none)
+        were = known.reads.union(*(former.productions[index].reads for index in changed))
+        base = Base(known.index, known.changed.union(changed), were)
         if len(base.changed) > MOST_CHANGED or not self._times_are_kept(changed):
             return None
         gone = self._gone(changed)

@@ -1,13 +1,17 @@
 """Who gets in: a rate for each key, and a bound on requests in flight, with storefronts before everything else.
 
-A request beyond what a process can do within the deadline makes all of them late. So it is refused at once, before its
+The order is storefront keys, then server keys, then the lines of bulk requests, which wait where the others are refused. A
+request beyond what a process can do within the deadline makes all of them late. So it is refused at once, before its
 body is read, and that costs next to nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from config.schema import ApiSettings
 from service.api.call import Headers
@@ -17,6 +21,13 @@ from service.keys import ApiKey, KeyKind
 BULK_SHARE = 0.5
 """Of the requests in flight that server keys may fill: the rest is for shoppers who wait in front of a page."""
 OVERLOADED_RETRY_S = 1
+LINES_AT_ONCE = 2
+"""Lines of bulk requests that a process decides at once: one waits for its stores while the other computes, and a shopper
+waits for the computing of two at most."""
+LINES_SHARE = 0.125
+"""With more requests in flight than this share of their bound, lines wait: somebody is in front of a page."""
+STREAMS = 8
+"""Bulk requests that a process answers at once: each holds its body, and a window of answers."""
 
 
 class _Bucket:
@@ -41,12 +52,26 @@ class Admission:
         self._clock = clock
         self._most = settings.max_in_flight
         self._most_bulk = max(1, int(settings.max_in_flight * BULK_SHARE))
+        self._most_beside_lines = max(1, int(settings.max_in_flight * LINES_SHARE))
         self._rates = {
             KeyKind.STOREFRONT: settings.storefront_requests_per_s / settings.workers,
             KeyKind.SERVER: settings.server_requests_per_s / settings.workers,
         }
         self._buckets: dict[str, _Bucket] = {}
+        self._lines = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
+        self.streams = 0
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._let_lines_in()
 
     def check_rate(self, key: ApiKey) -> Headers:
         """Take one request from the key's rate; the headers that say what is left (none without a limit).
@@ -57,13 +82,8 @@ class Admission:
         rate = self._rates[key.kind]
         if rate <= 0:
             return ()
-        now = self._clock()
         most = max(1.0, rate)
-        bucket = self._buckets.get(key.id)
-        if bucket is None:
-            bucket = self._buckets[key.id] = _Bucket(most, now)
-        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * rate)
-        bucket.at = now
+        bucket = self._bucket(key, rate, most)
         is_refused = bucket.tokens < 1
         if not is_refused:
             bucket.tokens -= 1
@@ -83,3 +103,71 @@ class Admission:
         if self.in_flight >= most:
             detail = f"{self.in_flight} requests are in flight here, as many as can be answered in time."
             raise ProblemError("overloaded", detail, retry_after=OVERLOADED_RETRY_S)
+
+    def check_streams(self) -> None:
+        """Raise `ProblemError` `overloaded` where as many bulk requests are being answered as may be."""
+        if self.streams >= STREAMS:
+            detail = f"{self.streams} bulk requests are being answered here, as many as may be at once."
+            raise ProblemError("overloaded", detail, retry_after=OVERLOADED_RETRY_S)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count a bulk request that is being answered."""
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    @asynccontextmanager
+    async def line(self, key: ApiKey) -> AsyncIterator[None]:
+        """The turn of one line of a bulk request: waits for the key's rate, and for the shoppers to leave room."""
+        await self._take_rate(key)
+        if not self._has_room_for_line():
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._leave_line()  # the turn came in the very moment in which nobody wanted it any more
+                raise
+        else:
+            self._lines += 1
+        try:
+            yield
+        finally:
+            self._leave_line()
+
+    async def _take_rate(self, key: ApiKey) -> None:
+        rate = self._rates[key.kind]
+        while rate > 0:
+            bucket = self._bucket(key, rate, max(1.0, rate))
+            if bucket.tokens >= 1:
+                bucket.tokens -= 1
+                return
+            await asyncio.sleep((1 - bucket.tokens) / rate)
+
+    def _bucket(self, key: ApiKey, rate: float, most: float) -> _Bucket:
+        """The key's bucket with what came in since it was looked at last."""
+        now = self._clock()
+        bucket = self._buckets.get(key.id)
+        if bucket is None:
+            bucket = self._buckets[key.id] = _Bucket(most, now)
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.at) * rate)
+        bucket.at = now
+        return bucket
+
+    def _has_room_for_line(self) -> bool:
+        return self._lines < LINES_AT_ONCE and self.in_flight < self._most_beside_lines
+
+    def _leave_line(self) -> None:
+        self._lines -= 1
+        self._let_lines_in()
+
+    def _let_lines_in(self) -> None:
+        while self._waiting and self._has_room_for_line():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._lines += 1
+                turn.set_result(None)

@@ -8,15 +8,13 @@ import functools
 import logging
 import re
 import secrets
-import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from service.api.access import Access
-from service.api.admission import Admission
 from service.api.call import Answer, Call, Endpoint, Headers, Timing
 from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
@@ -34,9 +32,9 @@ Opening: TypeAlias = Callable[[], Awaitable[tuple[Services, Callable[[], Awaitab
 BODY_WITHIN_S = 10.0
 """A body of 1 MiB over a slow mobile line takes some seconds."""
 LONGEST_QUERY = 4_096
+READ_WITHIN_S = 30.0
+"""A caller that reads nothing of a stream for so long has left, whatever its connection says."""
 
-_JSON_TYPES = (b"application/json", b"text/plain")
-"""text/plain is what `sendBeacon` sends without asking for permission first."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
 _SECURE: Headers = ((b"x-content-type-options", b"nosniff"),)
@@ -52,14 +50,12 @@ class Application:
         self._routes = Routes()
         self._services: Services | None = None
         self._access: Access | None = None
-        self._admission: Admission | None = None
         self._idempotency = Idempotency(_encode)
 
     async def start(self) -> None:
         """Open the services."""
         self._services, self._closing = await self._opening()
         self._access = Access(self._services.settings, self._services.keys)
-        self._admission = Admission(self._services.settings, time.monotonic)
 
     async def stop(self) -> None:
         """Close them, with everything written that was taken."""
@@ -94,10 +90,10 @@ class Application:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         timing = Timing()
-        services, access, admission = self._services, self._access, self._admission
+        services, access = self._services, self._access
         assert services is not None, "the server runs the lifespan before it serves"
         assert access is not None
-        assert admission is not None
+        admission = services.admission
         headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
@@ -122,19 +118,21 @@ class Application:
                 if key is not None:
                     limited = admission.check_rate(key)
                     admission.check_room(key)
+                    if endpoint.streams:
+                        admission.check_streams()
                 body = b""
                 if endpoint.request:
-                    _check_media_type(headers)
+                    _check_media_type(headers, endpoint.accepts)
                     body = await _body(receive, headers, services.settings.max_body_bytes)
                     has_unread_body = False
                 timing.mark("read")
                 call = Call(method, path, headers, query, parameters, request_id, key, body, timing)
-                # Counted from here on: who sends a body slowly takes nobody's place.
-                admission.in_flight += 1
-                try:
-                    answer = await self._handle(services, endpoint, call)
-                finally:
-                    admission.in_flight -= 1
+                if endpoint.streams:
+                    answer = await endpoint.handler(services, call)
+                else:
+                    # Counted from here on: who sends a body slowly takes nobody's place.
+                    with admission.request():
+                        answer = await self._handle(services, endpoint, call)
         except ProblemError as problem:
             services.metrics.problems.labels(problem.slug).inc()
             answer = _of_problem(problem, request_id)
@@ -148,9 +146,12 @@ class Application:
         if has_unread_body and scope["http_version"].startswith("1"):
             # The server closes it; a client that is not told sends its next request into it.
             answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
-        body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
-        timing.mark("write")
-        await _respond(send, answer, body, cors, request_id, timing)
+        if isinstance(answer.body, AsyncIterator):
+            await _respond_by_parts(receive, send, answer, answer.body, _headers(answer, cors, request_id, timing))
+        else:
+            body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
+            timing.mark("write")
+            await _respond(send, answer, body, _headers(answer, cors, request_id, timing))
         status = str(answer.status)
         services.metrics.requests.labels(operation, status).inc()
         services.metrics.seconds.labels(operation).observe(timing.total_s)
@@ -185,11 +186,11 @@ def _query(raw: bytes) -> dict[str, str]:
     return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True))
 
 
-def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
-    """What is sent without a type is taken for JSON."""
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type and media_type not in _JSON_TYPES:
-        detail = f"The body is sent as {media_type[:60].decode('latin-1')!r}; JSON is read."
+def _check_media_type(headers: Mapping[bytes, bytes], accepted: tuple[str, ...]) -> None:
+    """What is sent without a type is taken for the one that is meant."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type and media_type not in accepted:
+        detail = f"The body is sent as {media_type[:60]!r}; {accepted[0]} is read."
         raise ProblemError("media-type", detail, field="Content-Type")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise ProblemError("media-type", "Bodies are read without Content-Encoding.", field="Content-Encoding")
@@ -235,7 +236,7 @@ def _of_problem(problem: ProblemError, request_id: str) -> Answer:
     return Answer(problem.problem(request_id), PROBLEMS[problem.slug].status, MEDIA_TYPE, headers)
 
 
-async def _respond(send: Send, answer: Answer, body: bytes, cors: Headers, request_id: str, timing: Timing) -> None:
+def _headers(answer: Answer, cors: Headers, request_id: str, timing: Timing) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"x-request-id", request_id.encode()),
         (b"server-timing", timing.header()),
@@ -246,7 +247,33 @@ async def _respond(send: Send, answer: Answer, body: bytes, cors: Headers, reque
     headers += (header for header in cors if header[0] not in names)
     if b"cache-control" not in names:
         headers += _NO_STORE
+    return headers
+
+
+async def _respond(send: Send, answer: Answer, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     if answer.status not in {204, 304}:
         headers += ((b"content-type", answer.content_type), (b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _respond_by_parts(
+    receive: Receive, send: Send, answer: Answer, parts: AsyncIterator[bytes], headers: list[tuple[bytes, bytes]]
+) -> None:
+    """Send parts as the caller reads them. One that leaves, or stops reading, ends them."""
+    headers.append((b"content-type", answer.content_type))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    left = asyncio.ensure_future(receive())  # the body is read, so all that can come is that the caller left
+    try:
+        async for part in parts:
+            async with asyncio.timeout(READ_WITHIN_S):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            if left.done():
+                return
+        await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        log.info("a caller that stopped reading was cut off")
+    finally:
+        left.cancel()
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()

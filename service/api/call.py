@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 JSON = b"application/json"
+NDJSON = "application/x-ndjson"
+JSON_TYPES = ("application/json", "text/plain")
+"""Of a body. text/plain is what `sendBeacon` sends without asking for permission first."""
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
@@ -80,9 +83,9 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """A response. `body` is encoded as JSON unless it is bytes."""
+    """A response. `body` is encoded as JSON unless it is bytes; parts that come one by one are sent as they come."""
 
-    body: object
+    body: object | AsyncIterator[bytes]
     status: int = 200
     content_type: bytes = JSON
     headers: Headers = ()
@@ -116,6 +119,9 @@ class Endpoint:
         request: Types of which the JSON body is one; none without a body.
         responses: Type (None: no JSON) and sentence by status, problems aside.
         problems: Slugs that this endpoint answers with, beside those that every endpoint of its kind does.
+        content_type: Of the answer.
+        accepts: Media types of the body.
+        streams: It answers line by line, and its lines take turns behind everybody else.
     """
 
     method: str
@@ -129,6 +135,8 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     content_type: str = "application/json"
+    accepts: tuple[str, ...] = JSON_TYPES
+    streams: bool = False
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, below: str = "") -> T:

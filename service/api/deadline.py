@@ -12,6 +12,9 @@ from service.api.breaker import Breaker
 
 T = TypeVar("T")
 
+RESERVE = 0.15
+"""Share of the deadline that is kept for what comes after a store answers: evaluation and encoding."""
+
 
 class UnavailableError(Exception):
     """A store did not answer: it failed, was too late, or its circuit is open; the message says which."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from engine.activation import RuleReport
-from engine.decision import Decision, Degradation, Outcome, PlacementDecision, Request, Shown
+from engine.decision import Degradation, Outcome, Request
 from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
-from engine.vocabulary import FactRefused
+from service.api.answering import answered, new_decision_id, placements_of, warned
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Asked, Decided, Session, decide, last_read, read_session
+from service.api.deciding import Decided, decide
+from service.api.evaluation import Asked
 from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
+from service.api.inputs import encode_decision, encode_inputs
+from service.api.previewing import previewed
 from service.api.problems import ProblemError
 from service.api.rules import Rules
 from service.api.schema import (
@@ -28,47 +29,56 @@ from service.api.schema import (
     EventOutcome,
     EventVerdict,
     PlacementAnswer,
-    PlacementError,
     RawDecideRequest,
-    Warned,
 )
 from service.api.services import Services
+from service.api.session import Session, last_read, read_session
 from service.keys import Scope
 
 _request = msgspec.json.Decoder(RawDecideRequest)
-_encode = msgspec.json.Encoder().encode
 
 
 async def post_decide(services: Services, call: Call) -> Answer:
     """Decide for all placements asked."""
+    asked = asked_by(services, call)
+    body = await decided(services, call, asked)
+    answer = Answer(body)
+    if body.events or asked.explain or asked.preview is not None or body.revision == 0:
+        return answer  # says more than what is shown
+    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+
+
+def asked_by(services: Services, call: Call) -> RawDecideRequest:
+    """What a call asks, checked as far as its key and the limits go; raises `ProblemError`."""
     asked = call.read(_request)
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
+    if asked.preview is not None and asked.events:
+        detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
+        raise ProblemError("invalid-field", detail, field="/events")
     if asked.events and not call.has(Scope.EVENTS):
         raise ProblemError("scope-missing", "Events ride along with a key that has the scope events.", field="/events")
     limit = services.settings.max_batch_events
     if len(asked.events) > limit:
         detail = f"{len(asked.events)} events, at most {limit} are taken at once."
         raise ProblemError("too-many-events", detail, field="/events")
-    body = await decided(services, call, asked)
-    answer = Answer(body)
-    if body.events or asked.explain or body.revision == 0:
-        return answer  # says more than what is shown
-    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+    return asked
 
 
-async def decided(services: Services, call: Call, asked: RawDecideRequest) -> DecideAnswer:
-    """Decide what a checked request asks, and record it."""
+async def decided(services: Services, call: Call, asked: RawDecideRequest, *, keeps: bool = True) -> DecideAnswer:
+    """Decide what a checked request asks, and record it. What it read and evaluated is kept for the next, unless not `keeps`."""
+    if asked.preview is not None:
+        return await previewed(services, call, asked, asked.preview)
     deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
     now = services.clock()
-    decision_id = new_decision_id(now)
+    decision_id = new_decision_id("d", now)
     rules = services.rules.current
     if rules is None:
         return _without_rules(services, asked, decision_id, now)
 
-    names, errors = _placements(rules, asked.placements)
+    names, errors = placements_of(rules, asked.placements)
     for name in names:
         own = rules.loaded.program.vocabulary.placements[name].deadline
         if own is not None:
@@ -81,7 +91,7 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest) -> De
     session: Session | UnavailableError
     try:
         riding = [event.id for event in admitted.events]
-        session = await read_session(services, rules, asked.session_id, named, deadline, riding)
+        session = await read_session(services, rules, asked.session_id, named, deadline, riding, keeps=keeps)
     except UnavailableError as error:
         session = last_read(services, rules, asked.session_id, named, error)
     call.timing.mark("state")
@@ -91,37 +101,17 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest) -> De
     request = Request(asked.session_id, customer_id, now, context, names)
     profiling = call.headers.get(b"sec-gpc") != b"1"
     events = _events(session, admitted.events)
-    made = await decide(
-        services, rules, Asked(request, events, profiling, asked.explain), session, decision_id, deadline, call.timing
-    )
+    question = Asked(request, events, profiling, asked.explain, keeps)
+    made = await decide(services, rules, question, session, decision_id, deadline, call.timing)
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
-    _record(services, made.decision, now)
-    return _answer(rules, made, asked, errors, verdicts, _warned(refused), reads=call.has(Scope.READ))
+    _record(services, made, now)
+    return answered(rules, made, asked, errors, verdicts, warned("/context", refused), reads=call.has(Scope.READ))
 
 
 def _shown(body: DecideAnswer) -> object:
     """What an answer says apart from what each call gets anew. Tokens stay the same while an act goes on."""
     return (body.revision, body.bundle, body.models, body.placements, body.degraded, body.warnings)
-
-
-def new_decision_id(now: EpochMs) -> str:
-    """Sorts by time, and can't be guessed: 48 bits of milliseconds, 80 random ones."""
-    return f"d_{now:012x}{secrets.token_hex(10)}"
-
-
-def _placements(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, PlacementAnswer]]:
-    """Those that the vocabulary declares, without repeats, and an error item for each of the others."""
-    declared = rules.loaded.program.vocabulary.placements
-    names = []
-    errors = {}
-    for name in dict.fromkeys(asked):
-        if name in declared:
-            names.append(name)
-        else:
-            detail = f"The live ruleset declares no placement {name[:100]!r}."
-            errors[name] = PlacementAnswer(name, (), error=PlacementError("unknown-placement", detail))
-    return tuple(names), errors
 
 
 def _named(asked: RawDecideRequest, events: Sequence[Event]) -> Named:
@@ -187,8 +177,10 @@ async def _verdicts(
     return verdicts
 
 
-def _record(services: Services, decision: Decision, now: EpochMs) -> None:
-    services.recorder.record((decision.id, decision.session_id, decision.time, _encode(decision)))
+def _record(services: Services, made: Decided, now: EpochMs) -> None:
+    decision = made.decision
+    made_of = None if made.inputs is None else encode_inputs(made.inputs)
+    services.recorder.record((decision.id, decision.session_id, decision.time, encode_decision(decision)), made_of)
     counts: dict[str, int] = {"decisions": 1}
     for placed in decision.placements:
         services.metrics.placements.labels(placed.outcome).inc()
@@ -222,64 +214,6 @@ def _without_rules(services: Services, asked: RawDecideRequest, decision_id: str
     )
 
 
-def _warned(refused: Sequence[FactRefused]) -> tuple[Warned, ...]:
-    return tuple(Warned(f"/context/{each.field}", each.code, f"{each.message}.") for each in refused)
-
-
-def _answer(
-    rules: Rules,
-    decided: Decided,
-    asked: RawDecideRequest,
-    errors: Mapping[str, PlacementAnswer],
-    verdicts: Sequence[EventVerdict],
-    warnings: tuple[Warned, ...],
-    *,
-    reads: bool,
-) -> DecideAnswer:
-    decision = decided.decision
-    found = {
-        placed.placement: _placement(placed, reads=reads, explains=asked.explain) for placed in decision.placements
-    }
-    placements = tuple(errors.get(name) or found[name] for name in dict.fromkeys(asked.placements))
-    moments = [placed.valid_until for placed in decision.placements if placed.valid_until is not None]
-    return DecideAnswer(
-        decision_id=decision.id,
-        session_id=decision.session_id,
-        time=decision.time,
-        revision=decision.revision,
-        bundle=decision.bundle,
-        models=decision.models,
-        placements=placements,
-        degraded=decision.degraded,
-        valid_until=min(moments, default=None),
-        evaluated_at=decision.evaluated_at,
-        events=tuple(verdicts),
-        warnings=warnings,
-        rules=_reports(rules, decided) if asked.explain else (),
-        scores=decision.scores if asked.explain else (),
-        failures=decision.failures if asked.explain else (),
-    )
-
-
-def _placement(placed: PlacementDecision, *, reads: bool, explains: bool) -> PlacementAnswer:
-    offers = placed.offers
-    if not reads:
-        # A page's key is public: what a shop knows of a shopper, and what its rules look at, is not.
-        offers = tuple(Shown(each.offer, each.content, each.rule, token=each.token) for each in offers)
-    lost = placed.lost if explains else ()
-    return PlacementAnswer(placed.placement, offers, placed.outcome, lost, placed.valid_until)
-
-
-def _reports(rules: Rules, decided: Decided) -> tuple[RuleReport, ...]:
-    """How each rule that nominates for the placements stands."""
-    if decided.view is None:
-        return ()
-    nominating = {
-        rule.id: rule for placed in decided.decision.placements for rule in rules.nominating[placed.placement]
-    }
-    return tuple(decided.view.explain(rule) for rule in nominating.values())
-
-
 ENDPOINTS = (
     Endpoint(
         "POST",
@@ -294,6 +228,6 @@ ENDPOINTS = (
         parameters=(IDEMPOTENCY_KEY, Parameter("If-None-Match", "header", "The ETag of an answer that you have.")),
         scope=Scope.DECIDE,
         request=(DecideRequest,),
-        problems=("too-many-events",),
+        problems=("too-many-events", "preview-refused", "no-ruleset", "store-unavailable"),
     ),
 )

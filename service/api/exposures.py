@@ -9,6 +9,7 @@ import msgspec
 
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint
 from service.api.deadline import Deadline, UnavailableError
+from service.api.previewing import is_preview
 from service.api.problems import ProblemError
 from service.api.schema import Exposure, ExposureAnswer, ExposureRequest
 from service.api.services import Services
@@ -24,6 +25,9 @@ _encode = msgspec.json.Encoder().encode
 async def post_exposures(services: Services, call: Call) -> Answer:
     """Confirm what was taken, and keep the exposure beside the decision."""
     exposed = call.read(_request)
+    if is_preview(exposed.decision_id):
+        # A page that exposes what it shows need not know that this was none; nothing was taken, and nothing is kept.
+        return Answer(ExposureAnswer({token: False for tokens in exposed.placements.values() for token in tokens}))
     now = services.clock()
     deadline = Deadline(CONFIRM_MS, asyncio.get_running_loop().time())
     confirmed: dict[str, bool] = {}

@@ -48,6 +48,7 @@ class Metrics:
         self.evaluations = Counter(
             "salience_api_evaluations", "Evaluations of decisions: made, or one that still held.", ["how"], registry=of
         )
+        self.lines = Counter("salience_api_bulk_lines", "Lines of bulk requests answered.", ["outcome"], registry=of)
         self.failures = Counter("salience_api_rule_failures", "Rules whose evaluation failed.", ["rule"], registry=of)
         self.circuits = Gauge(
             "salience_api_circuit",

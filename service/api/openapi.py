@@ -114,7 +114,7 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
     if endpoint.request:
         schemas = [schema_of[repr(kind)] for kind in endpoint.request]
         body = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
-        operation["requestBody"] = {"required": True, "content": {"application/json": body, "text/plain": body}}
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(endpoint.accepts, body)}
     slugs = [
         *endpoint.problems,
         *(_WITH_KEY if endpoint.scope is not None else ()),

@@ -30,6 +30,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "key-unknown": ProblemType(401, "The key is not valid", "Use a key that exists and was not revoked."),
     "scope-missing": ProblemType(403, "The key may not do this", "Use a key that has the scope in `detail`."),
     "origin-refused": ProblemType(403, "Pages of this origin may not use the key", "Add the origin to the key."),
+    "preview-refused": ProblemType(403, "The preview is not valid", "Make another one with `salience preview`."),
     "not-found": ProblemType(404, "There is nothing here", "See openapi.json for what there is."),
     "decision-unknown": ProblemType(404, "No such decision", "Decisions are kept for some days; check the id."),
     "not-public": ProblemType(
@@ -39,7 +40,8 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "body-timeout": ProblemType(408, "The body did not come in time", "Send the request again, without a pause."),
     "body-too-large": ProblemType(413, "The body is too large", "Send fewer events in one request."),
     "too-many-events": ProblemType(413, "Too many events in one request", "Send them in several requests."),
-    "media-type": ProblemType(415, "The body is not sent as JSON", "Use `Content-Type: application/json`."),
+    "too-many-lines": ProblemType(413, "Too many lines in one request", "Send them in several requests."),
+    "media-type": ProblemType(415, "The body is not sent as JSON", "Use the `Content-Type` that `detail` names."),
     "idempotency-mismatch": ProblemType(
         422, "The Idempotency-Key stands for another request", "Give each request a key of its own."
     ),

@@ -18,8 +18,8 @@ log = logging.getLogger("salience.api.recorder")
 EVERY_S = 0.05
 """How long an entry waits: `why` is asked by people, and 20 writes a second cost nothing."""
 BATCH = 500
-CAPACITY = 20_000
-"""Entries kept while the log is away: some 20 s of full load, 40 MB. Then the oldest go, and are counted."""
+CAPACITY = 10_000
+"""Entries kept while the log is away: some 10 s of full load, 50 MB. Then the oldest go, and are counted."""
 REST_S = 1.0
 COUNT_EVERY_S = 1.0
 
@@ -33,8 +33,8 @@ class Recorder:
         self._decisions = decisions
         self._activity = activity
         self._metrics = metrics
-        self._entries: deque[Entry] = deque()
-        self._writing: list[Entry] = []
+        self._entries: deque[tuple[Entry, bytes | None]] = deque()
+        self._writing: list[tuple[Entry, bytes | None]] = []
         self._counts: dict[int, Counter[str]] = {}
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
@@ -58,12 +58,12 @@ class Recorder:
             log.warning("%d decisions could not be written to the decision log before the end", left)
         await asyncio.to_thread(self._thread.shutdown)
 
-    def record(self, entry: Entry) -> None:
-        """Keep an entry for writing; never waits."""
+    def record(self, entry: Entry, inputs: bytes | None = None) -> None:
+        """Keep an entry for writing, and what it was made of; never waits."""
         if len(self._entries) >= CAPACITY:
             self._entries.popleft()
             self._metrics.dropped.inc()
-        self._entries.append(entry)
+        self._entries.append((entry, inputs))
         self._wake.set()
 
     def count(self, minute: int, counts: Mapping[str, int]) -> None:
@@ -72,7 +72,7 @@ class Recorder:
 
     def pending(self, decision_id: str) -> bytes | None:
         """An entry that is not written yet."""
-        for entry in (*self._writing, *self._entries):
+        for entry, _ in (*self._writing, *self._entries):
             if entry[0] == decision_id:
                 return entry[3]
         return None
@@ -90,7 +90,7 @@ class Recorder:
             if not self._writing:
                 self._writing = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             try:
-                await self._in_thread(self._decisions.append, self._writing)
+                await self._in_thread(self._write, self._writing)
             except PortError as error:
                 self._complain(error)
                 await asyncio.sleep(REST_S)
@@ -98,6 +98,11 @@ class Recorder:
             self._failing = False
             self._writing = []
             self._metrics.pending.set(len(self._entries))
+
+    def _write(self, entries: list[tuple[Entry, bytes | None]]) -> None:
+        # What they were made of first: whoever finds a decision finds that, too.
+        self._decisions.keep_inputs([(entry[0], entry[2], inputs) for entry, inputs in entries if inputs is not None])
+        self._decisions.append([entry for entry, _ in entries])
 
     async def _count_all(self) -> None:
         while True:

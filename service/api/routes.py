@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from service.api import customers, decide, exposures, health, ingest, ofrep, public, why
+from service.api import bulk, customers, decide, exposures, health, ingest, ofrep, public, why
 from service.api.call import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *decide.ENDPOINTS,
+    *bulk.ENDPOINTS,
     *public.ENDPOINTS,
     *ofrep.ENDPOINTS,
     *ingest.ENDPOINTS,

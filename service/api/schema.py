@@ -13,6 +13,7 @@ from engine.activation import RuleFailure, RuleReport, ScoreAnswer
 from engine.decision import Decision, Degradation, Lost, Outcome, Shown
 from engine.event import RawEvent
 from engine.values import EpochMs, Millis
+from service.api.problems import Problem
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="Printable, 1 to 200 characters.")]
 JsonScalar: TypeAlias = bool | int | float | str | None
@@ -88,6 +89,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         explain: Add what lost, the scores, and for each rule how far it is from holding. Needs the scope read.
         deadline_ms: Answer by then; the setting api.deadline_ms stands where it is shorter.
         sent_at: As in `EventBatch`.
+        preview: A token of `salience preview`: decide as it says, and touch nothing.
     """
 
     session_id: Id
@@ -98,6 +100,7 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     sent_at: EpochMs | None = None
+    preview: str | None = None
 
 
 class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +114,7 @@ class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     sent_at: EpochMs | None = None
+    preview: str | None = None
 
 
 class PlacementError(msgspec.Struct, frozen=True):
@@ -147,6 +151,18 @@ class Warned(msgspec.Struct, frozen=True):
     detail: str
 
 
+class PreviewMark(msgspec.Struct, frozen=True):
+    """The mark of a preview.
+
+    Attributes:
+        until: The token's end, ms.
+        forced: What the token set: `time`, names of facts, `segment ...`, `score ...`, `event ...`.
+    """
+
+    until: EpochMs
+    forced: tuple[str, ...]
+
+
 class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a storefront is told; always with HTTP 200 when the fault is ours.
 
@@ -162,6 +178,7 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
         rules: With `explain`: each rule that nominates for the placements asked, and how far it is from holding.
         scores: With `explain`: what models were asked and answered.
         failures: With `explain`: rules whose evaluation failed; the others were decided.
+        preview: Present where this is a preview: it was not logged, took from no limit, and is not to be exposed.
     """
 
     decision_id: str
@@ -179,6 +196,19 @@ class DecideAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: tuple[RuleReport, ...] = ()
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
     failures: tuple[RuleFailure, ...] = ()
+    preview: PreviewMark | None = None
+
+
+class BulkLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to one line of a bulk request: either `answer` or `problem`.
+
+    Attributes:
+        line: Of the body, from 1; blank ones are counted and not answered.
+    """
+
+    line: int
+    answer: DecideAnswer | None = None
+    problem: Problem | None = None
 
 
 class PublicOffer(msgspec.Struct, frozen=True, omit_defaults=True):

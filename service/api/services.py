@@ -12,9 +12,11 @@ from config.schema import ApiSettings
 from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
 from engine.values import Millis
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
 from service.api.evaluated import Evaluations
+from service.api.forced_rules import ForcedRules
 from service.api.metrics import Metrics
 from service.api.problems import ProblemError
 from service.api.recorder import Recorder
@@ -33,6 +35,7 @@ class Services:
 
     Attributes:
         salt: Of the installation's holdouts; None: nobody is held out.
+        preview_secret: Signs previews; None: none can be checked.
         score_ms: The setting models.deadline_ms.
         lately: What was read of sessions, for when the state store is away.
         accepted: Events that the stream may not have come to.
@@ -41,6 +44,7 @@ class Services:
     """
 
     settings: ApiSettings
+    admission: Admission
     clock: Clock
     rules: LiveRules
     events: EventLog
@@ -58,6 +62,8 @@ class Services:
     metrics: Metrics
     slow: Executor
     salt: str | None
+    preview_secret: bytes | None
+    forced_rules: ForcedRules
     score_ms: Millis
 
     def live(self) -> Rules:

@@ -13,10 +13,12 @@ from pathlib import Path
 from config.schema import Settings
 from engine.ports import EventLog, PortError, Tables
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker, Circuit
 from service.api.evaluated import Evaluations
+from service.api.forced_rules import ForcedRules
 from service.api.late_log import LateEventLog
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
@@ -24,7 +26,7 @@ from service.api.rules import LiveRules
 from service.api.services import Services
 from service.api.stale import Lately
 from service.clock import wall_ms
-from service.installation import holdout_salt
+from service.installation import holdout_salt, preview_secret
 from service.keys import KeyRing
 from service.last_good import FOLDER
 from service.ruleset_holder import RulesetHolder
@@ -60,6 +62,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         role=role,
         registry=settings.models.registry,
         data_dir=settings.data_dir,
+        signing=wiring.signing(),
         poll_ms=settings.bundle.poll_ms,
     )
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
@@ -81,6 +84,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow calls")
     services = Services(
         settings=settings.api,
+        admission=Admission(settings.api, time.monotonic),
         clock=wall_ms,
         rules=LiveRules(holder),
         events=events,
@@ -98,6 +102,8 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         metrics=metrics,
         slow=slow,
         salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),
+        preview_secret=await asyncio.to_thread(_preview_secret, wiring.tables()),
+        forced_rules=ForcedRules(),
         score_ms=settings.models.deadline_ms,
     )
     await _warm_up(services)
@@ -147,6 +153,14 @@ def _salt(tables: Tables, kept: Path) -> str | None:
     except OSError as error:
         log.warning("%s can't be written: %s", kept, error.strerror)
     return salt
+
+
+def _preview_secret(tables: Tables) -> bytes | None:
+    try:
+        return preview_secret(tables)
+    except PortError as error:
+        log.warning("previews are refused until the next start: the control tables can't be reached (%s)", error)
+        return None
 
 
 async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:

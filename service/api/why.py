@@ -10,10 +10,11 @@ from msgspec import UNSET
 from engine.decision import Decision, Request
 from service.api.call import Answer, Call, Endpoint, Parameter
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import PASSES, Asked, Evaluation, ask_models, read_session
+from service.api.evaluation import PASSES, Asked, Evaluation, ask_models
 from service.api.problems import ProblemError
 from service.api.schema import SessionWhy
 from service.api.services import Services
+from service.api.session import read_session
 from service.keys import Scope
 
 WHY_MS = 5_000

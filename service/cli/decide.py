@@ -45,7 +45,7 @@ def command(
     body = {
         "session_id": session,
         "placements": list(placements),
-        "context": dict(_fact(each) for each in context),
+        "context": dict(fact_option(each, "--context") for each in context),
         "explain": True,
         **({"customer_id": customer} if customer else {}),
     }
@@ -74,11 +74,11 @@ def command(
     return int(failed)
 
 
-def _fact(text: str) -> tuple[str, object]:
+def fact_option(text: str, option: str) -> tuple[str, object]:
     """`context.page=cart`; a value that reads as a JSON number, boolean or list is one."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise Failure(f"--context {text!r} is no NAME=VALUE; give for instance context.page=cart")
+        raise Failure(f"{option} {text!r} is no NAME=VALUE; give for instance context.page=cart")
     try:
         decoded: object = msgspec.json.decode(value)
     except msgspec.MsgspecError:

@@ -100,6 +100,8 @@ def tell(published: Published) -> None:
         loaded = f"loaded by {', '.join(published.acknowledged)}" if published.acknowledged else "no process runs"
         line = f"{what} is live; " + (loaded if revision.restores else f"{tests}; {loaded}")
     stdout().print(line, markup=False)
+    if published.changed and not published.dry_run and not revision.signature:
+        messages.print("not signed, as the embedded tables are this host's own; see `salience signing`", style="dim")
     for name in published.missing:
         messages.print(f"{name} gave no sign of life; it loads the revision when it comes back", style="yellow")
 

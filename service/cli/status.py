@@ -90,6 +90,11 @@ def _show(status: Status) -> None:
             f"{_ago(status.time - live.time)} ago{restored}{note}",
             style="bold", markup=False,
         )  # fmt: skip
+        key, _, _ = live.signature.partition(" ")
+        if key:
+            console.print(f"signed: by key {key}", markup=False)
+        else:
+            console.print("not signed: whoever can write to the control tables can change the rules", style="yellow")
     if status.processes:
         table = Table("process", "revision", "seen", "events", "lag", "problem", box=None, pad_edge=False)
         for each in status.processes:

@@ -17,7 +17,7 @@ from config.schema import Settings
 from engine.ports import PortError
 from engine.values import EpochMs
 from models.registry import ModelRegistry
-from service.publisher import Publisher, PublishRefusedError
+from service.publisher import PublishRefusedError
 from service.ruleset_folder import read_sources
 from service.shop.catalogue import people
 from service.shop.prepare import prepare_keys
@@ -87,7 +87,7 @@ def prepare(
             if registry.latest(MODEL) is None:
                 say("training the purchase-intent model on simulated shoppers, once")
                 _train(environment)
-            publisher = Publisher(tables, registry)
+            publisher = wiring.publisher()
             if publisher.live() is None:
                 say(f"publishing {settings.bundle.folder.name}")
                 publisher.publish(read_sources(settings.bundle.folder), "salience run", "first start")

@@ -16,6 +16,7 @@
     sessionMinutes: 30, // without an event a session ends; as in the vocabulary
     sessionId: null, // a text or a function, where the shop has session ids of its own
     maxQueue: 200, // events kept while the service is away; then the oldest go
+    preview: null, // a token of `salience preview`; else the page's address has it, as ?salience_preview=...
     onDecision: null, // called with each decision, fallbacks too
     storage: null, // instead of localStorage: { getItem, setItem }
   };
@@ -31,6 +32,7 @@
       if (!options || !options.endpoint || !options.key) throw new Error("Salience.init needs endpoint and key");
       this.options = Object.assign({}, DEFAULTS, options);
       this.customerId = this.options.customerId;
+      this._preview = this.options.preview || new URLSearchParams(global.location.search).get("salience_preview");
       this._url = (path) => `${this.options.endpoint.replace(/\/+$/, "")}${path}?key=${encodeURIComponent(this.options.key)}`;
       this._memory = {};
       this._listeners = this.options.onDecision ? [this.options.onDecision] : [];
@@ -85,7 +87,7 @@
     async decide(placements, asked) {
       asked = asked || {};
       const session = this.sessionId;
-      const events = this._take((event) => event.session_id === session);
+      const events = this._take((event) => event.session_id === session && !this._preview);
       const body = {
         session_id: session,
         placements,
@@ -97,6 +99,7 @@
       const customer = asked.customer === undefined ? this.customerId : asked.customer;
       if (customer) body.customer_id = customer;
       if (asked.explain) body.explain = true;
+      if (this._preview) body.preview = this._preview;
       let decision;
       try {
         const answer = await this._post("/v1/decide", body, body.deadline_ms);
@@ -128,7 +131,7 @@
 
     // Report that a shopper has seen a decision, or some of its placements; once for what stays the same.
     expose(decision, placements) {
-      if (!decision || !decision.decision_id) return;
+      if (!decision || !decision.decision_id || decision.preview) return;
       const seen = {};
       decision.placements.forEach((each) => {
         if (each.error || (placements && !placements.includes(each.placement))) return;

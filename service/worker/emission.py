@@ -1,4 +1,4 @@
-"""Sending what was written: a thread of its own, in order, so that the next batches are evaluated meanwhile."""
+"""Sending what was written: a thread for each partition, in order, so that the next batches are evaluated meanwhile."""
 
 from __future__ import annotations
 
@@ -7,138 +7,190 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from engine.ports import Output, OutputLog, PortError
+from engine.ports import Output, OutputLog, Place, PortError, Turn
 from engine.values import Millis
+from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker.emission")
 
-SEND_AT_MOST = 2_000  # outputs in one call: some 600 KB of triggers
+SEND_AT_MOST = 2_000  # outputs in one transaction: some 600 KB of triggers
+SETTLE_S = 1.0
+"""After so long it is seen to that readers find what was sent: before more is sent, and when nothing more comes."""
+
 BACKOFF_FIRST_S = 0.05
 BACKOFF_LAST_S = 2.0
 
 
-@dataclass(slots=True)
-class _Parcel:
-    """Outputs of one batch of a partition, all already in its outbox."""
-
-    partition: int
-    epoch: int
-    outputs: Sequence[Output]
-
-
 class Emission:
-    """Sends outputs in the order in which they were written, again and again until they are durable.
+    """Sends outputs of the partitions that were claimed, in the order in which they were written.
 
     What it holds is in the outbox of the state store: it may be dropped, and whoever owns the partition next sends it.
-    `offer`, `drop` and `sent` are for the worker's thread.
+    A partition whose sending failed in any way is sent no further until it is claimed again: what is out is not known
+    before. All but the sending itself is for the worker's thread.
     """
 
-    def __init__(self, outputs: OutputLog) -> None:
+    def __init__(self, outputs: OutputLog, watchdog: Watchdog | None = None) -> None:
         self._outputs = outputs
-        self._queue: deque[_Parcel] = deque()
-        self._sending: list[_Parcel] = []
-        self._sent: dict[int, int] = {}
-        self._epochs: dict[int, int] = {}
-        self._waiting = 0
-        self._changed = threading.Condition()
-        self._stopped = False
-        self.problem = ""
-        self._thread = threading.Thread(target=self._run, name="emission", daemon=True)
-        self._thread.start()
+        self._watchdog = watchdog or Watchdog(None)
+        self._lanes: dict[int, _Lane] = {}
+        self._ending: list[_Lane] = []
+        self._failures: dict[int, int] = {}
 
     @property
     def waiting(self) -> int:
         """Outputs not yet known to be durable."""
-        return self._waiting
+        return sum(lane.waiting for lane in self._lanes.values())
+
+    @property
+    def problem(self) -> str:
+        """Why outputs wait; empty where none failed."""
+        return next((lane.problem for lane in self._lanes.values() if lane.problem), "")
+
+    def claim(self, partition: int) -> Place:
+        """Own a partition's outputs; the place before which all are out. What waits is forgotten: see its outbox."""
+        failures = self._failures.get(partition, 0)
+        lane = self._lanes.get(partition)
+        if lane is not None:
+            failures = failures + 1 if lane.problem else 0
+        self.drop(partition)
+        self._failures[partition] = failures
+        with self._watchdog.watching(f"taking over the outputs of partition {partition}"):
+            turn = self._outputs.claim(partition)
+        self._lanes[partition] = _Lane(partition, turn, self._outputs, self._watchdog, failures)
+        return turn.out
 
     def offer(self, partition: int, outputs: Sequence[Output]) -> None:
         """Send these after all that were offered before."""
-        if not outputs:
-            return
-        with self._changed:
-            self._queue.append(_Parcel(partition, self._epochs.get(partition, 0), outputs))
-            self._waiting += len(outputs)
-            self._changed.notify_all()
+        lane = self._lanes.get(partition)
+        if lane is not None and outputs:
+            lane.offer(outputs)
+
+    def has_failed(self, partition: int) -> bool:
+        """Whether sending failed, and it is time to claim again."""
+        lane = self._lanes.get(partition)
+        return lane is not None and bool(lane.problem) and time.monotonic() >= lane.retry_at
 
     def drop(self, partition: int) -> None:
         """Forget what waits of a partition: it is another's now, or is read from the outbox again."""
-        with self._changed:
-            self._epochs[partition] = self._epochs.get(partition, 0) + 1
-            kept = [each for each in self._queue if each.partition != partition]
-            self._waiting -= sum(len(each.outputs) for each in self._queue if each.partition == partition)
-            self._queue = deque(kept)
-            self._sent.pop(partition, None)
+        lane = self._lanes.pop(partition, None)
+        if lane is not None:
+            lane.end()
+            self._ending = [each for each in (*self._ending, lane) if each.is_alive]
 
     def sent(self) -> dict[int, int]:
         """By partition, the offset below which its outbox can be trimmed since the last call."""
-        with self._changed:
-            if not self._sent:
-                return {}
-            sent, self._sent = self._sent, {}
-            for parcel in (*self._sending, *self._queue):
-                # Timers of several batches carry one offset: don't trim what has yet to be sent.
-                if parcel.partition in sent:
-                    sent[parcel.partition] = min(sent[parcel.partition], parcel.outputs[0].offset)
-            return sent
+        return {number: below for number, lane in self._lanes.items() if (below := lane.take_sent()) is not None}
 
     def drain(self, timeout_ms: Millis) -> bool:
-        """Wait until all is sent; whether it was in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._sending, timeout_ms / 1000)
+        """Wait until all is sent; whether it was in time. What failed is not waited for."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        return all(lane.drain(deadline) for lane in self._lanes.values())
 
     def close(self) -> None:
-        """End the thread after the call on its way; what waits stays in the outbox."""
+        """End the threads after the calls on their way; what waits stays in the outbox."""
+        for partition in list(self._lanes):
+            self.drop(partition)
+        for lane in self._ending:
+            lane.join()
+
+
+class _Lane:
+    """One turn of one partition, from its claim to the first failure."""
+
+    def __init__(self, partition: int, turn: Turn, outputs: OutputLog, watchdog: Watchdog, failures: int) -> None:
+        self.problem = ""
+        self.retry_at = 0.0
+        self._partition = partition
+        self._turn = turn
+        self._outputs = outputs
+        self._watchdog = watchdog
+        self._failures = failures
+        self._queue: deque[Output] = deque()
+        self._sending = 0
+        self._sent: int | None = None
+        self._is_settled = True
+        self._settled_at = time.monotonic()
+        self._is_ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"outputs of partition {partition}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + self._sending
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def offer(self, outputs: Sequence[Output]) -> None:
         with self._changed:
-            self._stopped = True
+            self._queue.extend(outputs)
             self._changed.notify_all()
+
+    def take_sent(self) -> int | None:
+        """The offset below which all are out, if it is news."""
+        with self._changed:
+            below, self._sent = self._sent, None
+            if below is not None and self._queue:
+                # One offset may have more outputs than were sent: don't trim what has yet to be.
+                below = min(below, self._queue[0].offset)
+            return below
+
+    def drain(self, deadline: float) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: not self.waiting or self.problem, max(0.0, deadline - time.monotonic()))
+            return not self.waiting
+
+    def end(self) -> None:
+        with self._changed:
+            self._is_ended = True
+            self._changed.notify_all()
+
+    def join(self) -> None:
         self._thread.join()
 
     def _run(self) -> None:
-        backoff = BACKOFF_FIRST_S
-        while self._next():
+        while (batch := self._next()) is not None:
             try:
-                self._outputs.send([output for parcel in self._sending for output in parcel.outputs])
+                with self._watchdog.watching(f"sending outputs of partition {self._partition}"):
+                    if batch:
+                        self._outputs.send(self._partition, self._turn.token, batch)
+                        self._is_settled = False
+                    else:
+                        self._is_settled = self._outputs.settle(self._partition, self._turn.token)
+                        self._settled_at = time.monotonic()
             except PortError as error:
-                if not self.problem:
-                    logger.warning("outputs wait, they can't be sent: %s", error)
-                self.problem = f"outputs wait, they can't be sent: {error}"
-                self._put_back()
-                time.sleep(backoff)
-                backoff = min(2 * backoff, BACKOFF_LAST_S)
-                continue
-            self.problem = ""
-            backoff = BACKOFF_FIRST_S
-            self._finish()
+                self._fail(batch, error)
+                return
+            if batch:
+                with self._changed:
+                    self._failures = 0
+                    self._sending = 0
+                    self._sent = batch[-1].offset + 1
+                    self._changed.notify_all()
 
-    def _next(self) -> bool:
-        """Take what is to be sent in one call; False at the end."""
+    def _next(self) -> list[Output] | None:
+        """What is to be sent in one call; an empty list where it is time to settle, None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._stopped)
-            if self._stopped:
-                return False
-            size = 0
-            while self._queue and (not size or size + len(self._queue[0].outputs) <= SEND_AT_MOST):
-                size += len(self._queue[0].outputs)
-                self._sending.append(self._queue.popleft())
-            return True
+            pause = None if self._is_settled else max(0.0, self._settled_at + SETTLE_S - time.monotonic())
+            self._changed.wait_for(lambda: self._queue or self._is_ended, pause)
+            if self._is_ended:
+                return None
+            if not self._is_settled and time.monotonic() >= self._settled_at + SETTLE_S:
+                return []
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), SEND_AT_MOST))]
+            self._sending = len(batch)
+            return batch
 
-    def _put_back(self) -> None:
+    def _fail(self, batch: Sequence[Output], error: PortError) -> None:
         with self._changed:
-            current = [each for each in self._sending if each.epoch == self._epochs.get(each.partition, 0)]
-            self._waiting -= sum(len(each.outputs) for each in self._sending) - sum(
-                len(each.outputs) for each in current
-            )
-            self._queue.extendleft(reversed(current))
-            self._sending.clear()
-            self._changed.notify_all()
-
-    def _finish(self) -> None:
-        with self._changed:
-            for parcel in self._sending:
-                self._waiting -= len(parcel.outputs)
-                if parcel.epoch == self._epochs.get(parcel.partition, 0):
-                    self._sent[parcel.partition] = parcel.outputs[-1].offset + 1
-            self._sending.clear()
+            if self._is_ended:
+                return
+            logger.warning("outputs of partition %d wait, they can't be sent: %s", self._partition, error)
+            self.retry_at = time.monotonic() + min(BACKOFF_FIRST_S * 2 ** min(self._failures, 10), BACKOFF_LAST_S)
+            self._queue.extendleft(reversed(batch))
+            self._sending = 0
+            self.problem = f"outputs wait, they can't be sent: {error}"
             self._changed.notify_all()

@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from engine.activation import Activation, Step
 from engine.event import Event
 from engine.language.tree import Rule
 from engine.offers import Person, claim_of_activation, is_held_out
-from engine.ports import Claim, Output, OutputKind, Record, SessionState, StateBatch
+from engine.ports import Claim, Output, OutputKind, Place, Record, SessionState, StateBatch
+from engine.regime import Regime
 from engine.values import EpochMs, Millis
 from service.loading import Loaded
 from service.worker.counts import Counts
@@ -53,6 +56,8 @@ class Work:
         profiles: Of the customers that occur, by id.
         lateness: Allowed lateness.
         salt: Of the holdouts.
+        step: Batches written at `offset` before.
+        brought: Outputs that the record before `offset` has brought before.
     """
 
     partition: int
@@ -67,6 +72,8 @@ class Work:
     lateness: Millis
     salt: str | None = None
     lost: Collection[str] = ()
+    step: int = 0
+    brought: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,9 @@ def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
     return _Evaluation(work, sessions).run()
 
 
-def to_write(work: Work, outcome: Outcome, generation: int, granted: Collection[str]) -> tuple[StateBatch, list[int]]:
+def to_write(
+    work: Work, outcome: Outcome, generation: int, granted: Collection[str], out: Place
+) -> tuple[StateBatch, list[int]]:
     """The one write of a batch, and the stored size of each session that lives, in order of `outcome.touched`.
 
     Args:
@@ -124,6 +133,7 @@ def to_write(work: Work, outcome: Outcome, generation: int, granted: Collection[
         outcome: What it brought.
         generation: Under which the partition is owned.
         granted: Tokens of the claims that were granted.
+        out: The place before which all outputs are out: a replay does not send them again.
     """
     states: dict[str, SessionState] = {}
     sizes: list[int] = []
@@ -137,12 +147,18 @@ def to_write(work: Work, outcome: Outcome, generation: int, granted: Collection[
         states[session_id] = SessionState(snapshot, clock, session.due, memory.customer_id)
         sizes.append(len(snapshot))
     outputs: list[Output] = []
+    place = Place(work.offset - 1, work.brought)
     for act in outcome.acts:
-        if act.claim is None or act.claim.token in granted:
-            outputs.extend(act.outputs)
-            outcome.counts.triggers += sum(each.kind is OutputKind.TRIGGER for each in act.outputs)
-        else:
+        is_granted = act.claim is None or act.claim.token in granted
+        if not is_granted:
             outcome.counts.limited += len(act.outputs)
+        for output in act.outputs:
+            # Limited ones are numbered, too: in a replay the limit may answer otherwise, and the others keep their places.
+            ordinal = place.ordinal if place.offset == output.offset else 0
+            place = Place(output.offset, ordinal + 1)
+            if is_granted and (output.offset, ordinal) >= (out.offset, out.ordinal):
+                outputs.append(replace(output, ordinal=ordinal))
+                outcome.counts.triggers += output.kind is OutputKind.TRIGGER
     batch = StateBatch(
         partition=work.partition,
         generation=generation,
@@ -152,8 +168,16 @@ def to_write(work: Work, outcome: Outcome, generation: int, granted: Collection[
         seen=outcome.seen,
         outputs=outputs,
         watermark=outcome.watermark,
+        expected_step=work.step,
+        brought=place.ordinal if place.offset == outcome.offset - 1 else 0,
+        regime=regime_of(work.loaded, work.lateness, work.offset, work.step),
     )
     return batch, sizes
+
+
+def regime_of(loaded: Loaded, lateness: Millis, offset: int, step: int) -> Regime:
+    """What a batch that begins there is evaluated with, as it is recorded."""
+    return Regime(offset, step, loaded.revision.number, loaded.revision.bundle, loaded.scorer.versions, lateness)
 
 
 class _Evaluation:

@@ -25,10 +25,9 @@ from service.clock import Clock, wall_ms
 from service.loading import Loaded
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.intake import Intake
 from service.worker.messages import tick_record
 from service.worker.partition import Equipment, Partition, Standing, Stores
-from service.worker.sessions import Profiles
+from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
 
@@ -45,6 +44,12 @@ TICK_S = 1.0
 TICK_AGAIN_S = 10.0
 LAG_S = 2.0
 DRAIN_MS: Millis = 5_000
+
+CLAIMING_S = 10.0
+"""So long at most the claims of one turn may take: the membership in the group is kept by polling in between."""
+
+CHECK_S = 2.0
+"""A partition without traffic looks so often whether its stored state went back, by a restart of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Worker:
         salt: Of the holdouts; None: nobody is held out.
         clock: The wall clock, for minutes of counters.
         elapsed: Seconds that only grow, for waiting and idleness.
+        watchdog: Ends the process when a call of a client does not return; None: nothing does.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Worker:
         salt: str | None = None,
         clock: Clock = wall_ms,
         elapsed: Callable[[], float] = time.monotonic,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.counts = Counts()
         self._elapsed = elapsed
@@ -107,8 +114,9 @@ class Worker:
         self._current = current
         self._pace = pace
         self._clock = clock
-        self._emission = Emission(ports.outputs)
-        self._stores = Stores(ports.state, ports.limits, self._emission, pace.lateness, salt)
+        self._watchdog = watchdog or Watchdog(None)
+        self._emission = Emission(ports.outputs, self._watchdog)
+        self._stores = Stores(ports.state, ports.limits, self._emission, salt)
         self._partitions: dict[int, Partition] = {}
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None
@@ -118,6 +126,7 @@ class Worker:
         self._backoff: dict[int, float] = {}
         self._heard: dict[int, float] = {}
         self._ticked: dict[int, float] = {}
+        self._checked: dict[int, float] = {}
         self._tick_at = 0.0
         self._reported = Counts()
         self._report_at = 0.0
@@ -178,15 +187,14 @@ class Worker:
         if loaded is None:
             return None
         if self._equipment is None or self._equipment.loaded is not loaded:
-            vocabulary = loaded.program.vocabulary
-            profiles = Profiles(self._ports.profiles, vocabulary, self._clock)
-            self._equipment = Equipment(loaded, Intake(vocabulary), profiles)
+            self._equipment = Equipment.of(loaded, self._ports.profiles, self._clock, self._pace.lateness)
         return self._equipment
 
     def _poll(self) -> None:
         waits = any(self._backlog.values())
         limit = self._pace.batch * max(1, len(self._partitions))
-        polled = self._ports.source.poll(limit, 0 if waits else self._pace.poll_ms)
+        with self._watchdog.watching("reading the event log"):
+            polled = self._ports.source.poll(limit, 0 if waits else self._pace.poll_ms)
         moved = self._follow_assignment()
         now = self._elapsed()
         for number, records in polled.items():
@@ -203,6 +211,7 @@ class Worker:
             self._partitions.pop(number).reset()
             self._forget(number)
         moved: set[int] = set()
+        began = self._elapsed()
         for number, generation in assigned.items():
             partition = self._partitions.get(number)
             is_claim_due = partition is None or partition.standing is Standing.UNCLAIMED
@@ -215,15 +224,27 @@ class Worker:
                 partition.generation = generation
                 if partition.standing is Standing.FENCED:
                     partition.standing = Standing.UNCLAIMED
-            if is_claim_due and not self._claim(partition):
+            is_claim_due = is_claim_due or self._emission.has_failed(number) or self._is_check_due(partition)
+            if not is_claim_due:
+                continue
+            if self._elapsed() - began > CLAIMING_S:
+                # The rest after the next poll. What this one brought of it is read again.
+                partition.reset()
+                moved.add(number)
+            elif not self._claim(partition):
                 moved.add(number)
         return moved
+
+    def _is_check_due(self, partition: Partition) -> bool:
+        number = partition.number
+        return not self._backlog.get(number) and self._elapsed() - self._checked.get(number, 0.0) > CHECK_S
 
     def _claim(self, partition: Partition) -> bool:
         """Own it from where its state stands, where that fails later again; whether reading just goes on."""
         number = partition.number
         if self._elapsed() < self._retry_at.get(number, 0.0):
-            return False
+            return partition.standing is Standing.OWNED
+        self._checked[number] = self._elapsed()
         try:
             if partition.claim():
                 return True
@@ -246,6 +267,7 @@ class Worker:
             while partition.standing is Standing.OWNED:
                 batch = backlog[: self._pace.batch]
                 counts = partition.process(_following(batch, partition.position), equipment)
+                self._checked[number] = self._elapsed()
                 self.counts.add(counts)
                 self._name_failures(counts)
                 if partition.standing is Standing.OWNED:
@@ -274,7 +296,7 @@ class Worker:
             logger.info("partition %d could not be paused: %s", number, also)
 
     def _forget(self, number: int) -> None:
-        for kept in (self._backlog, self._retry_at, self._backoff, self._heard, self._ticked):
+        for kept in (self._backlog, self._retry_at, self._backoff, self._heard, self._ticked, self._checked):
             kept.pop(number, None)
 
     # -------------------------------------------------------------- everything else
@@ -379,10 +401,13 @@ class Worker:
 
 
 def _following(records: Sequence[Record], position: int) -> Sequence[Record]:
-    """Those from the position on: a client may deliver a record again after a seek."""
-    if records and records[0].offset >= position:
-        return records
-    return [record for record in records if record.offset >= position]
+    """Those from the position on, each once and in order: a client may deliver records again, amid others, too."""
+    following = []
+    for record in records:
+        if record.offset >= position:
+            following.append(record)
+            position = record.offset + 1
+    return following
 
 
 def _log_failure(error: PortError | None) -> None:

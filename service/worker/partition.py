@@ -7,13 +7,25 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Protocol
 
 from engine.event import Event
-from engine.ports import Applied, Claim, LimitStore, Record, StateStore
+from engine.ports import (
+    Applied,
+    Claim,
+    Output,
+    Place,
+    PortError,
+    Position,
+    ProfileStore,
+    Record,
+    StateStore,
+    Verdict,
+)
 from engine.values import EpochMs, Millis
+from service.clock import Clock
 from service.loading import Loaded
 from service.worker.counts import Counts
-from service.worker.emission import Emission
 from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
@@ -38,11 +50,45 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches."""
+    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches.
+
+    Attributes:
+        lateness: Allowed lateness.
+    """
 
     loaded: Loaded
     intake: Intake
     profiles: Profiles
+    lateness: Millis
+
+    @classmethod
+    def of(cls, loaded: Loaded, profiles: ProfileStore, clock: Clock, lateness: Millis) -> Equipment:
+        """What goes with a revision."""
+        vocabulary = loaded.program.vocabulary
+        return cls(loaded, Intake(vocabulary), Profiles(profiles, vocabulary, clock), lateness)
+
+
+class Limits(Protocol):
+    """What a partition takes from; see `LimitStore`."""
+
+    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """As `LimitStore.take`."""
+
+
+class Sender(Protocol):
+    """What a partition hands its outputs to; `service.worker.emission.Emission` says what each does."""
+
+    def claim(self, partition: int) -> Place:
+        """Own the partition's outputs; the place before which all are out."""
+
+    def offer(self, partition: int, outputs: Sequence[Output]) -> None:
+        """Send these after all that were offered before."""
+
+    def has_failed(self, partition: int) -> bool:
+        """Whether sending failed."""
+
+    def drop(self, partition: int) -> None:
+        """Forget what waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +96,8 @@ class Stores:
     """The ports that a partition writes to, and what holds for all partitions."""
 
     state: StateStore
-    limits: LimitStore
-    emission: Emission
-    lateness: Millis
+    limits: Limits
+    emission: Sender
     salt: str | None
 
 
@@ -65,6 +110,11 @@ class Partition:
     Attributes:
         position: Offset of the next record, while OWNED.
         watermark: Event time that will not be gone behind.
+        out: The place before which outputs are out, as the claim found it: what a replay brings again is kept back.
+        last_step: Timers act up to this step of an offset only; None: all that are due. A rebuild sets it, to stop where
+            the worker had been.
+        must_begin_at_start: Whether a state that is gone may be built from the log's offset 0 only. Where a rebuild begins
+            later, sessions that were open then lack what came before.
     """
 
     def __init__(self, number: int, generation: int, stores: Stores, cache_bytes: int) -> None:
@@ -73,32 +123,53 @@ class Partition:
         self.standing = Standing.UNCLAIMED
         self.position = 0
         self.watermark: EpochMs = 0
+        self.out = Place()
+        self.last_step: int | None = None
+        self.must_begin_at_start = True
+        self._step = 0
+        self._brought = 0
         self.cache = SessionCache(cache_bytes)
         self._stores = stores
         self._has_leftover = False
         self._moments: dict[str, EpochMs] = {}  # when sessions come due, for all that do at or before the horizon
         self._horizon: EpochMs = -1
 
-    def claim(self) -> bool:
-        """Own the partition from where its stored state stands; whether its caches can be kept.
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where its state stands: the offset, and how many batches were written at it."""
+        return self.position, self._step
 
-        False: read on from `position`, what waited to be sent is read from the outbox. Raises `PortError`.
+    def claim(self) -> bool:
+        """Own state and outputs from where they stand, and reconcile the two; whether its caches can be kept.
+
+        State first: who is refused there must not disturb the sender of the newer owner. What the state is ahead is sent
+        from the outbox; what the outputs are ahead is kept back while records are read again. False: read on from
+        `position`. Raises `PortError`.
         """
-        was_owned = self.standing is Standing.OWNED
-        position = self._stores.state.claim(self.number, self.generation)
+        stores = self._stores
+        position = stores.state.claim(self.number, self.generation)
         if position is None:
             self.fence()
             return False
-        if was_owned and position.offset == self.position:
+        is_kept = self.standing is Standing.OWNED and self._stands_at(position)
+        if is_kept and not stores.emission.has_failed(self.number):
             return True
-        self.reset()
-        outbox = self._stores.state.outbox(self.number)
-        self.position = position.offset
-        self.watermark = position.watermark
-        self._has_leftover = True
-        self._stores.emission.offer(self.number, outbox)
-        self.standing = Standing.OWNED
-        return False
+        if not is_kept:
+            self.reset()
+        out = stores.emission.claim(self.number)
+        outbox = stores.state.outbox(self.number)
+        waiting = [each for each in outbox if each.place >= out]
+        if len(waiting) < len(outbox):
+            # Their sender died before it could: nobody else would until more goes out.
+            is_offset_out = not waiting or waiting[0].offset > out.offset
+            stores.state.trim(self.number, out.offset + is_offset_out)
+        stores.emission.offer(self.number, waiting)
+        if not is_kept:
+            self._stand_at(position)
+            self.out = out
+            self._has_leftover = True
+            self.standing = Standing.OWNED
+        return is_kept
 
     def reset(self) -> None:
         """Forget all that is not stored."""
@@ -121,6 +192,13 @@ class Partition:
         then resets, claims, and reads on from where that says.
         """
         counts = Counts()
+        is_gone = self.must_begin_at_start and not self.position and self.out.offset
+        if records and is_gone and records[0].offset > 0:
+            raise PortError(
+                f"the state of partition {self.number} is gone, and the event log begins at offset {records[0].offset}, "
+                "so that what sessions knew before is not in it: stop the workers, put a copy back with `salience snapshot "
+                "load`, or build what the log has with `salience rebuild`"
+            )
         if self._has_leftover:
             self._leftover(equipment, counts)
         if records and self.standing is Standing.OWNED:
@@ -132,6 +210,15 @@ class Partition:
         return bool(self._stores.state.due(self.number, until, 1))
 
     # -------------------------------------------------------------- steps
+
+    def _stands_at(self, position: Position) -> bool:
+        return (position.offset, position.step) == (self.position, self._step)
+
+    def _stand_at(self, position: Position) -> None:
+        self.position = position.offset
+        self.watermark = position.watermark
+        self._step = position.step
+        self._brought = position.brought
 
     def _records(self, records: Sequence[Record], equipment: Equipment, counts: Counts) -> None:
         readings = equipment.intake.read(records)
@@ -174,7 +261,7 @@ class Partition:
 
     def _leftover(self, equipment: Equipment, counts: Counts) -> None:
         """Timers that are due at the watermark already."""
-        while self.standing is Standing.OWNED:
+        while self.standing is Standing.OWNED and self._step != self.last_step:
             due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
             if due:
                 self._write(self._work((), (), equipment), due, equipment, counts)
@@ -194,8 +281,10 @@ class Partition:
             due=(),
             profiles={},
             loaded=equipment.loaded,
-            lateness=stores.lateness,
+            lateness=equipment.lateness,
             salt=stores.salt,
+            step=self._step,
+            brought=self._brought,
         )
 
     def _with_sessions(self, work: Work, due: Sequence[str], equipment: Equipment) -> tuple[Work, dict[str, Session]]:
@@ -248,17 +337,18 @@ class Partition:
                 self.cache.clear()
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
         granted = self._granted(outcome.acts)
-        batch, sizes = to_write(work, outcome, self.generation, granted)
+        batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
         applied = self._stores.state.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
             return
         if applied is Applied.REWIND:
+            logger.info("partition %d goes back to what is stored: it does not stand at %d", self.number, work.offset)
             counts.rewinds += 1
             self.reset()
             return
-        self.position = outcome.offset
-        self.watermark = outcome.watermark
+        step = self._step + 1 if outcome.offset == self.position else 0
+        self._stand_at(Position(outcome.offset, outcome.watermark, step, batch.brought))
         stored = iter(sizes)
         for session_id, session in outcome.touched.items():
             self._moments.pop(session_id, None)

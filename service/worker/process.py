@@ -12,6 +12,7 @@ from service.installation import holdout_salt
 from service.ruleset_holder import RulesetHolder
 from service.wiring import Wiring
 from service.worker.loop import Pace, Ports, Worker
+from service.worker.watchdog import Watchdog, end_process
 
 logger = logging.getLogger("salience.service.worker")
 
@@ -56,10 +57,12 @@ class WorkerProcess:
             role="worker",
             registry=settings.models.registry,
             data_dir=settings.data_dir,
+            signing=wiring.signing(),
             poll_ms=settings.bundle.poll_ms,
             counts=self._counts,
         )
-        self.worker = Worker(ports, lambda: self.holder.current, pace, salt=salt)
+        self._watchdog = Watchdog(end_process)
+        self.worker = Worker(ports, lambda: self.holder.current, pace, salt=salt, watchdog=self._watchdog)
         self._watcher = (
             FolderWatcher(settings.bundle.folder, wiring.publisher(), poll_ms=settings.bundle.poll_ms)
             if watch
@@ -79,6 +82,7 @@ class WorkerProcess:
             if self._watcher is not None:
                 self._watcher.stop()
             self.holder.stop()
+            self._watchdog.stop()
             self._wiring.close()
             logger.info("stopped")
 

@@ -4,13 +4,16 @@ import http.server
 import threading
 import time
 
+import httpx
 import msgspec
 import pytest
 
 from engine.event import RawEvent
 from service.api.health import snippet
 from service.clock import wall_ms
+from service.installation import preview_secret
 from service.keys import KeyKind, Scope, create
+from service.preview import ImaginedEvent, Preview, name_of, sign
 from service.wiring import Wiring
 from tests.integration.api.running import ROOT, Running
 
@@ -49,7 +52,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with Running(tmp_path_factory.mktemp("snippet")) as started:
+    # What these tests are about is not how fast a busy machine writes the log.
+    with Running(tmp_path_factory.mktemp("snippet"), {"api.deadline_ms": 20_000}) as started:
         yield started
 
 
@@ -64,7 +68,13 @@ def shop(running):
         with Wiring(running.settings) as wiring:
             scopes = [Scope.EVENTS, Scope.DECIDE, Scope.READ]
             _, key = create(wiring.tables(), "shop", KeyKind.STOREFRONT, wall_ms(), scopes=scopes, origins=[origin])
-        time.sleep(1)  # so long a new key may take
+        until = time.monotonic() + 15
+        body = {"session_id": "s", "placements": []}
+        while (
+            httpx.post(f"{running.url}/v1/decide?key={key}", json=body, headers={"Origin": origin}).status_code == 401
+        ):
+            assert time.monotonic() < until, "the API never heard of the new key"
+            time.sleep(0.05)
         yield origin, key
         server.shutdown()
         thread.join()
@@ -73,7 +83,7 @@ def shop(running):
 def start(page, shop, running, **options):
     origin, key = shop
     page.goto(origin)
-    page.evaluate(START, {"endpoint": running.url, "key": key, **options})
+    page.evaluate(START, {"endpoint": running.url, "key": key, "timeoutMs": 20_000, **options})
 
 
 def logged(running):
@@ -222,3 +232,27 @@ def test_the_queue_is_bounded_while_the_service_is_away(page, shop, running):
     page.evaluate("() => { for (let n = 0; n < 30; n++) salience.track('page_viewed', { page: 'home' }); }")
     assert page.evaluate("() => JSON.parse(localStorage.getItem('salience.queue')).length") == 10
     page.evaluate("() => localStorage.clear()")
+
+
+def test_a_preview_in_the_address_is_asked_for_and_never_exposed(page, shop, running):
+    origin, key = shop
+    with Wiring(running.settings) as wiring:
+        secret = preview_secret(wiring.tables())
+    added = {"product_id": "p1", "category": "bags", "quantity": 1, "price": 300}
+    happened = (
+        ImaginedEvent("cart_added", added, 60_000),
+        ImaginedEvent("checkout_viewed", {"step": "payment"}, 1_000),
+    )
+    asked = Preview(name_of(secret), wall_ms() + 600_000, events=happened, scores={"purchase_intent": 0.2})
+    token = sign(asked, secret)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "/v1/exposures" in request.url else None)
+    page.goto(f"{origin}/?salience_preview={token}")
+    page.evaluate(START, {"endpoint": running.url, "key": key, "timeoutMs": 20_000})
+    event_id = page.evaluate("() => salience.track('page_viewed', { page: 'cart' })")
+    decision = page.evaluate(DECIDE, {"context": {"context.page": "cart"}})
+    assert decision["preview"]["forced"] == ["score purchase_intent", "event cart_added", "event checkout_viewed"]
+    assert decision["placements"][0]["offers"][0]["offer"] == "free_shipping"
+    page.evaluate("() => salience.expose(decisions[0])")
+    wait_for_event(page, running, event_id)  # what the page tracks is sent by itself, as a preview keeps nothing
+    assert sent == []

@@ -57,7 +57,7 @@ class _InOneCluster:
 
     def __init__(self, ports: KafkaPorts, prefix: str) -> None:
         self._prefix = prefix
-        self.ensure_topics = ports.ensure_topics
+        self.topics = ports.topics
         self.event_log = ports.event_log
         self.outputs = ports.outputs
         self._ports = ports

@@ -45,7 +45,7 @@ def stream_address(request, tmp_path) -> tuple[str, str]:
     if request.param == "sqlite":
         return "sqlite", str(tmp_path)
     address = f"{request.getfixturevalue('kafka_cluster').bootstrap}/{request.getfixturevalue('kafka_prefix')}"
-    open_streams("kafka", address).ensure_topics(replication=1)  # type: ignore[attr-defined]  # Kafka's alone
+    open_streams("kafka", address).topics().create()  # type: ignore[attr-defined]  # Kafka's alone
     return "kafka", address
 
 

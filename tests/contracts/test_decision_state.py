@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.ports import Cap, Claim, Identity, SessionState, SessionView, StateBatch, partition_of
+from engine.identity import Identity
+from engine.ports import Cap, Claim, SessionState, SessionView, StateBatch, partition_of
 from tests.contracts.backends import PARTITIONS, Stores
 
 NOW = 1_700_000_000_000

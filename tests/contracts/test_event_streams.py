@@ -10,7 +10,18 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from engine.ports import EventLog, EventSource, NewRecord, Output, OutputKind, PortError, Record, partition_of
+from engine.ports import (
+    EventLog,
+    EventSource,
+    FencedError,
+    NewRecord,
+    Output,
+    OutputKind,
+    Place,
+    PortError,
+    Record,
+    partition_of,
+)
 from tests.contracts.backends import PARTITIONS, open_streams
 from tests.contracts.racing import race
 
@@ -236,6 +247,30 @@ def test_a_paused_partition_delivers_nothing_until_it_is_resumed(opened_stream):
     assert set(collect(source, 70 - count)) == {paused}
 
 
+def test_a_partition_paused_amid_its_records_goes_on_where_it_is_sought(opened_stream):
+    log, source = opened_stream("event_log"), opened_stream("event_source")
+    append(log, numbered(280))
+    join(source)
+    paused = partition_of("k0", PARTITIONS)
+    count = source.ends()[paused]
+    others = 0
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while paused not in (polled := source.poll(5, 500)):
+        others += sum(map(len, polled.values()))
+        assert time.monotonic() < deadline
+    others += sum(len(records) for partition, records in polled.items() if partition != paused)
+    source.pause([paused])
+    while others < 280 - count:
+        polled = source.poll(50, 500)
+        assert paused not in polled
+        others += sum(map(len, polled.values()))
+        assert time.monotonic() < deadline
+    assert source.poll(50, 100) == {}
+    source.seek(paused, 3)
+    source.resume([paused])
+    assert len(collect(source, count - 3)[paused]) == count - 3
+
+
 def test_ends_are_known_without_an_assignment(opened_stream):
     log, source = opened_stream("event_log"), opened_stream("event_source")
     assert source.ends() == dict.fromkeys(range(PARTITIONS), 0)
@@ -264,12 +299,26 @@ def output(number: int, kind: OutputKind = OutputKind.TRIGGER) -> Output:
     return Output(f"id{number}", kind, f"s{number % 3}", f'{{"n":{number}}}'.encode(), number)
 
 
+def test_what_was_sent_is_settled_soon_and_not_by_a_turn_that_is_over(opened_stream):
+    outputs = opened_stream("outputs")
+    token = outputs.claim(0).token
+    outputs.send(0, token, [output(0)])
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not outputs.settle(0, token):
+        assert time.monotonic() < deadline
+    assert [each.id for each in outputs.read(OutputKind.TRIGGER, 10)] == ["id0"]
+    outputs.claim(0)
+    with pytest.raises(FencedError):
+        outputs.settle(0, token)
+
+
 def test_outputs_are_read_newest_first_by_kind(opened_stream):
     outputs = opened_stream("outputs")
     triggers = [msgspec.structs.replace(output(n), key="s") for n in range(20)]
-    outputs.send(triggers[:12])
-    outputs.send([output(100, OutputKind.DEAD), *triggers[12:], output(101, OutputKind.LATE)])
-    outputs.send([])
+    token = outputs.claim(0).token
+    outputs.send(0, token, triggers[:12])
+    outputs.send(0, token, [output(100, OutputKind.DEAD), *triggers[12:], output(101, OutputKind.LATE)])
+    outputs.send(0, token, [])
     again = opened_stream("outputs")
     assert list(again.read(OutputKind.TRIGGER, 100)) == triggers[::-1]
     assert list(again.read(OutputKind.TRIGGER, 3)) == triggers[:-4:-1]
@@ -280,10 +329,36 @@ def test_outputs_are_read_newest_first_by_kind(opened_stream):
 def test_outputs_of_each_key_keep_their_order(opened_stream):
     outputs = opened_stream("outputs")
     triggers = [output(n) for n in range(30)]
-    outputs.send(triggers)
+    outputs.send(0, outputs.claim(0).token, triggers)
     found = outputs.read(OutputKind.TRIGGER, 100)
     for key in ("s0", "s1", "s2"):
         assert [each for each in found if each.key == key] == [each for each in triggers[::-1] if each.key == key]
+
+
+def test_a_claim_says_what_is_out_of_its_own_partition(opened_stream):
+    first = opened_stream("outputs")
+    turn = first.claim(1)
+    assert turn.out == Place(0, 0)
+    first.send(1, turn.token, [output(4), msgspec.structs.replace(output(4), id="second", ordinal=1)])
+    first.send(1, turn.token, [output(7)])
+    again = opened_stream("outputs")
+    assert again.claim(1).out == Place(7, 1)
+    assert again.claim(2).out == Place(0, 0)
+
+
+def test_the_next_claim_ends_every_earlier_turn(opened_stream):
+    """A worker that was stopped for a while and goes on sends nothing more, be it in this process or another."""
+    zombie, owner = opened_stream("outputs"), opened_stream("outputs")
+    old = zombie.claim(0).token
+    zombie.send(0, old, [output(1)])
+    turn = owner.claim(0)
+    with pytest.raises(FencedError):
+        zombie.send(0, old, [output(2)])
+    owner.send(0, turn.token, [output(3)])
+    assert owner.claim(0).out == Place(3, 1)
+    with pytest.raises(FencedError):
+        owner.send(0, turn.token, [output(4)])
+    assert [each.id for each in owner.read(OutputKind.TRIGGER, 10)] == ["id3", "id1"]
 
 
 def test_no_outputs_read_as_none(opened_stream):

@@ -6,14 +6,17 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
+from kafka.errors import KafkaError
 
+from connectors.kafka_client import KafkaAddress
 from connectors.kafka_ports import KafkaPorts
 from connectors.redis_ports import RedisPorts
-from engine.ports import Applied, Cap, Claim, NewRecord, Output, OutputKind, PortError, SessionState, StateBatch
+from engine.ports import Applied, Cap, Claim, NewRecord, Output, OutputKind, Place, PortError, SessionState, StateBatch
 from tests.contracts.test_event_streams import append, collect, join
 from tools.kafka.kafka_cluster import KafkaCluster
 from tools.redis_server import RedisServer
@@ -155,11 +158,11 @@ def test_a_kafka_that_is_gone_is_named():
                 call()
     with closing(ports.outputs()) as outputs:
         with pytest.raises(PortError, match=message):
-            outputs.send([Output("i", OutputKind.TRIGGER, "k", b"", 0)])
+            outputs.claim(0)
         with pytest.raises(PortError, match=message):
             outputs.read(OutputKind.TRIGGER, 1)
     with pytest.raises(PortError, match=message):
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
 
 
 @pytest.mark.kafka
@@ -168,14 +171,15 @@ def test_a_kafka_that_is_gone_is_named():
 def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
     with KafkaCluster(tmp_path) as cluster, ExitStack() as stack:
         ports = KafkaPorts([cluster.bootstrap], partitions=4)
-        ports.ensure_topics(replication=1)
+        ports.topics().create()
         log = stack.enter_context(closing(ports.event_log()))
         source = stack.enter_context(closing(ports.event_source()))
         outputs = stack.enter_context(closing(ports.outputs()))
         append(log, [NewRecord("a", b"before")])
         join(source)
         collect(source, 1)
-        outputs.send([Output("1", OutputKind.TRIGGER, "k", b"", 0)])
+        turn = outputs.claim(0)
+        outputs.send(0, turn.token, [Output("1", OutputKind.TRIGGER, "k", b"", 0)])
 
         cluster.kill(1)
         answers: list[PortError | None] = []
@@ -183,7 +187,7 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
         log.flush(60_000)
         assert isinstance(answers[0], PortError)
         with pytest.raises(PortError):
-            outputs.send([Output("2", OutputKind.TRIGGER, "k", b"", 1)])
+            outputs.send(0, turn.token, [Output("2", OutputKind.TRIGGER, "k", b"", 1)])
         with suppress(PortError):
             source.poll(10, 500)
 
@@ -194,10 +198,91 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
             log.append([NewRecord("a", b"after")], answers.append)
             log.flush(30_000)
         assert answers[-1] is None
-        outputs.send([Output("3", OutputKind.TRIGGER, "k", b"", 2)])
+        turn = outputs.claim(0)
+        assert turn.out == Place(0, 1)
+        outputs.send(0, turn.token, [Output("3", OutputKind.TRIGGER, "k", b"", 2)])
         found: list[bytes] = []
         while b"after" not in found and time.monotonic() < deadline:
             with suppress(PortError):
                 found += [r.value for records in source.poll(10, 500).values() for r in records]
         assert b"after" in found
         assert outputs.read(OutputKind.TRIGGER, 10)[0].id == "3"
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(300)  # three brokers are started, and three times one of them again
+@pytest.mark.usefixtures("kafka_required")
+def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path):
+    """A transaction is decided while a partition has no leader: Kafka leaves out its mark, and says nothing of it."""
+    with KafkaCluster(tmp_path, brokers=3) as cluster, ExitStack() as stack:
+        address = KafkaAddress(cluster.bootstrap.split(","))
+        ports = KafkaPorts(address.bootstrap, partitions=4)
+        ports.topics().create()
+        outputs = stack.enter_context(closing(ports.outputs()))
+        admin = stack.enter_context(closing(address.admin()))
+
+        def leaders() -> dict[tuple[str, int], int]:
+            topics = admin.describe_topics([address.positions, "__transaction_state"])
+            return {(t["name"], p["partition_index"]): p["leader_id"] for t in topics for p in t["partitions"]}
+
+        def leave_without_leader() -> int:
+            broker = leaders()[address.positions, 0]
+            cluster.kill(broker)
+            wait_until(lambda: leaders()[address.positions, 0] == -1)
+            wait_until(lambda: -1 not in [each for (topic, _), each in leaders().items() if topic != address.positions])
+            return broker
+
+        def send_without_leader(number: int, then: Callable[[Callable[[], None]], None]) -> int:
+            """The records are there when the leader dies; what follows decides."""
+            turn = outputs.claim(0)
+            producer = outputs._senders[0].producer
+            commit, killed = producer.commit_transaction, []
+
+            def late() -> None:
+                killed.append(leave_without_leader())
+                then(commit)
+
+            producer.commit_transaction = late
+            with suppress(PortError):
+                outputs.send(0, turn.token, [Output(str(number), OutputKind.TRIGGER, "k", b"", number)])
+            return killed[0]
+
+        def fail(_: Callable[[], None]) -> None:
+            raise KafkaError("the worker dies")
+
+        def out() -> Place:
+            places: list[Place] = []
+
+            def is_claimed() -> bool:
+                with suppress(PortError):
+                    places.append(outputs.claim(0).out)
+                return bool(places)
+
+            wait_until(is_claimed)
+            return places[0]
+
+        def is_settled() -> bool:
+            return outputs.settle(0, outputs._senders[0].token)
+
+        cluster.restart(send_without_leader(0, lambda commit: commit()))
+        wait_until(lambda: leaders()[address.positions, 0] != -1)
+        wait_until(is_settled)
+        assert [each.id for each in outputs.read(OutputKind.TRIGGER, 10)] == ["0"]
+        cluster.restart(send_without_leader(1, lambda commit: commit()))
+        assert out() == Place(1, 1)
+        killed = send_without_leader(2, fail)
+        with pytest.raises(PortError):
+            outputs.claim(0)  # undoes it, with no mark to be written
+        cluster.restart(killed)
+        assert out() == Place(1, 1)
+        outputs.send(0, outputs.claim(0).token, [Output("3", OutputKind.TRIGGER, "k", b"", 3)])
+        assert [each.id for each in outputs.read(OutputKind.TRIGGER, 10)] == ["3", "1", "0"]
+        assert outputs.claim(0).out == Place(3, 1)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for it, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

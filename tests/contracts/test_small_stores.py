@@ -46,6 +46,18 @@ def test_an_entry_with_a_known_id_replaces_it(opened):
     assert list(decisions.recent(10)) == [b"decided and seen"]
 
 
+def test_what_a_decision_was_made_of_is_kept_beside_it(opened):
+    decisions = opened("decisions")
+    decisions.append([("d1", "s1", NOW, b"decided")])
+    decisions.keep_inputs([("d1", NOW, b"\x00state"), ("d2", NOW, b"")])
+    decisions.keep_inputs([])
+    assert opened("decisions").inputs("d1") == b"\x00state"
+    assert decisions.inputs("d2") == b""
+    assert decisions.inputs("d3") is None
+    assert decisions.get("d2") is None, "it is no entry of the log"
+    assert list(decisions.recent(10)) == [b"decided"]
+
+
 def test_activity_adds_up_by_minute(opened):
     activity, other = opened("activity"), opened("activity")
     activity.add(100, {"fired/a": 2, "shown/a": 1})

@@ -37,6 +37,7 @@ def test_every_endpoint_is_described(endpoint: Any) -> None:
         schema.DecideRequest,
         schema.DecideAnswer,
         schema.PlacementAnswer,
+        schema.BulkLine,
         schema.EventsAnswer,
         schema.EventVerdict,
         schema.ExposureRequest,

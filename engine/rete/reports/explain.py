@@ -33,7 +33,6 @@ from engine.rete.alpha.history import selects
 from engine.rete.conditions import operators
 from engine.rete.conditions.grounding import Bound, Grounding, UnboundError
 from engine.rete.conditions.joining import has_names
-from engine.rete.conditions.leaves import leaf_value_truth
 from engine.rete.conditions.normal_form import leaves_of
 from engine.rete.reports.explain_joined import absence_report, combination_told, keyed_report, sequence_report
 from engine.rete.reports.telling import Fixed, Plan, fixed, tell
@@ -217,7 +216,7 @@ def _test(
 ) -> ConditionReport:
     """`test` as it is written, `ground` as it reads for what is bound, `said` what is always said of it."""
     vocabulary = view.compiled.program.vocabulary
-    truth = leaf_value_truth(ground, value, view.fact, view.now)
+    truth = view.leaf(ground, value)
     if said is None:
         operand: Any = ground.operand
         said = fixed(test, vocabulary, test if operand is None else ground)

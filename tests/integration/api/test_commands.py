@@ -1,13 +1,15 @@
 """`salience decide` and `salience why`, over HTTP and without the API."""
 
 import json
+import shutil
 import stat
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from service.cli import cli
-from tests.integration.api.running import Running
+from tests.integration.api.running import SHOP, Running
 
 TWO_LOOKS = [
     {
@@ -97,3 +99,31 @@ def test_every_rule_of_a_session_with_how_far_it_is(salience):
 )
 def test_what_can_not_be_done_is_a_sentence(salience, words, sentence):
     assert sentence in str(salience(*words).exception)
+
+
+def test_a_decision_is_made_again_byte_for_byte_and_by_a_draft(salience, running, tmp_path):
+    decision_id = json.loads(salience("decide", "cli-1", "-p", "carousel", "-p", "cart_banner", "--json").stdout)[
+        "decision_id"
+    ]
+    with running.client() as client:
+        while client.get(f"/v1/decisions/{decision_id}").status_code != 200:
+            pass
+    until = time.monotonic() + 15
+    while (proof := salience("redecide", decision_id)).exception is not None:  # written a moment after the answer
+        assert time.monotonic() < until, proof.exception
+        time.sleep(0.05)
+    assert proof.return_value == 0, proof.stdout
+    assert "the same, byte for byte" in proof.stdout
+    assert "made of a state of" in proof.stdout
+
+    draft = tmp_path / "draft"
+    shutil.copytree(SHOP, draft)
+    assert salience("redecide", decision_id, "--draft", str(draft)).return_value == 0
+    carousel = draft / "carousel.yaml"
+    carousel.write_text(carousel.read_text().partition("\nrules:")[0] + "\nrules: []\n")
+    differs = salience("redecide", decision_id, "--draft", str(draft))
+    assert (differs.return_value, differs.exception) == (1, None)
+    assert "carousel_shoes" in differs.stdout.partition("By the draft:")[0]
+    plain = json.loads(salience("redecide", decision_id, "--draft", str(draft), "--json").stdout)
+    assert plain["changed"] == ["carousel"]
+    assert salience("redecide", "d_nothing").exception.exit_code == 2

@@ -107,6 +107,12 @@ def test_the_running_service_answers_as_the_document_says(api, document):
         keyed = {"Idempotency-Key": "o1"}
         call("POST", "/v1/decide", 200, body=asked, headers=keyed)
         call("POST", "/v1/decide", 422, body=asked | {"explain": False}, headers=keyed)
+        lines = {"Content-Type": "application/x-ndjson"}
+        asked_in_bulk = b'{"session_id": "o1", "placements": ["cart_banner"]}'
+        call("POST", "/v1/decide/bulk", 200, raw=asked_in_bulk, headers=lines)
+        call("POST", "/v1/decide/bulk", 200, raw=b"5", headers=lines)
+        call("POST", "/v1/decide/bulk", 413, raw=b"5\n" * 10_001, headers=lines)
+        call("POST", "/v1/decide/bulk", 415, raw=asked_in_bulk, headers={"Content-Type": "text/csv"})
         tag = call("GET", "/v1/placements/{placement}", 200, placement="footer").headers["etag"]
         call("GET", "/v1/placements/{placement}", 304, placement="footer", headers={"If-None-Match": tag})
         call("GET", "/v1/placements/{placement}", 404, placement="cart_banner")

@@ -99,6 +99,12 @@ class MemoryDecisions:
     def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
         self.entries.extend(entries)
 
+    def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
+        """The screens never look at them."""
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        return None
+
     def add(self, decision: Decision) -> None:
         """Log a decision."""
         self.append([(decision.id, decision.session_id, decision.time, msgspec.json.encode(decision))])

@@ -22,16 +22,19 @@ def output(number: int) -> Output:
 
 
 def test_an_output_sent_again_is_there_once(tmp_path):
+    """A file of a release that did not note what is out may get an output again."""
     with closing(SqliteOutputs(tmp_path / "o.db")) as outputs:
-        outputs.send([output(1), output(2)])
-        outputs.send([output(2), output(3)])
+        token = outputs.claim(0).token
+        outputs.send(0, token, [output(1), output(2)])
+        outputs.send(0, token, [output(2), output(3)])
         assert list(outputs.read(OutputKind.TRIGGER, 10)) == [output(3), output(2), output(1)]
 
 
 def test_outputs_stay_bounded(tmp_path):
     with closing(SqliteOutputs(tmp_path / "o.db", keep=5)) as outputs:
+        token = outputs.claim(0).token
         for i in range(20):
-            outputs.send([output(i)])
+            outputs.send(0, token, [output(i)])
         assert [each.offset for each in outputs.read(OutputKind.TRIGGER, 100)] == [19, 18, 17, 16, 15]
 
 

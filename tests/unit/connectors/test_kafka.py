@@ -22,7 +22,7 @@ PARTITIONS = 4
 @pytest.fixture
 def ports(kafka_cluster, kafka_prefix) -> KafkaPorts:
     ports = KafkaPorts([kafka_cluster.bootstrap], partitions=PARTITIONS, prefix=kafka_prefix)
-    ports.ensure_topics(replication=1)
+    ports.topics().create()
     return ports
 
 
@@ -30,18 +30,6 @@ def ports(kafka_cluster, kafka_prefix) -> KafkaPorts:
 def log(ports):
     with closing(ports.event_log()) as log:
         yield log
-
-
-def test_topics_that_exist_stay_and_another_number_of_partitions_is_refused(ports, kafka_cluster, kafka_prefix):
-    ports.ensure_topics(replication=1)
-    other = KafkaPorts([kafka_cluster.bootstrap], partitions=PARTITIONS + 1, prefix=kafka_prefix)
-    with pytest.raises(PortError, match=r"events has 4 partitions, 5 are set"):
-        other.ensure_topics(replication=1)
-
-
-def test_more_replicas_than_brokers_is_refused_with_the_topic(kafka_cluster, kafka_prefix):
-    with pytest.raises(PortError, match=r"making the topics failed: .*[Rr]eplication"):
-        KafkaPorts([kafka_cluster.bootstrap], partitions=1, prefix=kafka_prefix).ensure_topics(replication=3)
 
 
 def test_appending_to_a_topic_with_other_partitions_fails(ports, kafka_cluster, kafka_prefix):

@@ -9,6 +9,7 @@ from connectors.sqlite_tables import SqliteTables
 from service.control import Control, ProcessReport
 from service.publisher import Publisher
 from service.ruleset_holder import RulesetHolder
+from service.signing import Signing
 
 VOCABULARY = """\
 currency: EUR
@@ -99,13 +100,15 @@ class Clock:
 class Installation:
     """Control tables on disk, a publisher and a clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, signing: Signing | None = None) -> None:
         self.folder = folder
         self.tables = SqliteTables(folder / "tables.db")
         self.clock = Clock()
         self.control = Control(self.tables)
         self.on_sleep = lambda: None
-        self.publisher = Publisher(self.tables, Registry(intent="v1"), clock=self.clock, sleep=self._sleep)
+        self.signing = signing or Signing(folder, shared=False)
+        registry = Registry(intent="v1")
+        self.publisher = Publisher(self.tables, registry, self.signing, clock=self.clock, sleep=self._sleep)
 
     def holder(self, role: str = "worker", name: str | None = None) -> RulesetHolder:
         return RulesetHolder(
@@ -113,6 +116,7 @@ class Installation:
             role=role,
             registry=self.folder / "models",
             data_dir=self.folder,
+            signing=self.signing,
             name=name or role,
             clock=self.clock,
         )

@@ -44,6 +44,7 @@ def backend(settings: Settings, wiring: Wiring) -> Iterator[ServiceBackend]:
         role="admin",
         registry=settings.models.registry,
         data_dir=settings.data_dir,
+        signing=wiring.signing(),
         poll_ms=20,
     )
     holder.start()
@@ -70,7 +71,9 @@ def test_live_is_what_this_process_has_loaded(backend: ServiceBackend) -> None:
 
 
 def test_before_anything_was_published_nothing_is_live(settings: Settings, wiring: Wiring) -> None:
-    holder = RulesetHolder(wiring.tables(), role="admin", registry=settings.data_dir, data_dir=settings.data_dir)
+    holder = RulesetHolder(
+        wiring.tables(), role="admin", registry=settings.data_dir, data_dir=settings.data_dir, signing=wiring.signing()
+    )
     backend = ServiceBackend(wiring, holder)
     assert backend.live() is None
     assert backend.history() == []

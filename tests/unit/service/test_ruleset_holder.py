@@ -127,7 +127,9 @@ def test_without_the_tables_it_goes_on_and_says_so(shop: Installation) -> None:
 def test_a_start_without_the_tables_serves_the_last_good_bundle(shop: Installation) -> None:
     shop.publisher.publish(sources(), "anna", "")
     shop.holder().poll()
-    holder = RulesetHolder(GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder)
+    holder = RulesetHolder(
+        GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder, signing=shop.signing
+    )
     holder.start()
     try:
         assert holder.require().revision.number == 1
@@ -157,7 +159,9 @@ def test_a_damaged_last_good_bundle_is_not_served(shop: Installation, cut: int) 
     file = shop.folder / "last_good" / "worker.bundle"
     whole = file.read_bytes()
     file.write_bytes(whole[:cut] if cut >= 0 else whole.replace(b"greeting", b"Greeting"))
-    holder = RulesetHolder(GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder)
+    holder = RulesetHolder(
+        GoneTables(), role="worker", registry=shop.folder, data_dir=shop.folder, signing=shop.signing
+    )
     holder.start()
     try:
         assert holder.current is None
@@ -178,7 +182,9 @@ def test_a_publication_is_served_by_real_threads_within_two_seconds(tmp_path: Pa
     """Not a timing test but a bound of the promise: five times what it takes."""
     shop = Installation(tmp_path)
     holders = [
-        RulesetHolder(shop.tables, role=role, registry=tmp_path, data_dir=tmp_path, poll_ms=50, name=role)
+        RulesetHolder(
+            shop.tables, role=role, registry=tmp_path, data_dir=tmp_path, signing=shop.signing, poll_ms=50, name=role
+        )
         for role in ("api", "worker")
     ]
     changed = threading.Event()

@@ -17,25 +17,18 @@ from config.schema import ApiSettings
 from engine.activation import ScoreAnswer, ScoreStatus
 from engine.bundle import Bundle, Revision
 from engine.event import Event
+from engine.identity import Identity, identified
 from engine.language import check, render
 from engine.offers import MemoryLimits
-from engine.ports import (
-    Identity,
-    LogFullError,
-    NewRecord,
-    PortError,
-    Row,
-    SessionState,
-    SessionView,
-    Verdict,
-    identified,
-)
+from engine.ports import LogFullError, NewRecord, PortError, Row, SessionState, SessionView, Verdict
 from engine.rete import Network
 from service.api.accepted import Accepted
+from service.api.admission import Admission
 from service.api.app import Application
 from service.api.batcher import Batcher
 from service.api.breaker import Breaker
 from service.api.evaluated import Evaluations
+from service.api.forced_rules import ForcedRules
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
 from service.api.rules import LiveRules
@@ -46,6 +39,7 @@ from service.loading import Loaded
 
 NOW = 1_795_000_000_000
 ORIGIN = "https://shop.example"
+PREVIEW_SECRET = b"preview secret of the tests"
 
 VOCABULARY = """
 currency: EUR
@@ -225,6 +219,7 @@ class FakeStores:
     def __init__(self, state: FakeState) -> None:
         self.state = state
         self.entries: dict[str, tuple[str, int, bytes]] = {}
+        self.made_of: dict[str, bytes] = {}
         self.counts: dict[str, int] = {}
         self.tables: dict[str, dict[str, Row]] = {}
         self.gone = False
@@ -242,6 +237,13 @@ class FakeStores:
         self._check()
         return [raw for session, _, raw in reversed(self.entries.values()) if session == session_id][:limit]
 
+    def recent(self, limit: int) -> list[bytes]:
+        self._check()
+        return [raw for _, _, raw in reversed(self.entries.values())][:limit]
+
+    def close(self) -> None:
+        pass
+
     # activity
     def add(self, minute: int, counts: Mapping[str, int]) -> None:
         self._check()
@@ -251,6 +253,14 @@ class FakeStores:
 
 class Decisions(FakeStores):
     """The decision log and the counters."""
+
+    def keep_inputs(self, entries: Any) -> None:
+        self._check()
+        self.made_of.update({each: raw for each, _, raw in entries})
+
+    def inputs(self, decision_id: str) -> bytes | None:
+        self._check()
+        return self.made_of.get(decision_id)
 
     def get(self, decision_id: str) -> bytes | None:
         self._check()
@@ -374,11 +384,12 @@ class Shop:
         batcher = Batcher(Breaker("the models", clock))
         self.services = Services(
             settings=self.settings,
+            admission=Admission(self.settings, clock),
             clock=lambda: self.now,
             rules=LiveRules(self.holder),
             events=self.log,
             state=self.state,
-            decisions=self.decisions,  # type: ignore[arg-type]
+            decisions=self.decisions,
             profiles=Profiles(self.state),  # type: ignore[arg-type]
             keys=self.ring,
             recorder=recorder,
@@ -391,6 +402,8 @@ class Shop:
             metrics=metrics,
             slow=slow,
             salt="salt",
+            preview_secret=PREVIEW_SECRET,
+            forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
         )
 

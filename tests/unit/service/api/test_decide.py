@@ -264,7 +264,7 @@ def test_a_fault_of_ours_is_a_fallback_too(shop, monkeypatch, caplog):
     def broken(*_args, **_options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("service.api.deciding.consider", broken)
+    monkeypatch.setattr("service.api.evaluation.consider", broken)
     answer = shop.decide("banner")
     assert spot(answer, "banner")["offers"][0]["offer"] == "standard"
     assert answer["degraded"][0]["code"] == "internal_error"

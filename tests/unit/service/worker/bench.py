@@ -16,10 +16,8 @@ from engine.ports import NewRecord, Output, OutputKind, PortError, Record
 from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
 from service.worker.emission import Emission
-from service.worker.intake import Intake
 from service.worker.loop import Pace, Ports, Worker
 from service.worker.partition import Equipment, Partition, Stores
-from service.worker.sessions import Profiles
 from tests.unit.service.small_shop import Clock, sources
 
 MINUTE = 60_000
@@ -96,14 +94,15 @@ class Bench:
         self.emission: Emission | None = None
 
     def equipment(self, of: Loaded) -> Equipment:
-        vocabulary = of.program.vocabulary
-        return Equipment(of, Intake(vocabulary), Profiles(self.profiles, vocabulary, self.clock))
+        return Equipment.of(of, self.profiles, self.clock, LATENESS)
 
-    def partition(self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None) -> Partition:
+    def partition(
+        self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
+    ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, LATENESS, salt)
-        partition = Partition(0, generation, stores, cache_bytes)
+        stores = Stores(self.state, self.limits, self.emission, salt)
+        partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition
 
@@ -127,6 +126,12 @@ class Bench:
         if self.emission is not None:
             assert self.emission.drain(10_000)
         return list(reversed(self.outputs.read(kind, 10_000)))
+
+    def sent_all(self, kind: OutputKind) -> list[Output]:
+        """As `sent`, of long runs."""
+        assert self.emission is not None
+        assert self.emission.drain(60_000)
+        return list(reversed(self.outputs.read(kind, 10_000_000)))
 
     def bodies(self, kind: OutputKind = OutputKind.TRIGGER) -> list[dict[str, Any]]:
         return [msgspec.json.decode(each.value) for each in self.sent(kind)]

@@ -109,6 +109,24 @@ def test_a_log_that_can_not_be_read_is_tried_again(bench: Bench, monkeypatch: py
     ended(worker)
 
 
+def test_records_that_a_client_delivers_again_amid_others_count_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = bench.worker(lambda: LIVE, batch=3)
+    bench.append([*views("s", 0), b"poison", *views("s", 1, 2, 3)])
+    poll = worker._ports.source.poll
+
+    def again(limit: int, timeout_ms: int) -> object:
+        return {number: [*found[:4], *found[1:]] for number, found in poll(99, timeout_ms).items()}
+
+    monkeypatch.setattr(worker._ports.source, "poll", again)
+    until(lambda: worker.counts.applied == 4, worker.round)
+    ended(worker)
+    assert worker.counts.read == 5
+    assert len(bench.sent(OutputKind.DEAD)) == 1
+    assert max(bench.state.position(number).offset for number in range(3)) == 5
+
+
 def test_another_worker_goes_on_where_one_stopped(bench: Bench) -> None:
     first = bench.worker(lambda: LIVE)
     bench.append(views("s", 0, 1))

@@ -10,14 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.ports import OutputKind, PortError
+from engine.ports import Output, OutputKind, Place, PortError
 from engine.rete import Network
 from service.worker import partition as partition_module
 from service.worker.counts import Counts
+from service.worker.emission import Emission
 from service.worker.messages import tick_record
-from service.worker.partition import Standing
+from service.worker.partition import Partition, Standing, Stores
 from tests.unit.service.small_shop import RULES, sources, with_threshold
-from tests.unit.service.worker.bench import MINUTE, NOON, Bench, event, loaded, record, records
+from tests.unit.service.worker.bench import MINUTE, NOON, Bench, Failing, event, loaded, record, records, until
 
 LIVE = loaded()
 
@@ -487,3 +488,94 @@ def test_outputs_of_an_earlier_owner_that_were_not_sent_are_sent(bench: Bench) -
     bench.outputs.fails = {}
     bench.partition(generation=2)
     assert len(bench.sent()) == 1
+
+
+# ------------------------------------------------------------------------------------------------- exactly once
+
+
+def state_file_lost(bench: Bench) -> None:
+    """As after a FLUSHALL: the state is empty, what was sent is not."""
+    bench.state.close()
+    for path in bench.embedded.folder.glob("state.db*"):
+        path.unlink()
+    bench.state = Failing(bench.embedded.state())
+    bench._opened.append(bench.state)
+    assert bench.emission is not None
+    bench.emission.close()
+    bench.emission = None
+
+
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_a_replay_brings_the_state_back_and_sends_nothing_again(bench: Bench, batch: int) -> None:
+    values = [value for n in range(20) for value in views(f"s{n % 3}", n * 100)]
+    values.insert(7, b"poison")
+    run(bench, values)
+    sessions = ["s0", "s1", "s2"]
+    before, sent = bench.state.load(0, sessions), {kind: bench.sent(kind) for kind in OutputKind}
+    state_file_lost(bench)
+    run(bench, values, batch=batch)
+    assert bench.state.load(0, sessions) == before
+    assert {kind: bench.sent(kind) for kind in OutputKind} == sent
+    assert not bench.state.outbox(0)
+
+
+def test_a_replay_sends_what_was_lost_with_the_state_but_never_sent(bench: Bench) -> None:
+    """Some timers of one record are out, the others are not: the place tells them apart, the offset could not."""
+    values = [*[value for n in range(6) for value in views(f"s{n}", 0)], tick(600)]
+    partition = bench.partition()
+    partition.process(records(values[:-1]), bench.equipment(LIVE))
+    assert bench.emission is not None
+    emission = bench.emission
+    kept = emission.offer
+    emission.offer = lambda partition, outputs: kept(partition, outputs[:2])  # type: ignore[method-assign]
+    partition.process([record(6, values[-1])], bench.equipment(LIVE))
+    assert [each.place for each in bench.sent()] == [Place(6, 0), Place(6, 1)]
+    state_file_lost(bench)
+    run(bench, values, batch=3)
+    assert [each.place for each in bench.sent()] == [Place(6, n) for n in range(6)]
+    assert len({each.id for each in bench.sent()}) == 6
+
+
+def test_a_send_whose_outcome_is_unknown_is_compared_and_not_repeated(bench: Bench) -> None:
+    bench.outputs.after = True
+    bench.outputs.fails = {"send": 1}
+    partition = bench.partition()
+    partition.process(records(views("s", 0, 1, 2)), bench.equipment(LIVE))
+    assert bench.emission is not None
+    until(lambda: bench.emission is not None and bench.emission.has_failed(0), lambda: None)
+    assert partition.claim(), "its caches are as good as before"
+    partition.process([record(3 + n, value) for n, value in enumerate(views("t", 3, 4, 5))], bench.equipment(LIVE))
+    assert [each.key for each in bench.sent()] == ["s", "t"]
+    assert [each.ordinal for each in bench.sent()] == [0, 0]
+
+
+def test_a_claim_trims_what_is_out_already(bench: Bench) -> None:
+    """The worker before died between sending and trimming, and nothing more may come to be sent for a long time."""
+    partition = bench.partition()
+    partition.process(records(views("s", 0, 1, 2)), bench.equipment(LIVE))
+    assert len(bench.sent()) == 1
+    assert len(bench.state.outbox(0)) == 1
+    bench.partition(generation=2)
+    assert not bench.state.outbox(0)
+
+
+def test_a_worker_that_another_has_followed_sends_nothing_more(bench: Bench) -> None:
+    """The store and the outputs each refuse it, whichever it asks first."""
+    old = bench.partition(generation=1)
+    assert bench.emission is not None
+    new = Partition(0, 2, Stores(bench.state, bench.limits, Emission(bench.outputs), None), 1 << 20)
+    new.claim()
+    bench.emission.offer(0, [Output("stale", OutputKind.TRIGGER, "s", b"", 0)])
+    until(lambda: bench.emission is not None and bench.emission.has_failed(0), lambda: None)
+    assert not old.claim()
+    assert old.standing is Standing.FENCED
+    assert not bench.outputs.read(OutputKind.TRIGGER, 10)
+
+
+def test_state_that_is_gone_and_can_not_be_built_anew_stops_the_partition(bench: Bench) -> None:
+    run(bench, views("s", 0, 1, 2, 3))
+    bench.sent()
+    state_file_lost(bench)
+    partition = bench.partition()
+    with pytest.raises(PortError, match="state of partition 0 is gone, and the event log begins at offset 2"):
+        partition.process([record(2, views("s", 2)[0])], bench.equipment(LIVE))

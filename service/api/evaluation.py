@@ -1,0 +1,195 @@
+"""One session at one moment, evaluated until no model has anything to add."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from engine.activation import FactReader, ScoreAnswer, ScoreStatus
+from engine.decision import Degradation, Request
+from engine.event import Event
+from engine.offers import Considered, Person, consider
+from engine.rete import Memory, SnapshotError, View
+from models.scorer import Collector
+from service.api.call import Timing
+from service.api.deadline import RESERVE, Deadline
+from service.api.rules import Rules
+from service.api.services import Services
+from service.api.session import Session
+
+log = logging.getLogger("salience.api.evaluation")
+
+PASSES = 4
+"""Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to decide, checked.
+
+    Attributes:
+        events: That the stored state lacks, in order of their time.
+        explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
+        keeps: Whether the evaluation is kept for the session's next request.
+        profiling: False where the shopper objects to it (`Sec-GPC: 1`).
+    """
+
+    request: Request
+    events: tuple[Event, ...] = ()
+    profiling: bool = True
+    explains: bool = False
+    keeps: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which a session is decided for.
+
+    Attributes:
+        person: For whom acts count and holdouts are drawn.
+        salt: Of the draws; None: nobody is held out.
+        holdout: Share (0 to 1) that is held out of everything.
+    """
+
+    person: Person
+    salt: str | None = None
+    holdout: float = 0.0
+
+
+Asking: TypeAlias = Callable[[Collector], Awaitable[None]]
+"""Gives the answers to all that is wanted."""
+
+
+class Evaluation:
+    """One session at one moment, evaluated again for as long as models have something to add.
+
+    Attributes:
+        scores: What models were asked and answered; what is `wanted` is to be asked before the next evaluation.
+        is_last: What is not known now will not be: it counts as not answered in time.
+    """
+
+    def __init__(
+        self, rules: Rules, session: Session, asked: Asked, known: Mapping[str, ScoreAnswer] | None = None
+    ) -> None:
+        self._rules = rules
+        self._session = session
+        self._asked = asked
+        self._memory: Memory | None = None
+        self.scores = Collector(rules.loaded.scorer, known)
+        self.is_last = False
+        self.degraded = session.degraded
+
+    def score(self, name: str, reader: FactReader) -> ScoreAnswer:
+        """The `ScoreFunction` of the evaluation."""
+        answer = self.scores(name, reader)
+        return _TOO_LATE if self.is_last and answer.status is ScoreStatus.PENDING else answer
+
+    def view(self) -> View:
+        """The view as of the answers known now. Once the memory needed no answer, only the view is made anew."""
+        network, request = self._rules.loaded.network, self._asked.request
+        memory = self._memory
+        if memory is None:
+            memory = self._open()
+            if self._session.profile:
+                network.set_facts(memory, self._session.profile, request.now, self.score)
+            for event in self._asked.events:
+                network.insert(memory, event, self.score)
+            if not self.scores.wanted:
+                self._memory = memory
+        return network.view(memory, request.now, request.context, self.score)
+
+    def _open(self) -> Memory:
+        network, request = self._rules.loaded.network, self._asked.request
+        snapshot = self._session.snapshot
+        if snapshot is not None:
+            try:
+                memory = network.restore(snapshot)
+            except SnapshotError as error:
+                log.warning("state of session %r can't be read: %s", request.session_id, error)
+                self.degraded = (
+                    Degradation("state_unreadable", "The session's state can't be read; decided without."),
+                )
+            else:
+                first = min((event.time for event in self._asked.events), default=request.now)
+                if not memory.has_ended(first, self._rules.loaded.program.vocabulary.session_timeout):
+                    return memory
+        return network.open(request.session_id, self._session.customer_id)
+
+
+async def evaluate(
+    rules: Rules,
+    session: Session,
+    asked: Asked,
+    decision_id: str,
+    terms: Terms,
+    ask: Asking,
+    timing: Timing,
+    known: Mapping[str, ScoreAnswer] | None = None,
+) -> tuple[Considered, Evaluation]:
+    """Everything of a decision that needs no limit store.
+
+    Args:
+        rules: The revision that decides.
+        session: The session.
+        asked: The request.
+        decision_id: Unique.
+        terms: For whom, and who is held out.
+        ask: Asks the models.
+        timing: Is told where the time goes.
+        known: Answers that no model is asked for.
+    """
+    evaluation = Evaluation(rules, session, asked, known)
+    for passes_left in reversed(range(PASSES)):
+        evaluation.is_last = passes_left == 0
+        considered = consider(
+            rules.loaded.program,
+            evaluation.view(),
+            asked.request,
+            decision_id=decision_id,
+            score=evaluation.score,
+            grants=session.grants,
+            salt=terms.salt,
+            profiling=asked.profiling,
+            person=terms.person,
+            holdout=terms.holdout,
+        )
+        timing.mark("rules")
+        if evaluation.is_last or not evaluation.scores.wanted:
+            break
+        await ask(evaluation.scores)
+        timing.mark("scores")
+    return considered, evaluation
+
+
+def lacking(considered: Considered) -> tuple[Degradation, ...]:
+    """Models that did not answer and rules that failed."""
+    silent = (
+        Degradation("model_unavailable", f"Score {name} was not answered: {answer.status}.")
+        for name, answer in considered.scores
+        if answer.status is not ScoreStatus.OK
+    )
+    failed = (
+        Degradation("rule_failed", f"Rule {failure.rule} failed; the others were decided.")
+        for failure in considered.view.failures
+    )
+    return (*silent, *failed)
+
+
+async def ask_models(
+    services: Services, rules: Rules, scores: Collector, deadline: Deadline
+) -> Mapping[str, ScoreAnswer]:
+    """Ask for all that is wanted, each model within its own deadline and all within the request's."""
+    declared = rules.loaded.program.vocabulary.scores
+    within = {
+        name: min(declared[name].deadline, services.score_ms) / 1000 if name in declared else services.score_ms / 1000
+        for name in scores.wanted
+    }
+    left = max(0.0, deadline.left_s - RESERVE * deadline.ours_ms / 1000)
+    answers = await services.batcher.ask(rules.loaded.scorer, scores.wanted, within, left)
+    scores.give(answers)
+    return answers
+
+
+_TOO_LATE = ScoreAnswer(ScoreStatus.DEADLINE)

@@ -1,0 +1,303 @@
+"""Signed revisions: what nobody vouches for is never served, and the refusal names the key or the revision."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.bundle import Bundle, Revision
+from service.control import BUNDLES, LIVE, PUBLISHING
+from service.last_good import LastGood
+from service.publisher import PublishRefusedError
+from service.ruleset_holder import RulesetHolder
+from service.signing import PublicKey, Signing, SigningError
+from tests.unit.service.small_shop import Installation, sources, with_threshold
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Installation]:
+    """An installation on shared tables, with a first revision."""
+    installation = Installation(tmp_path, Signing(tmp_path, shared=True))
+    installation.publisher.publish(sources(), "anna", "")
+    yield installation
+    installation.close()
+
+
+def live_of(shop: Installation) -> Revision:
+    live = shop.publisher.live()
+    assert live is not None
+    return live
+
+
+def put_live(shop: Installation, revision: Revision) -> None:
+    """As somebody does who can write to the tables, and has no key."""
+    shop.tables.put(PUBLISHING, LIVE, msgspec.json.encode(revision))
+
+
+def foreign(tmp_path: Path) -> Signing:
+    other = Signing(tmp_path / "elsewhere", shared=True)
+    other.create()
+    return other
+
+
+def test_the_first_publication_makes_a_key_that_only_its_owner_can_read(shop: Installation) -> None:
+    key = shop.signing.own()
+    assert key is not None
+    path = shop.folder / "secrets" / "signing.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert live_of(shop).signature.startswith(f"{key.id} ")
+    assert (shop.folder / "trusted_keys" / f"{key.id}.pub").read_text() == key.text + "\n"
+    holder = shop.holder()
+    holder.poll()
+    assert holder.require().revision == live_of(shop)
+
+
+def test_the_embedded_default_goes_unsigned_until_it_has_a_key(tmp_path: Path) -> None:
+    shop = Installation(tmp_path)
+    shop.publisher.publish(sources(), "anna", "")
+    assert live_of(shop).signature == ""
+    assert not (tmp_path / "secrets").exists()
+    holder = shop.holder()
+    holder.poll()
+    assert holder.require().revision.number == 1
+    shop.signing.create()
+    assert shop.signing.is_required
+    shop.publisher.publish(with_threshold(3), "anna", "")
+    holder.poll()
+    assert holder.require().revision.number == 2
+    put_live(shop, msgspec.structs.replace(live_of(shop), signature=""))
+    holder.poll()
+    assert "not signed" in holder.problem
+    shop.close()
+
+
+@pytest.mark.parametrize("what", ["unsigned", "foreign", "altered", "older"])
+def test_what_is_not_vouched_for_is_refused_by_name_and_the_last_good_serves(
+    shop: Installation, tmp_path: Path, what: str
+) -> None:
+    first = live_of(shop)
+    shop.clock.now += 1_000
+    shop.publisher.publish(with_threshold(3), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    good = live_of(shop)
+    evil = Bundle(with_threshold(1))
+    shop.control.store(evil, frozenset())
+    planted = Revision(3, evil.hash, "mallory", shop.clock() + 5, "")
+    other = foreign(tmp_path)
+    other_key = other.own()
+    assert other_key is not None
+    revision, why = {
+        "unsigned": (planted, "revision 3 is not signed"),
+        "foreign": (other.sign(planted), f"signed by key '{other_key.id}', which is not trusted here"),
+        "altered": (msgspec.structs.replace(good, number=3, bundle=evil.hash), "was altered after key"),
+        "older": (first, "revision 1 is older than revision 2, which serves"),
+    }[what]
+    put_live(shop, revision)
+    holder.poll()
+    assert why in holder.problem
+    assert holder.require().revision == good
+    fresh = shop.holder(name="another")  # a start finds the disk's
+    fresh.start()
+    fresh.stop()
+    if what != "older":
+        assert fresh.require().revision == good
+        assert why in fresh.problem
+
+
+def test_a_stage_that_nobody_vouches_for_gets_a_no(shop: Installation, tmp_path: Path) -> None:
+    holder = shop.holder()
+    holder.poll()
+    shop.on_sleep = holder.poll
+    shop.publisher.signing = foreign(tmp_path)
+    with pytest.raises(PublishRefusedError, match=r"worker: revision 2 is signed by key .* which is not trusted here"):
+        shop.publisher.publish(with_threshold(3), "mallory", "")
+    assert live_of(shop).number == 1
+
+
+def test_the_last_good_bundle_on_disk_is_checked_too(shop: Installation) -> None:
+    holder = shop.holder()
+    holder.poll()
+    kept = LastGood(shop.folder, "worker")
+    found = kept.read()
+    assert found is not None
+    revision, _, ancestry = found
+    evil = Bundle(with_threshold(1))
+    kept.keep(msgspec.structs.replace(revision, bundle=evil.hash), evil, ancestry)
+    put_live(shop, msgspec.structs.replace(live_of(shop), signature=""))
+    fresh = shop.holder(name="another")
+    fresh.start()
+    fresh.stop()
+    assert fresh.current is None
+    assert "was altered after key" in fresh.problem
+
+
+def test_no_rollback_gives_our_signature_to_what_somebody_wrote_into_the_tables(shop: Installation) -> None:
+    shop.publisher.publish(with_threshold(3), "anna", "")
+    evil = Bundle(with_threshold(1))
+    shop.control.store(evil, frozenset())
+    shop.control.record(Revision(1, evil.hash, "anna", 1, ""), shop.control.row_version(1))
+    with pytest.raises(PublishRefusedError, match="revision 1 is not signed"):
+        shop.publisher.rollback("the first was better", "anna", 1)
+    assert live_of(shop).number == 2
+
+
+def test_a_rollback_is_signed_and_served(shop: Installation) -> None:
+    shop.clock.now += 1_000
+    shop.publisher.publish(with_threshold(3), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    shop.clock.now += 1_000
+    shop.on_sleep = holder.poll
+    shop.publisher.rollback("the first was better", "anna")
+    holder.poll()
+    assert holder.require().revision.restores == 1
+    assert holder.problem == ""
+
+
+def test_publishing_the_same_content_signs_what_was_not(tmp_path: Path) -> None:
+    """An installation of before signatures: its files are at hand, so it is published again."""
+    old = Installation(tmp_path)
+    old.publisher.publish(sources(), "anna", "")
+    old.publisher.signing = Signing(tmp_path, shared=True)
+    done = old.publisher.publish(sources(), "anna", "")
+    assert (done.changed, done.revision.number) == (True, 2)
+    assert old.publisher.signing.accepts(done.revision)
+    assert not old.publisher.publish(sources(), "anna", "").changed
+    old.close()
+
+
+def test_keys_rotate_without_a_moment_in_which_nothing_is_accepted(shop: Installation) -> None:
+    signing, first = shop.signing, shop.signing.own()
+    assert first is not None
+    holder = shop.holder()
+    holder.poll()
+    shop.on_sleep = holder.poll
+    second = signing.create()
+    assert (signing.own(), signing.waiting()) == (first, second)
+    with pytest.raises(SigningError, match=f"a key waits already \\({second.id}\\)"):
+        signing.create()
+    assert signing.accepts(live_of(shop))
+    with pytest.raises(SigningError, match="signs here"):
+        signing.distrust(first.id)
+    assert signing.use() == second == signing.own()
+    done = shop.publisher.sign_anew(live_of(shop), "anna")
+    assert done.acknowledged == ("worker",)
+    assert done.revision.signature.startswith(second.id)
+    holder.poll()
+    signing.distrust(first.id)
+    assert signing.accepts(live_of(shop))
+    assert holder.require().revision == live_of(shop)
+    with pytest.raises(SigningError, match="no key waits"):
+        signing.use()
+    with pytest.raises(SigningError, match=f"no key {first.id} is trusted"):
+        signing.distrust(first.id)
+
+
+def test_another_host_takes_what_is_signed_once_it_trusts_the_key(shop: Installation, tmp_path: Path) -> None:
+    key = shop.signing.own()
+    assert key is not None
+    by_folder = Signing(tmp_path / "api", shared=True)
+    assert not by_folder.accepts(live_of(shop))
+    by_folder.trust(PublicKey.read(key.text))
+    assert by_folder.accepts(live_of(shop))
+    by_settings = Signing(tmp_path / "third", [key.text + " the shop's"], shared=True)
+    assert by_settings.accepts(live_of(shop))
+    with pytest.raises(SigningError, match=r"setting bundle\.trusted_keys"):
+        by_settings.distrust(key.id)
+    with pytest.raises(SigningError, match="no key to sign with"):
+        Signing(tmp_path / "fourth", [key.text], shared=False).sign(live_of(shop))
+
+
+def test_key_files_that_can_not_be_used_are_one_sentence(shop: Installation) -> None:
+    path = shop.folder / "secrets" / "signing.key"
+    path.chmod(0o644)
+    with pytest.raises(PublishRefusedError, match=r"signing\.key may be read by other users"):
+        shop.publisher.publish(with_threshold(3), "anna", "")
+    path.chmod(0o600)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(SigningError, match=r"signing\.key holds no key"):
+        shop.signing.own()
+    for text in ("", "salience-ed25519", "salience-ed25519 AAAA", "ssh-ed25519 " + "A" * 43 + "="):
+        with pytest.raises(SigningError, match="is no public key"):
+            PublicKey.read(text)
+    shutil.rmtree(shop.folder / "trusted_keys")
+    holder = shop.holder()
+    holder.poll()
+    assert "not trusted here" in holder.problem
+
+
+def test_of_a_thousand_altered_bundles_none_is_ever_served(shop: Installation, tmp_path: Path) -> None:
+    """Invalid, truncated, unsigned, foreign, stripped, exchanged: seeded, each put in the place of the live one."""
+    chance = random.Random(15)
+    holder = shop.holder()
+    holder.poll()
+    good = holder.require().revision
+    other = foreign(tmp_path)
+    raw_revision = msgspec.json.encode(good)
+    raw_bundle = shop.control.bundle(good.bundle).to_bytes()
+    next_revision = shop.signing.sign(msgspec.structs.replace(good, number=2, time=good.time + 1, signature=""))
+    refused = 0
+    for number in range(1_000):
+        kind = number % 8
+        revision = msgspec.structs.replace(good, number=2, time=good.time + 1)
+        bundle_row, live_row = raw_bundle, b""
+        if kind == 0:
+            live_row = flipped(chance, raw_revision.replace(b'"number":1', b'"number":2'))
+        elif kind == 1:
+            live_row = raw_revision[: chance.randrange(1, len(raw_revision))]
+        elif kind == 2:
+            live_row = msgspec.json.encode(msgspec.structs.replace(revision, signature=""))
+        elif kind == 3:
+            live_row = msgspec.json.encode(other.sign(msgspec.structs.replace(revision, signature="")))
+        elif kind == 4:
+            key, _, text = good.signature.partition(" ")
+            cut = text[: chance.randrange(len(text))]
+            live_row = msgspec.json.encode(msgspec.structs.replace(revision, signature=f"{key} {cut}"))
+        elif kind == 5:
+            live_row, bundle_row = msgspec.json.encode(next_revision), flipped(chance, raw_bundle)
+        elif kind == 6:
+            live_row, bundle_row = msgspec.json.encode(next_revision), raw_bundle[: chance.randrange(len(raw_bundle))]
+        else:
+            fields = msgspec.to_builtins(revision) | {
+                chance.choice(["author", "note", "bundle"]): chance.randbytes(8).hex()
+            }
+            live_row = msgspec.json.encode(fields)
+        shop.tables.put(BUNDLES, good.bundle, bundle_row)
+        shop.tables.put(PUBLISHING, LIVE, live_row)
+        holder.poll()
+        assert holder.require().revision == good, (kind, live_row, bundle_row)
+        refused += bool(holder.problem)
+    assert refused == 1_000, "each is named"
+    found = LastGood(shop.folder, "worker").read()
+    assert found is not None
+    assert found[0] == good
+    shop.tables.put(BUNDLES, good.bundle, raw_bundle)
+    put_live(shop, next_revision)
+    holder.poll()
+    assert holder.require().revision == next_revision, "what is right is still taken"
+
+
+def flipped(chance: random.Random, raw: bytes) -> bytes:
+    """One byte of it is another."""
+    place = chance.randrange(len(raw))
+    return raw[:place] + bytes([raw[place] ^ chance.randrange(1, 256)]) + raw[place + 1 :]
+
+
+def test_the_holder_needs_no_key_file_of_its_own(shop: Installation, tmp_path: Path) -> None:
+    """Who only decides has public keys: the private one stays with the publisher."""
+    key = shop.signing.own()
+    assert key is not None
+    only_public = Signing(tmp_path / "decides", [key.text], shared=True)
+    holder = RulesetHolder(
+        shop.tables, role="api", registry=tmp_path, data_dir=tmp_path / "decides", signing=only_public, clock=shop.clock
+    )
+    holder.poll()
+    assert holder.require().revision == live_of(shop)
+    assert not (tmp_path / "decides" / "secrets").exists()
