@@ -69,9 +69,9 @@ class Conditions:
         self.values = values
         self.report = values.report
         self._bindings = Bindings(values.report, "a segment")
-        self.aggregates = Aggregates(vocabulary.events, values, self._bindings)
         keys = {name: each.type for event in vocabulary.events.values() for name, each in event.attributes.items()}
         self.tests = Tests(values, vocabulary.facts, self._bindings, keys)
+        self.aggregates = Aggregates(vocabulary.events, values, self.tests)
         self._patterns = Patterns(self.aggregates, self.tests)
         self._segments: dict[str, SegmentDeclaration] = {}
         self._resolved: dict[str, Condition | None] = {}
@@ -121,11 +121,11 @@ class Conditions:
     def _seeing(self, bindings: Bindings) -> Iterator[None]:
         """Bound names are looked up here; a segment is checked where it is first used, and sees none."""
         before = self._bindings
-        self._bindings = self.aggregates.bindings = self.tests.bindings = bindings
+        self._bindings = self.tests.bindings = bindings
         try:
             yield
         finally:
-            self._bindings = self.aggregates.bindings = self.tests.bindings = before
+            self._bindings = self.tests.bindings = before
 
     def _sized(self, syntax: ConditionSyntax) -> Condition | None:
         condition = self._check(syntax)

@@ -9,6 +9,7 @@ from engine.language.bindings import holes
 from engine.language.diagnostics import Found, Report
 from engine.language.digest import Digests
 from engine.language.proofs import flattened, prove
+from engine.language.selections import compared_in
 from engine.language.tree import (
     All,
     AnyOf,
@@ -22,6 +23,7 @@ from engine.language.tree import (
     Operator,
     Place,
     Rule,
+    Seen,
     Segment,
     Test,
     TriggerAction,
@@ -104,9 +106,9 @@ def segments_in(condition: Condition) -> frozenset[str]:
 def derived_in(condition: Condition, vocabulary: Vocabulary) -> tuple[tuple[str, Place], ...]:
     """The derived facts that the tests of a condition look at, those inside segments left out."""
     return tuple(
-        (name, test.place)
-        for test in _tests(condition)
-        for name in _facts_of(test)
+        (name, leaf.place)
+        for leaf in _leaves(condition)
+        for name in dict.fromkeys(_facts_of(leaf))
         if vocabulary.facts[name].source is FactSource.RULES
     )
 
@@ -118,12 +120,7 @@ def _not_in_stream(rule: Rule, vocabulary: Vocabulary, report: Report) -> None:
         return
     here = rule.place.below(-rule.lines)
     waiting = [
-        part.subject.fact
-        for part in flattened(rule.when)
-        if isinstance(part, Test)
-        and isinstance(part.subject, FactRef)
-        and facts[part.subject.fact].source is FactSource.REQUEST
-        and not (part.operator is Operator.EXISTS and part.operand is False)
+        name for part in flattened(rule.when) for name in _needed(part) if facts[name].source is FactSource.REQUEST
     ]
     if waiting:
         message = (
@@ -138,18 +135,28 @@ def _not_in_stream(rule: Rule, vocabulary: Vocabulary, report: Report) -> None:
             report.warning_at("not-in-stream", here, message, "take it out of the payload")
 
 
-def _facts_of(test: Test | Keyed) -> Iterator[str]:
-    if isinstance(test, Keyed):
-        yield from (operand.fact for _, operand in test.tests if isinstance(operand, FactRef))
-    else:
-        yield from (each.fact for each in (test.subject, test.operand) if isinstance(each, FactRef))
+def _needed(part: Condition) -> Iterator[str]:
+    """The facts without whose values the part is not true."""
+    if isinstance(part, Test) and isinstance(part.subject, FactRef):
+        if not (part.operator is Operator.EXISTS and part.operand is False):
+            yield part.subject.fact
+    elif isinstance(part, Seen):
+        yield from (each.fact for each in compared_in(part))
 
 
-def _tests(condition: Condition) -> Iterator[Test | Keyed]:
+def _facts_of(leaf: Condition) -> Iterator[str]:
+    if isinstance(leaf, Keyed):
+        yield from (operand.fact for _, operand in leaf.tests if isinstance(operand, FactRef))
+    elif isinstance(leaf, Test):
+        yield from (each.fact for each in (leaf.subject, leaf.operand) if isinstance(each, FactRef))
+    yield from (each.fact for each in compared_in(leaf))
+
+
+def _leaves(condition: Condition) -> Iterator[Condition]:
     if isinstance(condition, All | AnyOf):
         for part in condition.parts:
-            yield from _tests(part)
+            yield from _leaves(part)
     elif isinstance(condition, Not):
-        yield from _tests(condition.part)
-    elif isinstance(condition, Test | Keyed):
+        yield from _leaves(condition.part)
+    elif not isinstance(condition, Segment):
         yield condition
