@@ -44,6 +44,13 @@ def prove(condition: Condition, vocabulary: Vocabulary, report: Report) -> None:
     _Proofs(vocabulary, report).visit(condition)
 
 
+def contradiction(condition: All, vocabulary: Vocabulary) -> str | None:
+    """Why the parts of an `all` can't hold together, in words; None where that is not certain."""
+    report = Report()
+    _Proofs(vocabulary, report).together(condition)
+    return next((found.message for found in report.diagnostics() if found.code == "impossible"), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Literal:
     """A test as a part of an `all`, with a `not` before it carried into the operator."""
@@ -64,7 +71,7 @@ class _Proofs:
     def visit(self, condition: Condition) -> None:
         """All parts of a condition but what is inside its segments, which are looked at once, where they are declared."""
         if isinstance(condition, All):
-            self._all(condition)
+            self.together(condition)
             for part in condition.parts:
                 self.visit(part)
         elif isinstance(condition, AnyOf):
@@ -120,7 +127,8 @@ class _Proofs:
             return None
         return Domain.of(value_type, is_natural=_is_natural(test.subject, self.vocabulary))
 
-    def _all(self, condition: All) -> None:
+    def together(self, condition: All) -> None:
+        """The parts of an `all`, each with the others."""
         parts = list(flattened(condition))
         self._contradicting_parts(parts)
         by_subject: dict[object, list[_Literal]] = {}
