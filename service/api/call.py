@@ -96,16 +96,20 @@ Handler: TypeAlias = Callable[["Services", Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the path or the query; all are texts."""
+    """A parameter of the path, the query or a header; all are texts, `pattern` (ECMA 262) says which."""
 
     name: str
     where: str
     description: str
     required: bool = False
+    pattern: str | None = None
 
 
 IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key", "header", "Sent again with the same key, the same body gets the answer of the first time."
+    "Idempotency-Key",
+    "header",
+    "Sent again with the same key, the same body gets the answer of the first time.",
+    pattern="^[!-~]{1,200}$",
 )
 
 

@@ -53,9 +53,6 @@ def asked_by(services: Services, call: Call) -> RawDecideRequest:
     asked = call.read(_request)
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
-    if asked.preview is not None and asked.events:
-        detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
-        raise ProblemError("invalid-field", detail, field="/events")
     if asked.events and not call.has(Scope.EVENTS):
         raise ProblemError("scope-missing", "Events ride along with a key that has the scope events.", field="/events")
     limit = services.settings.max_batch_events

@@ -52,7 +52,7 @@ def admit(
     raws: Sequence[msgspec.Raw | bytes],
     now: EpochMs,
     *,
-    sent_at: EpochMs | None = None,
+    sent_at: float | None = None,
     session_id: str | None = None,
 ) -> Admitted:
     """Check events. An event without time happened now, one without id gets one.
@@ -65,7 +65,7 @@ def admit(
         session_id: Where given, events of other sessions are refused.
     """
     admitted = Admitted([], [], [], [])
-    shift = 0 if sent_at is None else now - sent_at
+    shift = 0 if sent_at is None else now - int(sent_at)
     for raw in raws:
         event_id: str | None = None
         try:
