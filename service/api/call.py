@@ -125,6 +125,7 @@ class Endpoint:
         problems: Slugs that this endpoint answers with, beside those that every endpoint of its kind does.
         content_type: Of the answer.
         accepts: Media types of the body.
+        check: Asked before the body is read; raises `ProblemError`.
         streams: It answers line by line, and its lines take turns behind everybody else.
     """
 
@@ -141,6 +142,7 @@ class Endpoint:
     content_type: str = "application/json"
     accepts: tuple[str, ...] = JSON_TYPES
     streams: bool = False
+    check: Callable[[Services], None] | None = None
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, below: str = "") -> T:

@@ -84,6 +84,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     state_breaker = Breaker("the state store", time.monotonic)
     limits_breaker = Breaker("the limit store", time.monotonic)
     model_breaker = Breaker("the models", time.monotonic)
+    log_breaker = Breaker("the event log", time.monotonic)
     state = wiring.decision_state()
     recorder = Recorder(wiring.decisions(), wiring.activity(), metrics)
     recorder.start()
@@ -103,6 +104,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         batcher=batcher,
         state_breaker=state_breaker,
         limits_breaker=limits_breaker,
+        log_breaker=log_breaker,
         lately=Lately(),
         accepted=Accepted(),
         evaluations=Evaluations(),
@@ -114,7 +116,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         score_ms=settings.models.deadline_ms,
     )
     await _warm_up(services)
-    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker)))
+    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))
 
     async def closing() -> None:
         watch.cancel()
@@ -190,12 +192,16 @@ async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:
     """Show the circuits in the metrics, and tell the log when one opens or closes."""
     before = dict.fromkeys(breakers, Circuit.CLOSED)
     counted = dict.fromkeys(breakers, 0)
+    shed = dict.fromkeys(breakers, 0)
     while True:
         for breaker in breakers:
             circuit = breaker.circuit
             metrics.circuits.labels(breaker.name).set(circuit)
             metrics.opened.labels(breaker.name).inc(breaker.opened - counted[breaker])
             counted[breaker] = breaker.opened
+            metrics.rejection.labels(breaker.name).set(breaker.rejection)
+            metrics.shed.labels(breaker.name).inc(breaker.shed - shed[breaker])
+            shed[breaker] = breaker.shed
             if (circuit is Circuit.CLOSED) is not (before[breaker] is Circuit.CLOSED):
                 if circuit is Circuit.CLOSED:
                     log.info("%s answers again", breaker.name)
