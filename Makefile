@@ -27,7 +27,7 @@ format: venv ## format the code and sort its imports
 	@.venv/bin/ruff check --select I,RUF022 --fix-only --quiet .
 	@.venv/bin/ruff format --quiet .
 
-fuzz: venv ## compare the network with the naive evaluator on generated cases (ARGS="--cases 10000 --seed 1 --jobs 2")
+fuzz: venv ## compare the network with the naive evaluator on generated cases (ARGS="--cases 10000 --seed 1 --jobs 2 --ledger FILE")
 	@.venv/bin/python -m tests.generative.fuzz $(ARGS)
 
 faults: venv ## kill workers, Redis and brokers, and compare with the engine alone (ARGS="--seed 1 --minutes 30")

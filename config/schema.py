@@ -21,6 +21,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 """A share, 0 to 100."""
 Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
 """A duration in ms, a day at most."""
+Retention = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400_000)]
+"""How long records are kept in ms, ten years at most; 0 keeps them for ever."""
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 """A size in bytes, 1 KiB to 1 GiB."""
 Name = Annotated[
@@ -67,7 +69,20 @@ class KafkaSettings(Struct, frozen=True):
     group: Name
     partitions: Count
     replicas: Count
-    client: Literal["kafka-python"]
+    min_insync_replicas: Count
+    events_retention_ms: Retention
+    outputs_retention_ms: Retention
+    client: Literal["kafka-python", "librdkafka"]
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"]
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+    ssl_ca: Path | None
+    ssl_certificate: Path | None
+    ssl_key: Path | None
+    ssl_key_password: Secret
+    ssl_check_hostname: bool
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+    sasl_username: str
+    sasl_password: Secret
 
 
 class RedisSettings(Struct, frozen=True):

@@ -1,17 +1,6 @@
-"""Sessions, offset, seen ids and outbox of a partition in Redis: one script writes a batch.
+"""Sessions, offset, seen ids, outbox and regimes of a partition in Redis: one script writes a batch.
 
-All keys of partition N share the hash tag `{p:N}`, so that they lie on one node of a Redis Cluster:
-
-| key | type | holds |
-|---|---|---|
-| `{p:N}:position` | hash | `generation`, `offset`, `step`, `brought`, `watermark`; `bucket` of seen ids; `outputs`: how many there ever were |
-| `{p:N}:s:<session>` | string | msgpack `[snapshot, time, due, customer]`; expires `session_ttl_ms` after its last write |
-| `{p:N}:due` | sorted set | sessions by `due` |
-| `{p:N}:recent` | sorted set | the latest `RECENT` sessions by clock |
-| `{p:N}:seen:0` to `:4` | set | ids of 6 hours of the watermark each, used in turn |
-| `{p:N}:outbox` | sorted set | 16-digit number + msgpack `[id, kind, key, value, offset, ordinal]`, by offset |
-
-Expiry is a safety net only: the worker deletes a session when it ends.
+How they lie there says `connectors.redis_layout`; how all of a partition is copied and replaced, `connectors.redis_copies`.
 """
 
 from __future__ import annotations
@@ -22,37 +11,47 @@ from typing import Any
 import msgspec
 
 from connectors.redis_client import RedisAddress
-from engine.ports import Applied, Output, OutputKind, Position, SessionState, StateBatch
+from connectors.redis_copies import RedisCopies, unfinished
+from connectors.redis_layout import (
+    BUCKET_MS,
+    BUCKETS,
+    RECENT,
+    SESSION_TTL_MS,
+    decode_output,
+    decode_regime,
+    decode_session,
+    encode_output,
+    encode_session,
+    encode_terms,
+    partition_key,
+    seen_keys,
+    session_key,
+)
+from engine.copies import PartitionCopy
+from engine.ports import Applied, Output, Position, SessionState, StateBatch
+from engine.regime import KEPT, Regime
 from engine.values import EpochMs, Millis
-
-BUCKET_MS: Millis = 6 * 3_600_000
-BUCKETS = 5
-"""The bucket being filled and the four before it: ids are remembered for 24 to 30 hours of the watermark. A bucket leaves
-as a whole, in the background (UNLINK), so that no batch waits for it."""
-
-SESSION_TTL_MS: Millis = 30 * 86_400_000
-
-RECENT = 1_000
-"""Sessions of each partition that `recent` can list."""
 
 CLAIM = """
 local position = KEYS[1]
 local generation = tonumber(ARGV[1])
-local stored = redis.call('HMGET', position, 'generation', 'offset', 'watermark', 'step', 'brought')
+local stored = redis.call('HMGET', position, 'generation', 'offset', 'watermark', 'step', 'brought', 'replacing')
+if stored[6] then return -1 end
 if stored[1] and generation < tonumber(stored[1]) then return false end
 redis.call('HSET', position, 'generation', ARGV[1])
 return {tonumber(stored[2] or 0), tonumber(stored[3] or 0), tonumber(stored[4] or 0), tonumber(stored[5] or 0)}
 """
 
+IS_REPLACED = -1
 APPLIED, FENCED, REWIND = 1, 2, 3
 ANSWERS = {APPLIED: Applied.APPLIED, FENCED: Applied.FENCED, REWIND: Applied.REWIND}
 
-# Arguments: 10 numbers (see `apply`), then id, value, time and due of each session ('' for none; a session with the value ''
-# is deleted), then seen ids, then offset and payload of each output. Keys: the five below, the buckets, the sessions.
+# Arguments: 12 (see `apply`), then id, value, time and due of each session ('' for none; a session with the value '' is
+# deleted), then seen ids, then offset and payload of each output. Keys: the five below, the buckets, the sessions.
 APPLY = """
-local position, due, recent, outbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local position, due, recent, outbox, regimes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local bucket_count = tonumber(ARGV[8])
-local stored = redis.call('HMGET', position, 'generation', 'offset', 'bucket', 'outputs', 'step')
+local stored = redis.call('HMGET', position, 'generation', 'offset', 'bucket', 'outputs', 'step', 'regime')
 if tonumber(ARGV[1]) < tonumber(stored[1] or 0) then return 2 end
 if tonumber(ARGV[2]) ~= tonumber(stored[2] or 0) or tonumber(ARGV[9]) ~= tonumber(stored[5] or 0) then return 3 end
 
@@ -63,31 +62,26 @@ local function bulk(command, key, values)
     end
 end
 
-local at = 10
-local session_count = #KEYS - 4 - bucket_count
-local due_set, due_gone, recent_set, gone = {}, {}, {}, {}
+local at = 12
+local session_count = #KEYS - 5 - bucket_count
+local due_set, recent_set, gone = {}, {}, {}
 for i = 1, session_count do
-    local key = KEYS[4 + bucket_count + i]
+    local key = KEYS[5 + bucket_count + i]
     local id, value, time, moment = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
     at = at + 4
     if value == '' then
         redis.call('UNLINK', key)
         gone[#gone + 1] = id
-        due_gone[#due_gone + 1] = id
     else
         redis.call('SET', key, value, 'PX', ARGV[5])
         recent_set[#recent_set + 1] = time
         recent_set[#recent_set + 1] = id
-        if moment == '' then
-            due_gone[#due_gone + 1] = id
-        else
-            due_set[#due_set + 1] = moment
-            due_set[#due_set + 1] = id
-        end
+        due_set[#due_set + 1] = moment == '' and '+inf' or moment
+        due_set[#due_set + 1] = id
     end
 end
 bulk('ZADD', due, due_set)
-bulk('ZREM', due, due_gone)
+bulk('ZREM', due, gone)
 bulk('ZADD', recent, recent_set)
 bulk('ZREM', recent, gone)
 redis.call('ZREMRANGEBYRANK', recent, 0, -1 - tonumber(ARGV[6]))
@@ -96,13 +90,13 @@ local bucket = tonumber(ARGV[7])
 local last = tonumber(stored[3] or bucket)
 if bucket < last then bucket = last end
 for entered = last + 1, math.min(bucket, last + bucket_count) do
-    redis.call('UNLINK', KEYS[5 + entered % bucket_count])
+    redis.call('UNLINK', KEYS[6 + entered % bucket_count])
 end
 -- where the clock leapt over more buckets than there are, all were emptied above
 local ids, seen_end = {}, tonumber(ARGV[at + 1])
 at = at + 1
 for i = at + 1, at + seen_end do ids[#ids + 1] = ARGV[i] end
-bulk('SADD', KEYS[5 + bucket % bucket_count], ids)
+bulk('SADD', KEYS[6 + bucket % bucket_count], ids)
 at = at + seen_end
 
 local number = tonumber(stored[4] or 0)
@@ -115,6 +109,11 @@ while at < #ARGV do
 end
 bulk('ZADD', outbox, outputs)
 
+if ARGV[11] ~= '' and ARGV[11] ~= stored[6] then
+    redis.call('RPUSH', regimes, ARGV[2] .. ' ' .. ARGV[9] .. ' ' .. ARGV[11])
+    redis.call('LTRIM', regimes, -tonumber(ARGV[12]), -1)
+    redis.call('HSET', position, 'regime', ARGV[11])
+end
 redis.call('HSET', position, 'generation', ARGV[1], 'offset', ARGV[3], 'watermark', ARGV[4],
            'bucket', bucket, 'outputs', number, 'brought', ARGV[10],
            'step', ARGV[3] == ARGV[2] and tonumber(ARGV[9]) + 1 or 0)
@@ -139,40 +138,6 @@ while true do
 end
 """
 
-ORDER_DIGITS = 16
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_session = msgspec.msgpack.Decoder(tuple[bytes, int, int | None, str | None]).decode
-
-
-class _Waiting(msgspec.Struct, array_like=True):
-    """An output as stored; `ordinal` was not written before there were places."""
-
-    id: str
-    kind: OutputKind
-    key: str
-    value: bytes
-    offset: int
-    ordinal: int = 0
-
-
-_decode_output = msgspec.msgpack.Decoder(_Waiting).decode
-
-
-def session_key(prefix: str, partition: int, session_id: str) -> str:
-    """The key of a session, which the decision API reads, too."""
-    return f"{prefix}{{p:{partition}}}:s:{session_id}"
-
-
-def seen_keys(prefix: str, partition: int) -> list[str]:
-    """The keys of the ids seen, which the decision API reads, too."""
-    return [f"{prefix}{{p:{partition}}}:seen:{number}" for number in range(BUCKETS)]
-
-
-def decode_session(value: bytes) -> SessionState:
-    """A session as stored."""
-    return SessionState(*_decode_session(value))
-
 
 class RedisState:
     """`StateStore` in Redis.
@@ -190,18 +155,26 @@ class RedisState:
         self._claim = self._redis.register_script(CLAIM)
         self._apply = self._redis.register_script(APPLY)
         self._due = self._redis.register_script(DUE)
+        self._copies = RedisCopies(address, self._redis, session_ttl_ms)
 
     def claim(self, partition: int, generation: int) -> Position | None:
         """Store the generation where it is not older than the stored one."""
         with self._address.explained():
             found = self._claim(keys=[self._key(partition, "position")], args=[generation])
+        if found == IS_REPLACED:
+            raise unfinished(self._address, partition)
         return None if found is None else Position(*found)
 
     def position(self, partition: int) -> Position:
         """Read the hash."""
         with self._address.explained():
-            found: Any = self._redis.hmget(self._key(partition, "position"), "offset", "watermark", "step", "brought")
-        return Position(*[int(each or 0) for each in found])
+            found: Any = self._redis.hmget(
+                self._key(partition, "position"), "offset", "watermark", "step", "brought", "replacing"
+            )
+        *position, is_replaced = found
+        if is_replaced:
+            raise unfinished(self._address, partition)
+        return Position(*[int(each or 0) for each in position])
 
     def load(self, partition: int, sessions: Sequence[str]) -> Mapping[str, SessionState]:
         """Read sessions by id with one MGET."""
@@ -216,7 +189,7 @@ class RedisState:
         if not ids:
             return set()
         with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
-            for key in self._bucket_keys(partition):
+            for key in seen_keys(self._address.prefix, partition):
                 pipe.smismember(key, list(ids))
             buckets = pipe.execute()
         return {id_ for id_, *found in zip(ids, *buckets, strict=True) if any(found)}
@@ -224,8 +197,8 @@ class RedisState:
     def apply(self, batch: StateBatch) -> Applied:
         """Check owner and offset and write all parts in one script."""
         partition, prefix = batch.partition, self._address.prefix
-        keys = [self._key(partition, name) for name in ("position", "due", "recent", "outbox")]
-        keys += self._bucket_keys(partition)
+        keys = [self._key(partition, name) for name in ("position", "due", "recent", "outbox", "regimes")]
+        keys += seen_keys(prefix, partition)
         keys += [session_key(prefix, partition, session_id) for session_id in batch.sessions]
         arguments: list[str | bytes | int] = [
             batch.generation,
@@ -238,17 +211,16 @@ class RedisState:
             BUCKETS,
             batch.expected_step,
             batch.brought,
+            encode_terms(batch.regime),
+            KEPT,
         ]
         for session_id, state in batch.sessions.items():
-            value = (
-                b"" if state.snapshot is None else _encode((state.snapshot, state.time, state.due, state.customer_id))
-            )
+            value = b"" if state.snapshot is None else encode_session(state)
             arguments += (session_id, value, state.time, "" if state.due is None else state.due)
         arguments.append(len(batch.seen))
         arguments += batch.seen
         for output in batch.outputs:
-            payload = _encode((output.id, output.kind, output.key, output.value, output.offset, output.ordinal))
-            arguments += (output.offset, payload)
+            arguments += (output.offset, encode_output(output))
         with self._address.explained():
             return ANSWERS[self._apply(keys=keys, args=arguments)]
 
@@ -256,8 +228,7 @@ class RedisState:
         """Read what is not yet trimmed, by offset, then as written."""
         with self._address.explained():
             members: Any = self._redis.zrange(self._key(partition, "outbox"), 0, -1)
-        waiting = [_decode_output(member[ORDER_DIGITS:]) for member in members]
-        return [Output(each.id, each.kind, each.key, each.value, each.offset, each.ordinal) for each in waiting]
+        return [decode_output(member) for member in members]
 
     def trim(self, partition: int, below_offset: int) -> None:
         """Delete what has been sent."""
@@ -292,12 +263,23 @@ class RedisState:
             if value is not None
         ]
 
+    def regimes(self, partition: int) -> Sequence[Regime]:
+        """Read the list."""
+        with self._address.explained():
+            members: Any = self._redis.lrange(self._key(partition, "regimes"), 0, -1)
+        return [decode_regime(member) for member in members]
+
+    def copy(self, partition: int) -> PartitionCopy:
+        """Read everything by one script."""
+        return self._copies.copy(partition)
+
+    def replace(self, copy: PartitionCopy) -> None:
+        """Delete, write in steps, and let it be claimed again."""
+        self._copies.replace(copy)
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
 
     def _key(self, partition: int, name: str) -> str:
-        return f"{self._address.prefix}{{p:{partition}}}:{name}"
-
-    def _bucket_keys(self, partition: int) -> list[str]:
-        return seen_keys(self._address.prefix, partition)
+        return partition_key(self._address.prefix, partition, name)

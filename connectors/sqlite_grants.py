@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from connectors.sqlite_file import SqliteFile
-from engine.ports import IDENTITY_KEPT_MS, Identity, identified
+from engine.identity import IDENTITY_KEPT_MS, Identity, identified
 from engine.values import Millis
 
 SCHEMA = (

@@ -1,4 +1,4 @@
-"""Sessions, offset, seen ids and outbox of every partition in one SQLite file: one transaction writes a batch."""
+"""Sessions, offset, seen ids, outbox and regimes of every partition in one SQLite file: one transaction writes a batch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from connectors.sqlite_file import SqliteFile
+from engine.copies import PartitionCopy
 from engine.ports import Applied, Output, OutputKind, Position, SessionState, StateBatch
+from engine.regime import KEPT, Regime
 from engine.values import EpochMs, Millis
 
 SCHEMA = (
@@ -29,10 +33,17 @@ SCHEMA = (
     ALTER TABLE partitions ADD COLUMN brought INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE outbox ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0
     """,
+    """
+    CREATE TABLE regimes (partition INTEGER, offset INTEGER, step INTEGER, terms TEXT NOT NULL,
+                          PRIMARY KEY (partition, offset, step)) WITHOUT ROWID
+    """,
 )
 
 SEEN_MS: Millis = 24 * 3_600_000
 """An id is remembered until the partition's watermark is this far beyond the one at which it was written."""
+
+_encode_terms = msgspec.json.Encoder(order="sorted").encode
+_decode_terms = msgspec.json.Decoder(tuple[int, str, dict[str, str], int]).decode
 
 FORGET_CHUNK = 1_000
 """Old ids leave in steps: at most this many and twice what a batch adds, so that no batch pays for a whole night."""
@@ -108,16 +119,7 @@ class SqliteState:
                     batch.brought,
                 ),
             )
-            db.executemany(
-                "INSERT INTO sessions (partition, session_id, time, due, customer_id, snapshot) "
-                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, session_id) DO UPDATE SET time = excluded.time, "
-                "due = excluded.due, customer_id = excluded.customer_id, snapshot = excluded.snapshot",
-                [
-                    (partition, session_id, state.time, state.due, state.customer_id, state.snapshot)
-                    for session_id, state in batch.sessions.items()
-                    if state.snapshot is not None
-                ],
-            )
+            _write_sessions(db, partition, batch.sessions)
             db.executemany(
                 "DELETE FROM sessions WHERE partition = ? AND session_id = ?",
                 [(partition, session_id) for session_id, state in batch.sessions.items() if state.snapshot is None],
@@ -131,26 +133,17 @@ class SqliteState:
                 "(SELECT partition, id FROM seen WHERE partition = ? AND time < ? LIMIT ?)",
                 (partition, batch.watermark - self._seen_ms, FORGET_CHUNK + 2 * len(batch.seen)),
             )
+            if batch.regime is not None:
+                _keep_regime(db, partition, batch.regime, offset, step)
             if batch.outputs:
                 (last,) = db.execute("SELECT max(place) FROM outbox WHERE partition = ?", (partition,)).fetchone()
-                db.executemany(
-                    "INSERT INTO outbox (partition, place, id, kind, key, value, offset, ordinal) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (partition, place, each.id, each.kind, each.key, each.value, each.offset, each.ordinal)
-                        for place, each in enumerate(batch.outputs, (last or 0) + 1)
-                    ],
-                )
+                _write_outbox(db, partition, batch.outputs, (last or 0) + 1)
         return Applied.APPLIED
 
     def outbox(self, partition: int) -> Sequence[Output]:
         """Read what is not yet trimmed."""
         with self._file.reading() as db:
-            rows = db.execute(
-                "SELECT id, kind, key, value, offset, ordinal FROM outbox WHERE partition = ? ORDER BY offset, place",
-                (partition,),
-            )
-            return [Output(id_, OutputKind(kind), *rest) for id_, kind, *rest in rows]
+            return _outbox(db, partition)
 
     def trim(self, partition: int, below_offset: int) -> None:
         """Delete what has been sent."""
@@ -175,6 +168,55 @@ class SqliteState:
             )
             return [(session_id, SessionState(b"", *rest)) for session_id, *rest in rows]
 
+    def regimes(self, partition: int) -> Sequence[Regime]:
+        """Read the rows."""
+        with self._file.reading() as db:
+            return _regimes(db, partition)
+
+    def copy(self, partition: int) -> PartitionCopy:
+        """Read everything in one transaction."""
+        with self._file.reading() as db:
+            position = db.execute(
+                "SELECT offset, watermark, step, brought FROM partitions WHERE partition = ?", (partition,)
+            ).fetchone()
+            sessions = db.execute(
+                "SELECT session_id, snapshot, time, due, customer_id FROM sessions WHERE partition = ? ORDER BY 1",
+                (partition,),
+            )
+            seen = db.execute("SELECT id, time FROM seen WHERE partition = ? ORDER BY id", (partition,))
+            return PartitionCopy(
+                partition,
+                Position(*(position or (0, 0))),
+                {session_id: SessionState(*rest) for session_id, *rest in sessions},
+                dict(seen.fetchall()),
+                _outbox(db, partition),
+                _regimes(db, partition),
+            )
+
+    def replace(self, copy: PartitionCopy) -> None:
+        """Delete and write in one transaction."""
+        partition, at = copy.partition, copy.position
+        with self._file.writing() as db:
+            (owner,) = db.execute("SELECT generation FROM partitions WHERE partition = ?", (partition,)).fetchone() or (
+                None,
+            )
+            # The generation after the owner's may claim then, however often this is done: half of one lies between.
+            generation = 0 if owner is None else int(owner) + 0.5
+            for table in ("partitions", "sessions", "seen", "outbox", "regimes"):
+                db.execute(f"DELETE FROM {table} WHERE partition = ?", (partition,))  # noqa: S608 - of the names above
+            db.execute(
+                "INSERT INTO partitions VALUES (?, ?, ?, ?, ?, ?)",
+                (partition, generation, at.offset, at.watermark, at.step, at.brought),
+            )
+            _write_sessions(db, partition, copy.sessions)
+            db.executemany(
+                "INSERT INTO seen (partition, id, time) VALUES (?, ?, ?)",
+                [(partition, id_, time) for id_, time in copy.seen.items()],
+            )
+            _write_outbox(db, partition, copy.outbox, 1)
+            for regime in copy.regimes:
+                _keep_regime(db, partition, regime, regime.offset, regime.step)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -195,3 +237,54 @@ def _seen(db: sqlite3.Connection, partition: int, ids: Sequence[str]) -> frozens
         (partition, json.dumps(list(ids))),
     )
     return frozenset(id_ for (id_,) in rows)
+
+
+def _write_sessions(db: sqlite3.Connection, partition: int, sessions: Mapping[str, SessionState]) -> None:
+    db.executemany(
+        "INSERT INTO sessions (partition, session_id, time, due, customer_id, snapshot) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, session_id) DO UPDATE SET time = excluded.time, "
+        "due = excluded.due, customer_id = excluded.customer_id, snapshot = excluded.snapshot",
+        [
+            (partition, session_id, state.time, state.due, state.customer_id, state.snapshot)
+            for session_id, state in sessions.items()
+            if state.snapshot is not None
+        ],
+    )
+
+
+def _outbox(db: sqlite3.Connection, partition: int) -> list[Output]:
+    rows = db.execute(
+        "SELECT id, kind, key, value, offset, ordinal FROM outbox WHERE partition = ? ORDER BY offset, place",
+        (partition,),
+    )
+    return [Output(id_, OutputKind(kind), *rest) for id_, kind, *rest in rows]
+
+
+def _write_outbox(db: sqlite3.Connection, partition: int, outputs: Sequence[Output], first: int) -> None:
+    db.executemany(
+        "INSERT INTO outbox (partition, place, id, kind, key, value, offset, ordinal) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (partition, place, each.id, each.kind, each.key, each.value, each.offset, each.ordinal)
+            for place, each in enumerate(outputs, first)
+        ],
+    )
+
+
+def _regimes(db: sqlite3.Connection, partition: int) -> list[Regime]:
+    rows = db.execute("SELECT offset, step, terms FROM regimes WHERE partition = ? ORDER BY offset, step", (partition,))
+    return [Regime(offset, step, *_decode_terms(terms)) for offset, step, terms in rows]
+
+
+def _keep_regime(db: sqlite3.Connection, partition: int, regime: Regime, offset: int, step: int) -> None:
+    """Note what is evaluated with from a place on, where it is not like what was before."""
+    terms = _encode_terms(regime.terms).decode()
+    last = db.execute(
+        "SELECT terms FROM regimes WHERE partition = ? ORDER BY offset DESC, step DESC LIMIT 1", (partition,)
+    ).fetchone()
+    if last != (terms,):
+        db.execute("INSERT INTO regimes VALUES (?, ?, ?, ?)", (partition, offset, step, terms))
+        db.execute(
+            "DELETE FROM regimes WHERE (partition, offset, step) IN (SELECT partition, offset, step FROM regimes "
+            "WHERE partition = ? ORDER BY offset DESC, step DESC LIMIT -1 OFFSET ?)",
+            (partition, KEPT),
+        )

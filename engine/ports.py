@@ -10,11 +10,16 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from engine.identity import Identity
+from engine.regime import Regime
 from engine.values import EpochMs, Millis
+
+if TYPE_CHECKING:
+    from engine.copies import PartitionCopy
 
 
 class PortError(Exception):
@@ -161,6 +166,7 @@ class StateBatch(msgspec.Struct, frozen=True):
     Attributes:
         expected_offset: Where the partition must stand, with `expected_step`, or nothing is written.
         brought: How many outputs the record before `next_offset` has brought by now, limited ones included.
+        regime: What it was evaluated with; kept where it is not like the one before.
     """
 
     partition: int
@@ -173,6 +179,7 @@ class StateBatch(msgspec.Struct, frozen=True):
     watermark: EpochMs
     expected_step: int = 0
     brought: int = 0
+    regime: Regime | None = None
 
 
 class Applied(enum.StrEnum):
@@ -226,6 +233,18 @@ class StateStore(Protocol):
 
     def recent(self, limit: int) -> Sequence[tuple[str, SessionState]]:
         """Sessions over all partitions, latest clock first, without snapshots (b"")."""
+
+    def regimes(self, partition: int) -> Sequence[Regime]:
+        """What the partition was evaluated with, in order of place."""
+
+    def copy(self, partition: int) -> PartitionCopy:
+        """Everything of a partition, as of one moment."""
+
+    def replace(self, copy: PartitionCopy) -> None:
+        """Put a copy in the place of all that is stored of its partition; earlier owners are fenced.
+
+        Until it is done, also after dying amid it, `claim`, `position` and `copy` raise `PortError`: do it again.
+        """
 
     def close(self) -> None:
         """Let go of connections."""
@@ -331,38 +350,6 @@ class LimitStore(Protocol):
         """Let go."""
 
 
-class ProfileStore(Protocol):
-    """Facts of customers, as JSON bytes by customer id."""
-
-    def get(self, customers: Sequence[str]) -> Mapping[str, bytes]:
-        """Those that are known."""
-
-    def put(self, profiles: Mapping[str, bytes | None]) -> None:
-        """Replace or (None) delete."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """What a customer brought along when signing in.
-
-    Attributes:
-        drawn_as: Who draws for the customer's holdouts: the customer id, or the anonymous session that came first, so
-            that signing in draws no second time.
-        sessions: Sessions that were anonymous before the customer signed in, latest last: their acts count for the customer.
-    """
-
-    drawn_as: str
-    sessions: tuple[str, ...] = ()
-
-
-MERGED_SESSIONS = 8
-"""Anonymous sessions kept of a customer; an older one's acts count for nobody any more."""
-IDENTITY_KEPT_MS: Millis = 400 * 86_400_000
-"""An identity is forgotten this long after its last change: as long as the longest limit."""
-
-
 class SessionView(msgspec.Struct, frozen=True):
     """All that is stored and bears on a decision about a session.
 
@@ -389,6 +376,9 @@ class DecisionState(Protocol):
 
         Which of the event ids `ids` the stream has come to is read at the same moment as the session.
         """
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """As `engine.facts.FactStore.get` of the catalogue."""
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         """Give a customer an identity, or one more session; atomic, and the same again changes nothing.
@@ -452,15 +442,6 @@ class Activity(Protocol):
 
     def close(self) -> None:
         """Let go."""
-
-
-def identified(known: Identity | None, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
-    """What `DecisionState.identify` makes of a known identity."""
-    if known is None:
-        known = Identity(session_id if was_anonymous else customer_id)
-    if not was_anonymous or session_id in known.sessions:
-        return known
-    return Identity(known.drawn_as, (*known.sessions, session_id)[-MERGED_SESSIONS:])
 
 
 # ------------------------------------------------------------------ control

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from engine.language.tree import CalendarUnit, Limit, Schedule
@@ -47,7 +48,10 @@ def next_change(schedule: Schedule | None, now: EpochMs) -> EpochMs | None:
     moments = {moment for moment in (schedule.start, schedule.until) if moment is not None and moment > now}
     if schedule.days or schedule.between is not None:
         after = now if schedule.start is None or schedule.start < now else schedule.start
-        moments.update(moment for moment in _boundaries(schedule, after) if moment > now)
+        today = _local(after, ZoneInfo(schedule.timezone)).date()
+        moments.update(
+            moment for moment in _boundaries(schedule.timezone, schedule.between or (), today) if moment > now
+        )
     return next((moment for moment in sorted(moments) if is_open(schedule, moment) != state), None)
 
 
@@ -88,24 +92,25 @@ def _midnight(day: dt.date, zone: ZoneInfo) -> EpochMs:
     return _first(lambda at: _local(at, zone).date() >= day, moment - _DAY, moment + _DAY)
 
 
-def _boundaries(schedule: Schedule, after: EpochMs) -> Iterator[EpochMs]:
-    """Every moment of the next week at which the schedule's local day or time of day may begin or end."""
-    zone = ZoneInfo(schedule.timezone)
-    today = _local(after, zone).date()
-    minutes = {0, *(schedule.between or ())}
+@lru_cache(maxsize=256)  # every request asks for those of the rules that hold, and a day is long
+def _boundaries(timezone: str, between: tuple[int, ...], today: dt.date) -> tuple[EpochMs, ...]:
+    """Every moment of the next week at which a schedule's local day or time of day may begin or end."""
+    zone = ZoneInfo(timezone)
+    minutes = {0, *between}
+    found: list[EpochMs] = []
     for ahead in _DAYS_AHEAD:
         day = today + dt.timedelta(days=ahead)
         for minute in minutes:
             for fold in (0, 1):  # both, where the clock is set back
-                yield epoch_ms(
-                    dt.datetime(day.year, day.month, day.day, minute // 60, minute % 60, fold=fold, tzinfo=zone)
-                )
+                local = dt.datetime(day.year, day.month, day.day, minute // 60, minute % 60, fold=fold, tzinfo=zone)
+                found.append(epoch_ms(local))
         # Where the clock is set forward over a boundary, the boundary is the moment of the change.
         noon = dt.datetime(day.year, day.month, day.day, 12, tzinfo=zone)
         begin, end = epoch_ms(noon) - _DAY, epoch_ms(noon)
         before, offset = _local(begin, zone).utcoffset(), noon.utcoffset()
         if before != offset:
-            yield _transition(zone, begin, end)
+            found.append(_transition(zone, begin, end))
+    return tuple(found)
 
 
 def _transition(zone: ZoneInfo, low: EpochMs, high: EpochMs) -> EpochMs:

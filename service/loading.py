@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.bundle import Bundle, Revision
+from engine.bundle import Bundle, BundleError, Revision
 from engine.language import Checked, check
 from engine.language.diagnostics import Diagnostic, render
 from engine.language.tree import Program
@@ -14,6 +14,8 @@ from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
+from service.control import Control
+from service.signing import Signing, SigningError
 
 
 class BundleRefusedError(Exception):
@@ -88,6 +90,23 @@ def load(revision: Revision, bundle: Bundle, ancestry: Mapping[str, frozenset[st
     scores = {score.name: score.model for score in compiled.program.vocabulary.scores.values()}
     scorer = Scorer.open(ModelRegistry(registry), scores, bundle.pins)
     return Loaded(revision, bundle, compiled.program, compiled.network, scorer)
+
+
+def load_stored(
+    control: Control, signing: Signing, revision: Revision, registry: Path, serving: Revision | None = None
+) -> Loaded:
+    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`.
+
+    One that no trusted key vouches for, where keys must, is refused; `serving` as in `Signing.check`.
+    """
+    try:
+        signing.check(revision, serving)
+        bundle = control.bundle(revision.bundle)
+    except SigningError as error:
+        raise BundleRefusedError((str(error),)) from error
+    except (KeyError, BundleError) as error:
+        raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
+    return load(revision, bundle, control.ancestry(), registry)
 
 
 def _sentence(failed: TestResult) -> str:

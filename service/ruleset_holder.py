@@ -15,7 +15,7 @@ from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.control import BEAT_MS, Answer, Control, ProcessReport, Stage
 from service.last_good import LastGood
-from service.loading import BundleRefusedError, Loaded, load
+from service.loading import BundleRefusedError, Loaded, load, load_stored
 from service.signing import Signing, SigningError
 
 logger = logging.getLogger("salience.service.ruleset_holder")
@@ -209,12 +209,8 @@ class RulesetHolder:
             raise BundleRefusedError((str(error),)) from error
 
     def _load(self, revision: Revision) -> Loaded:
-        self._check(revision)
-        try:
-            bundle = self._control.bundle(revision.bundle)
-        except (KeyError, BundleError) as error:
-            raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
-        return load(revision, bundle, self._control.ancestry(), self._registry)
+        serving = None if self._current is None else self._current.revision
+        return load_stored(self._control, self._signing, revision, self._registry, serving)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded

@@ -32,7 +32,7 @@ class Person:
     """For whom acts count. While `customer_id` is None, what counts per customer counts for the session.
 
     Attributes:
-        drawn_as: Who draws for holdouts where that is neither the customer nor the session: see `engine.ports.Identity`.
+        drawn_as: Who draws for holdouts where that is neither the customer nor the session: see `engine.identity.Identity`.
         sessions: Sessions whose anonymous acts count for the customer.
         is_signed_out: Somebody signed out of this very session: what is shown from now on counts for nobody's customer.
     """

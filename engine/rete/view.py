@@ -17,7 +17,20 @@ from engine.activation import (
     ScoreFunction,
     ScoreStatus,
 )
-from engine.language.tree import Aggregate, All, AnyOf, Condition, FactRef, Not, Rule, ScoreTest, Seen, Segment, Test
+from engine.language.tree import (
+    Aggregate,
+    All,
+    AnyOf,
+    Condition,
+    FactRef,
+    Not,
+    Operator,
+    Rule,
+    ScoreTest,
+    Seen,
+    Segment,
+    Test,
+)
 from engine.rete.agenda.production import Production
 from engine.rete.agenda.scoring import Asking
 from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
@@ -28,7 +41,8 @@ from engine.rete.beta.joins import Overlay
 from engine.rete.beta.pattern import Pattern, PatternState
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.joining import network_form
+from engine.rete.conditions.existing import exists
+from engine.rete.conditions.joining import is_keyed_by_name, network_form
 from engine.rete.conditions.leaves import leaf_value_truth
 from engine.rete.conditions.quantity import Subject
 from engine.rete.conditions.reading import Reader
@@ -147,7 +161,19 @@ class View:
         if isinstance(condition, ScoreTest):
             return self._asking.truth(condition)
         assert isinstance(condition, Test | Seen)
-        return leaf_value_truth(condition, self.value(subject_of(condition)), self._reader, self.now)
+        return self.leaf(condition, self.value(subject_of(condition)))
+
+    def leaf(self, leaf: Test | Seen, value: Value | None) -> Truth:
+        """The truth of a test on a value of its subject, which may look as if it had none for want of events."""
+        if (
+            value is None
+            and isinstance(leaf, Test)
+            and leaf.operator is Operator.EXISTS
+            and not is_keyed_by_name(leaf.subject)
+        ):
+            found = exists(leaf.subject, self._compiled.program.vocabulary, self.value)
+            return None if found is None else found is leaf.operand
+        return leaf_value_truth(leaf, value, self._reader, self.now)
 
     def report(self, condition: Condition) -> ConditionReport:
         """The condition with its truth and actual values, part by part; asks for every score in it."""

@@ -14,8 +14,8 @@ from typing import TypeAlias
 from msgspec import UNSET, UnsetType
 
 from engine.decision import Decision, Outcome
+from engine.identity import Identity, identified
 from engine.offers import Person
-from engine.ports import Identity, identified
 from service.api.deadline import Deadline, UnavailableError
 from service.api.services import Services
 

@@ -12,7 +12,8 @@ from msgspec import UNSET
 
 from engine.decision import Degradation
 from engine.event import Event
-from engine.ports import Identity, SessionView
+from engine.identity import Identity
+from engine.ports import SessionView
 from engine.values import Value
 from service.api.deadline import RESERVE, Deadline, UnavailableError
 from service.api.identity import OWNER, Named, continued, is_signed_out

@@ -48,6 +48,10 @@ class Bar:
     def __init__(self, shown: Progress, task: TaskID) -> None:
         self._shown, self._task = shown, task
 
+    def expect(self, total: int) -> None:
+        """Say how many steps there are, where that was not known before."""
+        self._shown.update(self._task, total=total)
+
     def advance(self, steps: int = 1) -> None:
         """Count steps that are done."""
         self._shown.advance(self._task, steps)

@@ -9,26 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.ports import (
-    Activity,
-    EventLog,
-    EventSource,
-    LimitStore,
-    OutputLog,
-    PortError,
-    ProfileStore,
-    Record,
-    StateStore,
-)
+from engine.facts import FactStore
+from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog, PortError, Record, StateStore
 from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.loading import Loaded
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.intake import Intake
 from service.worker.messages import tick_record
 from service.worker.partition import Equipment, Partition, Standing, Stores
-from service.worker.sessions import Profiles
 from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
@@ -63,7 +52,8 @@ class Ports:
     state: StateStore
     outputs: OutputLog
     limits: LimitStore
-    profiles: ProfileStore
+    profiles: FactStore
+    catalogue: FactStore
     activity: Activity
 
 
@@ -118,7 +108,7 @@ class Worker:
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, pace.lateness, salt)
+        self._stores = Stores(ports.state, ports.limits, self._emission, salt)
         self._partitions: dict[int, Partition] = {}
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None
@@ -189,9 +179,8 @@ class Worker:
         if loaded is None:
             return None
         if self._equipment is None or self._equipment.loaded is not loaded:
-            vocabulary = loaded.program.vocabulary
-            profiles = Profiles(self._ports.profiles, vocabulary, self._clock)
-            self._equipment = Equipment(loaded, Intake(vocabulary), profiles)
+            ports = self._ports
+            self._equipment = Equipment.of(loaded, ports.profiles, ports.catalogue, self._clock, self._pace.lateness)
         return self._equipment
 
     def _poll(self) -> None:

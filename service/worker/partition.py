@@ -7,13 +7,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Protocol
 
 from engine.event import Event
-from engine.ports import Applied, Claim, LimitStore, Place, PortError, Position, Record, StateStore
+from engine.facts import FactStore
+from engine.ports import Applied, Claim, Output, Place, PortError, Position, Record, StateStore, Verdict
 from engine.values import EpochMs, Millis
+from service.clock import Clock
 from service.loading import Loaded
+from service.things import Lookup, Things
 from service.worker.counts import Counts
-from service.worker.emission import Emission
 from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
@@ -38,11 +41,58 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches."""
+    """A revision, and what reads events, profiles and things by its vocabulary; replaced as a whole between batches.
+
+    Attributes:
+        things: What the catalogue says, kept for a while.
+        lateness: Allowed lateness.
+    """
 
     loaded: Loaded
     intake: Intake
     profiles: Profiles
+    things: Things
+    lateness: Millis
+    _catalogue: FactStore
+    _clock: Clock
+
+    @classmethod
+    def of(cls, loaded: Loaded, profiles: FactStore, catalogue: FactStore, clock: Clock, lateness: Millis) -> Equipment:
+        """What goes with a revision."""
+        vocabulary = loaded.program.vocabulary
+        reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
+        return cls(loaded, *reading, lateness, catalogue, clock)
+
+    def lookup(self, events: Sequence[Event]) -> Lookup:
+        """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
+        now = self._clock()
+        asked = self.things.unknown(self.things.named_by(events), now)
+        if asked:
+            self.things.take(asked, self._catalogue.get(asked), now)
+        return Lookup(self.things, now, self._catalogue.get)
+
+
+class Limits(Protocol):
+    """What a partition takes from; see `LimitStore`."""
+
+    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
+        """As `LimitStore.take`."""
+
+
+class Sender(Protocol):
+    """What a partition hands its outputs to; `service.worker.emission.Emission` says what each does."""
+
+    def claim(self, partition: int) -> Place:
+        """Own the partition's outputs; the place before which all are out."""
+
+    def offer(self, partition: int, outputs: Sequence[Output]) -> None:
+        """Send these after all that were offered before."""
+
+    def has_failed(self, partition: int) -> bool:
+        """Whether sending failed."""
+
+    def drop(self, partition: int) -> None:
+        """Forget what waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +100,8 @@ class Stores:
     """The ports that a partition writes to, and what holds for all partitions."""
 
     state: StateStore
-    limits: LimitStore
-    emission: Emission
-    lateness: Millis
+    limits: Limits
+    emission: Sender
     salt: str | None
 
 
@@ -66,6 +115,10 @@ class Partition:
         position: Offset of the next record, while OWNED.
         watermark: Event time that will not be gone behind.
         out: The place before which outputs are out, as the claim found it: what a replay brings again is kept back.
+        last_step: Timers act up to this step of an offset only; None: all that are due. A rebuild sets it, to stop where
+            the worker had been.
+        must_begin_at_start: Whether a state that is gone may be built from the log's offset 0 only. Where a rebuild begins
+            later, sessions that were open then lack what came before.
     """
 
     def __init__(self, number: int, generation: int, stores: Stores, cache_bytes: int) -> None:
@@ -75,6 +128,8 @@ class Partition:
         self.position = 0
         self.watermark: EpochMs = 0
         self.out = Place()
+        self.last_step: int | None = None
+        self.must_begin_at_start = True
         self._step = 0
         self._brought = 0
         self.cache = SessionCache(cache_bytes)
@@ -82,6 +137,11 @@ class Partition:
         self._has_leftover = False
         self._moments: dict[str, EpochMs] = {}  # when sessions come due, for all that do at or before the horizon
         self._horizon: EpochMs = -1
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where its state stands: the offset, and how many batches were written at it."""
+        return self.position, self._step
 
     def claim(self) -> bool:
         """Own state and outputs from where they stand, and reconcile the two; whether its caches can be kept.
@@ -136,10 +196,12 @@ class Partition:
         then resets, claims, and reads on from where that says.
         """
         counts = Counts()
-        if records and not self.position and self.out.offset and records[0].offset > 0:
+        is_gone = self.must_begin_at_start and not self.position and self.out.offset
+        if records and is_gone and records[0].offset > 0:
             raise PortError(
                 f"the state of partition {self.number} is gone, and the event log begins at offset {records[0].offset}, "
-                "so that it can't be built anew from the log: restore the state store from a copy, then start the workers"
+                "so that what sessions knew before is not in it: stop the workers, put a copy back with `salience snapshot "
+                "load`, or build what the log has with `salience rebuild`"
             )
         if self._has_leftover:
             self._leftover(equipment, counts)
@@ -203,7 +265,7 @@ class Partition:
 
     def _leftover(self, equipment: Equipment, counts: Counts) -> None:
         """Timers that are due at the watermark already."""
-        while self.standing is Standing.OWNED:
+        while self.standing is Standing.OWNED and self._step != self.last_step:
             due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
             if due:
                 self._write(self._work((), (), equipment), due, equipment, counts)
@@ -223,7 +285,7 @@ class Partition:
             due=(),
             profiles={},
             loaded=equipment.loaded,
-            lateness=stores.lateness,
+            lateness=equipment.lateness,
             salt=stores.salt,
             step=self._step,
             brought=self._brought,
@@ -256,6 +318,7 @@ class Partition:
             sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
         )
         profiles = equipment.profiles.get([each for each in customers if each is not None])
+        lookup = equipment.lookup(events)
         moments = [(sessions[each].due, each) for each in due if each in sessions]
         complete = replace(
             work,
@@ -263,6 +326,7 @@ class Partition:
             due=[(moment, each) for moment, each in moments if moment is not None],
             profiles=profiles,
             lost=sorted(lost),
+            catalogue=lookup,
         )
         return complete, sessions
 
@@ -278,6 +342,8 @@ class Partition:
                 logger.exception("session %s fails in the engine; the partition goes on", poison.session_id)
                 self.cache.clear()
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
+        if isinstance(work.catalogue, Lookup) and work.catalogue.failure is not None:
+            raise work.catalogue.failure  # evaluated without what is known of a thing: again, when that can be had
         granted = self._granted(outcome.acts)
         batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
         applied = self._stores.state.apply(batch)

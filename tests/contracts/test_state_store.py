@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.copies import PartitionCopy
 from engine.ports import Applied, Output, OutputKind, Position, SessionState, StateBatch
+from engine.regime import Regime
 from tests.contracts.racing import advance, race
 
 DAY_MS = 86_400_000
@@ -222,3 +225,118 @@ def test_a_large_batch_is_written_whole(state):
     assert state.load(0, list(sessions)) == sessions
     assert set(state.seen(0, seen)) == set(seen)
     assert list(state.outbox(0)) == outputs
+
+
+def regime(revision: int, offset: int = 0, step: int = 0, **models: str) -> Regime:
+    return Regime(offset, step, revision, f"bundle-{revision}", models, 60_000)
+
+
+def test_what_a_batch_was_evaluated_with_is_kept_from_where_it_changed(state, opened):
+    state.claim(0, 1)
+    assert list(state.regimes(0)) == []
+    for start, under in ((0, regime(1)), (10, regime(1)), (20, regime(2, intent="v1")), (30, regime(2, intent="v1"))):
+        state.apply(batch(start=start, end=start + 10, regime=under))
+    state.apply(batch(start=40, end=40, regime=regime(2, intent="v1")))
+    state.apply(batch(start=40, end=40, expected_step=1, regime=regime(3)))
+    state.apply(batch(start=40, end=50, expected_step=2, regime=regime(2, intent="v1")))
+    assert list(opened("state").regimes(0)) == [
+        regime(1), regime(2, 20, intent="v1"), regime(3, 40, 1), regime(2, 40, 2, intent="v1"),
+    ]  # fmt: skip
+    assert list(state.regimes(1)) == []
+
+
+def test_a_batch_that_is_not_written_leaves_no_regime(state):
+    state.claim(0, 5)
+    state.apply(batch(generation=4, regime=regime(1)))
+    state.apply(batch(generation=5, start=7, regime=regime(2)))
+    assert list(state.regimes(0)) == []
+
+
+def filled(state) -> PartitionCopy:
+    """A partition with something of everything, and what a copy of it is."""
+    sessions = {f"s{n}": SessionState(b"bytes %d" % n, n, n * 10 if n % 2 else None, f"c{n}") for n in range(2_500)}
+    seen = [f"e{n}" for n in range(3_000)]
+    outputs = [output(3), output(4), output(4, 1)]
+    state.claim(0, 7)
+    state.apply(
+        batch(
+            generation=7,
+            end=10,
+            sessions=sessions,
+            seen=seen,
+            outputs=outputs,
+            watermark=5 * DAY_MS,
+            brought=2,
+            regime=regime(1),
+        )
+    )
+    sessions |= {"late": SessionState(b"x", 99_999, 5, None)}
+    state.apply(
+        batch(
+            generation=7, start=10, end=10, sessions={"late": sessions["late"]}, watermark=5 * DAY_MS, regime=regime(2)
+        )
+    )
+    return PartitionCopy(
+        0,
+        Position(10, 5 * DAY_MS, 1, 0),
+        dict(sorted(sessions.items())),
+        dict.fromkeys(sorted(seen), 5 * DAY_MS),
+        outputs,
+        [regime(1), regime(2, 10)],
+    )
+
+
+def test_a_copy_has_everything_of_one_partition(state):
+    expected = filled(state)
+    state.claim(1, 1)
+    state.apply(batch(1, sessions={"other": SessionState(b"o", 1, 1)}, seen=["o"]))
+    assert state.copy(0) == expected
+    assert state.copy(3) == PartitionCopy(3, Position(0, 0), {}, {}, [], [])
+
+
+def test_a_copy_put_back_is_what_it_was_and_can_be_gone_on_from(state):
+    copy = filled(state)
+    state.apply(
+        batch(
+            generation=7,
+            start=10,
+            expected_step=1,
+            end=20,
+            sessions={"new": SessionState(b"n", 1, 1)},
+            seen=["n"],
+            outputs=[output(11)],
+        )
+    )
+    state.replace(copy)
+    assert state.copy(0) == copy
+    assert state.position(0) == copy.position
+    assert set(state.seen(0, ["e1", "n"])) == {"e1"}
+    assert state.load(0, ["new"]) == {}
+    assert [session for session, _ in state.recent(2)] == ["late", "s2499"]
+    assert list(state.due(0, 10, 3)) == ["late", "s1"]
+    assert state.claim(0, 8) == copy.position
+    later = batch(
+        generation=8, start=10, expected_step=1, end=20, outputs=[output(12)], regime=regime(2), watermark=6 * DAY_MS
+    )
+    assert state.apply(later) is Applied.APPLIED
+    assert list(state.outbox(0)) == [*copy.outbox, output(12)]
+    assert list(state.regimes(0)) == [regime(1), regime(2, 10)]
+
+
+def test_who_owned_a_partition_that_is_replaced_writes_nothing_more(state):
+    copy = filled(state)
+    state.replace(copy)
+    late = batch(generation=7, start=10, expected_step=1, end=20, sessions={"z": SessionState(b"z", 1, 1)})
+    assert state.apply(late) is Applied.FENCED
+    assert state.claim(0, 7) is None
+    state.replace(copy)
+    assert state.copy(0) == copy
+    assert state.claim(0, 8) == copy.position, "however often it was replaced"
+
+
+def test_a_copy_can_be_put_where_nothing_was(state):
+    copy = filled(state)
+    other = msgspec.structs.replace(copy, partition=2)
+    state.replace(other)
+    assert state.copy(2) == other
+    assert state.claim(2, 1) == copy.position

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -10,6 +10,7 @@ from engine.activation import ConditionReport, RuleReport, Step
 from engine.event import Event
 from engine.language.tree import Program, Rule, ScoreTest, Test
 from engine.rete import Memory, Network
+from engine.rete.compilation import Compiled, compile_program
 from engine.rete.conditions.truth import subject_of
 from engine.schedule import is_open
 from engine.values import EpochMs, Value
@@ -40,10 +41,14 @@ class Case:
 
     Attributes:
         reports_every: Of so many looks one compares the reports too, which cost most.
+        compiling: Compiles a program, or knows what it was compiled to.
     """
 
-    def __init__(self, story: Story, reports_every: int = 1) -> None:
+    def __init__(
+        self, story: Story, reports_every: int = 1, compiling: Callable[[Program], Compiled] = compile_program
+    ) -> None:
         self.story = story
+        self.compiling = compiling
         self.reports_every = reports_every
         self.program = story.program
         self.bundle = 0
@@ -119,7 +124,7 @@ class Case:
         self.naive.reload(program, is_ancestor=known)
 
     def _build(self, program: Program) -> Network:
-        return Network.build(program, str(self.bundle), self.ancestry)
+        return Network(self.compiling(program), str(self.bundle), dict(self.ancestry))
 
     # ---------------------------------------------------------------- comparisons
 
@@ -146,8 +151,7 @@ class Case:
             for each in step.activations
         ]
         assert acts == expected, self._story(f"network {acts}\n    naive {expected}")
-        if not self.story.wild and not self.program.offers:
-            # An absence in an offer's condition makes steps of its own, at which a model may be asked once more.
+        if not self.story.wild:
             # One that gives no answer may be asked once more, at a moment at which something expires all the same.
             ours, theirs = (
                 [each for each in asked if each[1].value is not None] for asked in (step.scores, self.naive.asked)
@@ -205,7 +209,9 @@ class Case:
 
         Not so where a score has a say, whose answer may change with anything, nor after very many moments.
         """
-        if any(isinstance(leaf, ScoreTest) for leaf in self._leaves()) or len(self.naive.moments(now, until)) > 40:
+        if any(isinstance(leaf, ScoreTest) for leaf in self._leaves()):
+            return
+        if len(self.naive.candidates(now, until)) > 40 and len(self.naive.moments(now, until)) > 40:
             return
         before, after = self._answer(now, context), self._answer(until, context)
         assert before != after, self._story(f"valid from {now} until {until}, and nothing changes then: {after}")
@@ -240,7 +246,7 @@ class Case:
     ) -> None:
         now = max(now, self.naive.clock or now)
         end = now + 40_000 if until is None else min(until, now + 40_000)
-        for moment in (*self.naive.moments(now, end), end - 1):
+        for moment in (*self.naive.candidates(now, end), end - 1):
             if moment > now:
                 later = self.naive.holding(moment, context, self.score)
                 assert later == holding, self._story(
@@ -263,6 +269,6 @@ class Case:
 def told(report: ConditionReport, like: Reason) -> Reason:
     """A report as the naive evaluator says it; of a kind for which that says the truth only, the truth."""
     parts = tuple(told(part, other) for part, other in zip(report.parts, like.parts, strict=True))
-    if like.kind == "test" or (like.kind == "seen" and like.actual is not None):
-        return Reason(report.kind, report.truth, report.actual, report.missing, parts)
-    return Reason(report.kind, report.truth, None, None, parts)
+    if like.required is None:
+        return Reason(report.kind, report.truth, None, None, parts)
+    return Reason(report.kind, report.truth, report.actual, report.missing, parts, report.required, report.distance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeAlias
 
@@ -88,8 +88,14 @@ def draw_story(
     """Draw a world and so many things that happen in it, each with a look at the session after it."""
     world = World(random, wild, plain, patterns)
     program = world.program()
+    return _draw_history(world, program, (), steps, looks=1.0)
+
+
+def _draw_history(world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float) -> Story:
+    """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it."""
+    random = world.random
     scores = random.randrange(1_000)
-    catalogue = random.randrange(1_000) if patterns else None
+    catalogue = random.randrange(1_000) if world.patterns else None
     found: list[Operation] = []
     now, latest = START, program
     for number in range(steps):
@@ -111,8 +117,38 @@ def draw_story(
             found.append(Restore())
         elif draw < 0.88:
             known = world.chance(0.8)
-            latest = world.edited(latest)
+            latest = world.one(revisions) if revisions else world.edited(latest)
             found.append(Reload(latest, known))
-        context = world.context()
-        found.append(Look(context, now + 500 * world.one((0, 0, 1, 3))))
-    return Story(program, scores, catalogue, tuple(found), wild)
+        if looks == 1.0 or world.chance(looks):
+            context = world.context()
+            found.append(Look(context, now + 500 * world.one((0, 0, 1, 3))))
+    return Story(program, scores, catalogue, tuple(found), world.wild)
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """A generated ruleset with some revisions, for several histories.
+
+    Attributes:
+        revisions: It and what it is edited to; a history begins with any of them.
+    """
+
+    world: World
+    revisions: tuple[Program, ...]
+
+    def story(self, random: Random, steps: int) -> Story:
+        """Draw so many things that happen with it, with a look at the session after most of them."""
+        world = replace(self.world, random=random)
+        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks=LOOKS)
+
+
+LOOKS = 0.6
+"""Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
+
+
+def draw_ruleset(random: Random, *, wild: bool, plain: bool, patterns: frozenset[str]) -> Ruleset:
+    """Draw a ruleset and two revisions."""
+    world = World(random, wild, plain, patterns)
+    first = world.program()
+    second = world.edited(first)
+    return Ruleset(world, (first, second, world.edited(second)))

@@ -143,7 +143,7 @@ def main() -> None:
         tell(mutant.name, hunt(mutant))
 
 
-def tell(name: str, noticed: str | None) -> None:
+def tell(name: str, noticed: object) -> None:
     sys.stdout.write(json.dumps([name, noticed]) + "\n")
     sys.stdout.flush()
 

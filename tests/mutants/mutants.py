@@ -124,6 +124,30 @@ MUTANTS = (
         "return lambda values, now: bool(truth(values, now)) is wanted",
     ),
     Mutant(
+        "a limit is looked at from the wrong side where no index finds it",
+        "conditions/normal_form.py",
+        "passes = COMPARISONS[shape == Shape.ABOVE, is_strict]",
+        "passes = COMPARISONS[shape == Shape.BELOW, is_strict]",
+    ),
+    Mutant(
+        "a check that no index finds rose though it held before",
+        "agenda/conflict.py",
+        "literal.holds(values, now) and not literal.holds(old, now)",
+        "literal.holds(values, now)",
+    ),
+    Mutant(
+        "the extreme that left a window still stands",
+        "alpha/windows.py",
+        "forgotten is not None or memory.values[index] in [item for _, item in left]",
+        "forgotten is not None",
+    ),
+    Mutant(
+        "of the limits in their place in the common order, those passed before count again",
+        "alpha/discrimination.py",
+        "low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)",
+        "low, high = 0, find(limits, value)",
+    ),
+    Mutant(
         "below not, exists asks for the same",
         "conditions/normal_form.py",
         "Test(leaf.subject, operator, operand is wanted)",
@@ -169,8 +193,8 @@ MUTANTS = (
     Mutant(
         "the guard before a shared place lets everything pass",
         "alpha/discrimination.py",
-        "        if get(index, default) != wanted:\n            return False\n",
-        "        if get(index, default) != wanted:\n            break\n",
+        "if value is None or not passes(value, operand):\n                    break\n",
+        "if value is None:\n                    break\n",
     ),
     Mutant(
         "an alternative that becomes true is an edge though another held",
@@ -362,5 +386,29 @@ MUTANTS = (
         "beta/selector.py",
         "if value is None and not link.is_own:",
         "if False:",
+    ),
+    Mutant(
+        "above a whole number needs no more than the number",
+        "reports/explain.py",
+        "away += 1 if operator is Operator.ABOVE else -1",
+        "away += 0 if operator is Operator.ABOVE else -1",
+    ),
+    Mutant(
+        "what is required of a joined test names the other side, not its value",
+        "reports/explain.py",
+        "test if operand is None else ground)",
+        "test)",
+    ),
+    Mutant(
+        "an aggregate that is unknown for want of events does not exist",
+        "conditions/existing.py",
+        "else value(Presence(aggregate.of, aggregate.span))",
+        "else value(aggregate) is not None",
+    ),
+    Mutant(
+        "what only an offer looks at is a step",
+        "network.py",
+        "values.get(index, compiled.defaults[index]) == old or index in compiled.offered",
+        "values.get(index, compiled.defaults[index]) == old",
     ),
 )

@@ -27,6 +27,7 @@ from engine.language.tree import (
     Segment,
     Selection,
     Sequence,
+    Span,
     Template,
     Test,
     TriggerAction,
@@ -36,6 +37,7 @@ from engine.values import Kind
 Leaf = Test | Seen | ScoreTest | Keyed | Sequence | Absence
 Binder = Seen | Keyed | Sequence
 
+CLOCKED = {Operator.OLDER_THAN, Operator.WITHIN_LAST}
 WHOLE = {Kind.INTEGER, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP}
 
 
@@ -116,9 +118,19 @@ def leaves(condition: Condition) -> Iterator[Leaf]:
         yield condition
 
 
+@once
+def score_tests(condition: Condition) -> Iterator[ScoreTest]:
+    return (leaf for leaf in leaves(condition) if isinstance(leaf, ScoreTest))
+
+
+@once
+def deciding_scores(condition: Condition) -> Iterator[ScoreTest]:
+    return (leaf for each in alternatives(condition) for leaf, _ in each if isinstance(leaf, ScoreTest))
+
+
 def has_scores(rule: Rule) -> bool:
     """Whether a score can have a say: `any` of nothing but scores below it has none."""
-    return any(isinstance(leaf, ScoreTest) for each in alternatives(rule.when) for leaf, _ in each)
+    return bool(deciding_scores(rule.when))
 
 
 @once
@@ -160,8 +172,75 @@ def selections(leaf: Leaf) -> list[Selection]:
     return []
 
 
+def spans_in(leaf: Leaf) -> list[Span]:
+    """The spans that say when an event ceases to count for it; an absence counts from the end of one."""
+    match leaf:
+        case Seen() | Sequence():
+            return [leaf.span]
+        case Keyed():
+            return [leaf.aggregate.span]
+        case Absence():
+            return [Span(window=length) for length in (leaf.duration, leaf.until) if length is not None]
+        case Test() if isinstance(leaf.subject, Aggregate):
+            return [leaf.subject.span]
+    return []
+
+
+def spans_of(program: Program) -> tuple[Span, ...]:
+    """Those of all that the features, rules and offers of a program look at."""
+    conditions = [rule.when for rule in program.rules]
+    conditions += [offer.eligible for offer in program.offers.values() if offer.eligible is not None]
+    found = {span for condition in conditions for leaf in leaves(condition) for span in spans_in(leaf)}
+    facts = program.vocabulary.facts.values()
+    return tuple(found | {fact.aggregate.span for fact in facts if fact.aggregate is not None})
+
+
 def of_aggregate(aggregate: Aggregate) -> list[Selection]:
     return [aggregate.of] if aggregate.minus is None else [aggregate.of, aggregate.minus]
+
+
+@once
+def looked_up(thing: Leaf | Aggregate) -> Iterator[FactRef | BoundRef]:
+    """The right sides that are facts or names: beside the events and the moment, all that decides about it."""
+    found = of_aggregate(thing) if isinstance(thing, Aggregate) else selections(thing)
+    right = [test.operand for selection in found for test in selection.where]
+    right += [operand for _, operand in thing.tests] if isinstance(thing, Keyed) else []
+    return (each for each in right if isinstance(each, FactRef | BoundRef))
+
+
+@once
+def facts_in(condition: Condition) -> Iterator[FactRef]:
+    """The facts that its leaves look at."""
+    return (each for leaf in leaves(condition) for each in operands(leaf) if isinstance(each, FactRef))
+
+
+@once
+def passing_things(condition: Condition) -> Iterator[object]:
+    """What keeps its truth from following from events, facts and names alone: models, the clock, the catalogue."""
+    for leaf in leaves(condition):
+        if isinstance(leaf, ScoreTest) or clocked(leaf):
+            yield leaf
+    yield from (each for each in facts_in(condition) if each.of is not None)
+
+
+@once
+def clocked(leaf: Leaf) -> list[Operator]:
+    """Its tests against the clock."""
+    if isinstance(leaf, Keyed):
+        return [operator for operator, _ in leaf.tests if operator in CLOCKED]
+    return [leaf.operator] if isinstance(leaf, Test) and leaf.operator in CLOCKED else []
+
+
+@once
+def by_age(condition: Condition) -> Iterator[Leaf]:
+    """Its leaves with a test against the clock."""
+    return (leaf for leaf in leaves(condition) if clocked(leaf))
+
+
+@once
+def keys_by_age(condition: Condition) -> Iterator[Leaf]:
+    """Those of them whose value is that of a key."""
+    return (leaf for leaf in by_age(condition) if isinstance(leaf, Keyed))
 
 
 def operands(leaf: Leaf) -> list[Any]:
@@ -233,3 +312,25 @@ def identity(rule: Rule, program: Program) -> list[BoundRef]:
     keyed = {leaf.bind for leaf in leaves(rule.when) if isinstance(leaf, Keyed)}
     meant = [each for each in used if not (each.name in keyed and each.attribute == "value")]
     return sorted(meant, key=lambda each: f"{each.name}.{each.attribute}")
+
+
+def by_names(rule: Rule, program: Program) -> tuple[list[Condition], list[Condition]]:
+    """The parts of a rule's condition that stand alone, and those that bound names hold together."""
+    used = {each.name for leaf in leaves(rule.when) for each in references(leaf)}
+    used |= {each.name for each in identity(rule, program)}
+    apart: list[Condition] = []
+    together: list[Condition] = []
+    for part in spine(rule.when):
+        names = names_of(part) if isinstance(part, Binder) else []
+        has_names = used & {*names} or any(references(leaf) for leaf in leaves(part))
+        (together if has_names else apart).append(part)
+    return apart, together
+
+
+def spine(condition: Condition) -> Iterator[Condition]:
+    """The parts of an `all` of which nothing else is above."""
+    if isinstance(condition, All):
+        for part in condition.parts:
+            yield from spine(part)
+    else:
+        yield condition

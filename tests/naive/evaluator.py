@@ -28,7 +28,17 @@ from engine.language.tree import (
 )
 from engine.schedule import is_open, period
 from engine.values import Truth, Value
-from tests.naive.conditions import alternatives, binders, has_scores, identity, leaves, passes
+from tests.naive.conditions import (
+    alternatives,
+    binders,
+    facts_in,
+    has_scores,
+    identity,
+    leaves,
+    passes,
+    passing_things,
+    score_tests,
+)
 from tests.naive.history import Catalogue, State, no_catalogue
 from tests.naive.messages import UnknownHoleError, filled
 from tests.naive.moments import Moments
@@ -57,6 +67,7 @@ class Naive(Moments):
         standing: The same by rule, in order, each with what its names are bound to.
         failed: Rules that could not send something in the last call.
         asked: What models answered in it, in order.
+        answers: What they answered in the latest look.
     """
 
     def __init__(self, program: Program, catalogue: Catalogue = no_catalogue) -> None:
@@ -75,6 +86,7 @@ class Naive(Moments):
         self.acts: dict[str, list[int]] = {}
         self.failed: set[str] = set()
         self.asked: list[tuple[str, ScoreAnswer]] = []
+        self.answers: dict[str, ScoreAnswer] = {}
         self.unsettled = set()
 
     # ---------------------------------------------------------------- what happens
@@ -83,9 +95,8 @@ class Naive(Moments):
         self.failed, self.asked = set(), []
         now = event.time if self.clock is None else max(self.clock, event.time)
         found = self._pass_time(now, score)
-        after = sum(1 for other in self.history if other.time <= event.time)
         seen_before = self._visible()
-        self.history.insert(after, event)
+        self.happened(event)
         found += self._step(now, score, seen_before)
         return found + self._finish(now, score, found)
 
@@ -94,6 +105,7 @@ class Naive(Moments):
         now = now if self.clock is None else max(self.clock, now)
         found = self._pass_time(now, score)
         seen_before = self._visible()
+        self.found.clear()
         for name, value in facts.items():
             if value is None:
                 self.facts.pop(name, None)
@@ -122,9 +134,10 @@ class Naive(Moments):
         pending = {rule.digest for rule in self.program.rules if rule.id in self.new}
         silent = {rule.digest for rule in self.program.rules if rule.id in self.quiet}
         self.program = program
+        self.found.clear()
         if self.clock is None:
             return
-        tests = {leaf for rule in program.rules for leaf in leaves(rule.when) if isinstance(leaf, ScoreTest)}
+        tests = {leaf for rule in program.rules for leaf in score_tests(rule.when)}
         self.latched &= tests
         self.fresh.clear()
         self.acts = {rule.id: acted[rule.digest] for rule in program.rules if acted.get(rule.digest)}
@@ -155,7 +168,9 @@ class Naive(Moments):
         return found
 
     def _visible(self) -> dict[str, Value | None]:
-        """What a model can see now."""
+        """What a model can see now; nothing where none is asked."""
+        if not any(score_tests(rule.when) for rule in self.program.rules):
+            return {}
         state = State(self.clock or 0, self.facts)
         names = self.program.vocabulary.facts
         return {name: self.value(FactRef(name), state) for name in names if not self.derived_under(name)}
@@ -250,7 +265,7 @@ class Naive(Moments):
         """The state at a request, and the truth of score tests there."""
         now = now if self.clock is None else max(now, self.clock)
         state = State(now, {**self.facts, **context})
-        asked: dict[str, ScoreAnswer] = {}
+        asked = self.answers = dict[str, ScoreAnswer]()
         truths: dict[ScoreTest, Truth] = {}
 
         def truth(test: ScoreTest) -> Truth:
@@ -265,6 +280,18 @@ class Naive(Moments):
 
     def _standing(self, rule: Rule, state: State, truth: Any) -> Standing:
         """The bindings with which a rule holds, in order, each with its first combination; one without names: ()."""
+        if passing_things(rule.when):
+            return self._find_standing(rule, state, truth)
+        looked_at = (self.era(state.now), *(self.value(each, state) for each in facts_in(rule.when)))
+        found: Standing = self.found.once(rule, looked_at, lambda: self._find_standing(rule, state, truth))
+        if not binders(rule.when):
+            return dict.fromkeys(found, state)
+        return {
+            bindings: State(state.now, state.facts, state.derived, each.bound, each.chosen, state.known and {})
+            for bindings, each in found.items()
+        }
+
+    def _find_standing(self, rule: Rule, state: State, truth: Any) -> Standing:
         found = binders(rule.when)
         used = identity(rule, self.program) if found else []
         standing: Standing = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from operator import attrgetter
 from typing import Any
 
 from engine.event import Event
@@ -32,7 +34,17 @@ from engine.language.tree import (
     Test,
 )
 from engine.values import Kind, Truth, Value
-from tests.naive.conditions import Binder, binders, exactly, names_of, passes, references
+from tests.naive.conditions import (
+    Binder,
+    binders,
+    clocked,
+    exactly,
+    looked_up,
+    names_of,
+    passes,
+    references,
+    spans_of,
+)
 
 Catalogue = Callable[[str, Value], Value | None]
 Names = Mapping[str, Mapping[str, Value]]
@@ -42,13 +54,15 @@ def no_catalogue(_fact: str, _key: Value) -> None:
     return None
 
 
-@dataclass
+@dataclass(slots=True)
 class State:
     """Everything that is known at one moment: facts that were set, derived facts, the time, and bound names.
 
     Attributes:
         bound: What each name of a combination is bound to: attributes of an event, or a key and its value.
         chosen: The truth that a condition which binds names has in the combination, by its first name.
+        known: Truths and combinations that were found in it, by the id of what they are of; None as long as rules may
+            still assert.
     """
 
     now: int
@@ -56,9 +70,10 @@ class State:
     derived: dict[str, Value | None] = field(default_factory=dict)
     bound: Names = field(default_factory=dict)
     chosen: Mapping[str, Truth] = field(default_factory=dict)
+    known: dict[int, tuple[object, Any]] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Choice:
     """One way to satisfy a condition that binds names.
 
@@ -71,6 +86,35 @@ class Choice:
     truth: Truth
 
 
+class Found:
+    """What was found of events, so that nobody looks twice: as long as no other event comes, it is the same for the same
+    thing that looks at the same events, facts and names.
+
+    Attributes:
+        eras: The number of the era of each moment, see `History.era`.
+        numbers: Of eras.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], tuple[object, Any]] = {}
+        self.eras: dict[int, int] = {}
+        self.numbers: dict[tuple[tuple[int, int], ...], int] = {}
+
+    def once(self, thing: Any, looked_at: tuple[Any, ...], find: Callable[[], Any]) -> Any:
+        """What `find` found when it was asked the same before."""
+        key = (id(thing), looked_at)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = (thing, find())  # the thing is kept, so that its id stays its own
+        return known[1]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._known.clear()
+        self.eras.clear()
+        self.numbers.clear()
+
+
 class History:
     """The events of a session, and what follows from them at a moment."""
 
@@ -78,6 +122,13 @@ class History:
         self.program = program
         self.catalogue = catalogue
         self.history: list[Event] = []  # in order of time, then of arrival
+        self.found = Found()
+
+    def happened(self, event: Event) -> None:
+        """Put an event in its place: after those of its own time. What was found before is found anew."""
+        after = sum(1 for other in self.history if other.time <= event.time)
+        self.history.insert(after, event)
+        self.found.clear()
 
     # ---------------------------------------------------------------- truth
 
@@ -89,28 +140,43 @@ class History:
         return self._plain_truth(condition, state, score)
 
     def _plain_truth(self, condition: Condition, state: State, score: Any) -> Truth:
-        if isinstance(condition, Binder) and (names := names_of(condition)) and names[0] in state.chosen:
-            return state.chosen[names[0]]
+        if state.known is None:
+            return self._find_truth(condition, state, score)
+        known = state.known.get(id(condition))
+        if known is None:
+            known = state.known[id(condition)] = (condition, self._find_truth(condition, state, score))
+        truth: Truth = known[1]
+        return truth
+
+    def _find_truth(self, condition: Condition, state: State, score: Any) -> Truth:
         match condition:
-            case Segment():
-                return self._plain_truth(condition.condition, state, score)
-            case Not():
-                truth = self._plain_truth(condition.part, state, score)
-                return None if truth is None else not truth
-            case AnyOf():
-                return either(self._plain_truth(part, state, score) for part in condition.parts)
-            case All():
-                return both(self._plain_truth(part, state, score) for part in condition.parts)
-            case ScoreTest():
-                result: Truth = score(condition)
-                return result
-            case Seen() | Sequence() | Keyed():
-                return either(choice.truth for choice in self.choices(condition, state))
-            case Absence():
-                return self._is_absent(condition, state)
             case Test():
                 value = self.value(condition.subject, state)
                 return self._test(value, condition.operator, condition.operand, state)
+            case All():
+                return both(self._plain_truth(part, state, score) for part in condition.parts)
+            case AnyOf():
+                return either(self._plain_truth(part, state, score) for part in condition.parts)
+            case Not():
+                truth = self._plain_truth(condition.part, state, score)
+                return None if truth is None else not truth
+            case Segment():
+                return self._plain_truth(condition.condition, state, score)
+            case Seen() | Sequence() | Keyed():
+                names = names_of(condition)
+                if names and names[0] in state.chosen:
+                    return state.chosen[names[0]]
+                return either(choice.truth for choice in self.choices(condition, state))
+            case Absence():
+                absent: bool = self.found.once(
+                    condition,
+                    (self.era(state.now), *(self.operand(each, state) for each in looked_up(condition))),
+                    lambda: self._is_absent(condition, state),
+                )
+                return absent
+            case ScoreTest():
+                result: Truth = score(condition)
+                return result
 
     def _test(self, value: Value | None, operator: Operator, operand: Any, state: State) -> Truth:
         if operator is Operator.EXISTS:
@@ -134,14 +200,29 @@ class History:
 
     # ---------------------------------------------------------------- combinations
 
-    def combinations(self, found: Iterable[Binder], state: State) -> list[State]:
+    def combinations(self, found: tuple[Binder, ...], state: State) -> list[State]:
         """Every combination of choices for conditions that bind names, in order of their first events."""
+        if state.known is not None and (known := state.known.get(id(found))) is not None:
+            again: list[State] = known[1]
+            return again
+        looked_at = tuple(value for binder in found for value in self._looked_at(binder, state))
+        made = self.found.once(found, looked_at, lambda: self._combinations(found, state))
+        is_known = state.known is not None
+        states = [
+            State(state.now, state.facts, state.derived, bound, chosen, {} if is_known else None)
+            for bound, chosen in made
+        ]
+        if state.known is not None:
+            state.known[id(found)] = (found, states)
+        return states
+
+    def _combinations(self, found: tuple[Binder, ...], state: State) -> list[tuple[Names, Mapping[str, Truth]]]:
         order = {names_of(binder)[0]: number for number, binder in enumerate(found)}
         made = [
             (tuple(positions for _, positions in sorted(placed.items(), key=lambda item: order[item[0]])), each)
             for placed, each in self._combine(list(found), state, {})
         ]
-        return [each for _, each in sorted(made, key=lambda item: item[0])]
+        return [(each.bound, each.chosen) for _, each in sorted(made, key=lambda item: item[0])]
 
     def _combine(
         self, left: list[Binder], state: State, placed: dict[str, tuple[int, ...]]
@@ -170,8 +251,21 @@ class History:
         own = names_of(binder)
         return all(each.name in state.bound or each.name in own for each in references(binder))
 
+    def _looked_at(self, thing: Binder | Aggregate, state: State) -> tuple[Any, ...]:
+        """All that it looks at: which events, the values of facts and names, and the clock if it is tested against it."""
+        found: tuple[Any, ...] = (self.era(state.now),)
+        if right := looked_up(thing):
+            found += tuple(self.operand(each, state) for each in right)
+        return (*found, state.now) if isinstance(thing, Keyed) and clocked(thing) else found
+
     def choices(self, binder: Binder, state: State) -> list[Choice]:
         """The events, keys or rows of events that satisfy it, in order."""
+        found: list[Choice] = self.found.once(
+            binder, self._looked_at(binder, state), lambda: self._choices(binder, state)
+        )
+        return found
+
+    def _choices(self, binder: Binder, state: State) -> list[Choice]:
         if isinstance(binder, Keyed):
             return self._keys(binder, state)
         if isinstance(binder, Sequence):
@@ -253,7 +347,12 @@ class History:
         return state.facts.get(fact.name)
 
     def _aggregate(self, aggregate: Aggregate, state: State) -> Value | None:
-        return self._over(aggregate, [event for _, event in self.inside(aggregate.span, state)], state)
+        value: Value | None = self.found.once(
+            aggregate,
+            self._looked_at(aggregate, state),
+            lambda: self._over(aggregate, [event for _, event in self.inside(aggregate.span, state)], state),
+        )
+        return value
 
     def _over(self, aggregate: Aggregate, events: list[Event], state: State) -> Value | None:
         """The aggregate over events that lie in its span."""
@@ -296,17 +395,31 @@ class History:
     # ---------------------------------------------------------------- events
 
     def past(self, state: State) -> list[Event]:
-        return [event for event in self.history if event.time <= state.now]
+        """The events up to now, in order."""
+        return self.history[: bisect_right(self.history, state.now, key=_time_of)]
 
     def inside(self, span: Span, state: State) -> list[tuple[int, Event]]:
         """The events of a span, with their places in the history."""
-        past = list(enumerate(self.past(state)))
+        begin, end = self.ends(span, state.now)
+        return [(at, self.history[at]) for at in range(begin, end)]
+
+    def era(self, now: int) -> int:
+        """A number for which events lie in which span: at moments of one era, events say the same."""
+        era = self.found.eras.get(now)
+        if era is None:
+            spans: tuple[Span, ...] = self.found.once(self.program, ("spans",), lambda: spans_of(self.program))
+            ends = tuple(self.ends(span, now) for span in spans)
+            era = self.found.eras[now] = self.found.numbers.setdefault(ends, len(self.found.numbers))
+        return era
+
+    def ends(self, span: Span, now: int) -> tuple[int, int]:
+        """Where its events begin in the history, and where they end."""
+        end = bisect_right(self.history, now, key=_time_of)
         if span.window is not None:
-            return [(at, event) for at, event in past if state.now - span.window < event.time]
+            return bisect_right(self.history, now - span.window, key=_time_of), end
         if span.since is not None:
-            resets = [at for at, event in past if event.type == span.since]
-            return past[resets[-1] + 1 :] if resets else past
-        return past
+            return max((at + 1 for at in range(end) if self.history[at].type == span.since), default=0), end
+        return 0, end
 
     def selected(self, selection: Selection, event: Event, state: State) -> bool:
         """Whether it is of the type and passes the `where`: two values."""
@@ -325,6 +438,9 @@ class History:
             elif value is None or not passes(value, test.operator, operand, event.time):
                 return False
         return True
+
+
+_time_of = attrgetter("time")
 
 
 def either(truths: Iterable[Truth]) -> Truth:

@@ -9,7 +9,7 @@ from engine.language.tree import (
     Absence,
     Aggregate,
     AssertAction,
-    FactRef,
+    Condition,
     Keyed,
     Operator,
     Rule,
@@ -20,12 +20,21 @@ from engine.language.tree import (
     Test,
 )
 from engine.schedule import next_change
-from engine.values import Value
-from tests.naive.conditions import binders, leaves, of_aggregate, selections
-from tests.naive.history import State
+from engine.values import Truth, Value
+from tests.naive.conditions import (
+    CLOCKED,
+    binders,
+    by_age,
+    by_names,
+    identity,
+    keys_by_age,
+    leaves,
+    of_aggregate,
+    score_tests,
+    selections,
+)
+from tests.naive.history import State, both
 from tests.naive.settling import Settling
-
-CLOCKED = {Operator.OLDER_THAN, Operator.WITHIN_LAST}
 
 
 class Moments(Settling):
@@ -37,19 +46,27 @@ class Moments(Settling):
 
     def moments(self, after: int, before: int) -> list[int]:
         """Every moment strictly between at which something changes with no event."""
-        ages, windows = self._clock_moments(after, before), self._window_moments()
+        ages = self._clock_moments(after, before)
         found = []
         state = self._everything(after)
-        for moment in sorted(ages | windows):
-            if after < moment < before:
-                now = self._everything(moment)
-                if moment in ages or now != state:
-                    found.append(moment)
-                state = now
+        for moment in self.candidates(after, before, ages):
+            now = self._everything(moment)
+            if moment in ages or now != state:
+                found.append(moment)
+            state = now
         return found
+
+    def candidates(self, after: int, before: int, ages: set[int] | None = None) -> list[int]:
+        """The moments strictly between at which something could change with no event."""
+        every = self._window_moments() | (self._clock_moments(after, before) if ages is None else ages)
+        return sorted(moment for moment in every if after < moment < before)
 
     def _window_moments(self) -> set[int]:
         """Where an event leaves a window, or an absence begins or ends."""
+        found: set[int] = self.found.once(self.program, (), self._find_window_moments)
+        return found
+
+    def _find_window_moments(self) -> set[int]:
         left = {
             event.time + span.window
             for span, types in self._spans()
@@ -70,10 +87,10 @@ class Moments(Settling):
         """Where a test against the clock, the schedule of a rule that asserts, or the age of an answer changes."""
         found = set()
         for rule in self.program.rules:
-            for leaf in leaves(rule.when):
-                if isinstance(leaf, ScoreTest) and leaf.last_known is not None and leaf.score in self.last_answers:
+            for leaf in score_tests(rule.when):
+                if leaf.last_known is not None and leaf.score in self.last_answers:
                     found.add(self.last_answers[leaf.score][1] + leaf.last_known)
-            if any(operator in CLOCKED for leaf in leaves(rule.when) for operator in _operators(leaf)):
+            if by_age(rule.when):
                 # What is looked at may change at other moments: then look at it at each of those too.
                 for at in [after, *sorted(self._window_moments())]:
                     for state in self.looks(rule, State(at, self.facts, self.derived)):
@@ -106,18 +123,39 @@ class Moments(Settling):
         return [state, *(self.combinations(found, state) if (found := binders(rule.when)) else [])]
 
     def _everything(self, now: int) -> list[Any]:
-        """All that a rule or a model can look at, what rules conclude aside."""
-        state = State(now, self.facts)
-        found: list[Any] = [self.value(FactRef(name), state) for name in self.program.vocabulary.facts]
+        clock = now if any(keys_by_age(rule.when) for rule in self.program.rules) else None
+        everything: list[Any] = self.found.once(self, (self.era(now), clock), lambda: self._find_everything(now))
+        return everything
+
+    def _find_everything(self, now: int) -> list[Any]:
+        """All that a rule or a model can look at and that events make, of which everything else follows but ages."""
+        state = State(now, self.facts, known={})
+        found: list[Any] = [
+            self.value(fact.aggregate, state)
+            for fact in self.program.vocabulary.facts.values()
+            if fact.aggregate is not None
+        ]
         for rule in self.program.rules:
-            for look in self.looks(rule, state):
-                found.append(look.bound)
-                for leaf in leaves(rule.when):
-                    if isinstance(leaf, Test):
-                        found.append(self.value(leaf.subject, look))
-                    elif not isinstance(leaf, ScoreTest):
-                        found.append(self._plain_truth(leaf, look, None))
+            apart, together = by_names(rule, self.program)
+            for leaf in (leaf for part in apart for leaf in leaves(part)):
+                if not isinstance(leaf, Test):
+                    found.append(None if isinstance(leaf, ScoreTest) else self._plain_truth(leaf, state, None))
+                elif isinstance(leaf.subject, Aggregate):
+                    found.append(self.value(leaf.subject, state))
+            if together:
+                found.append(self._held_together(rule, together, state))
         return found
+
+    def _held_together(self, rule: Rule, together: list[Condition], state: State) -> dict[tuple[Any, ...], Truth]:
+        """The truth of conditions with names for each combination that is not out of the question."""
+        told_apart = identity(rule, self.program)
+        truths: dict[tuple[Any, ...], Truth] = {}
+        for look in self.combinations(binders(rule.when), state):
+            truth = both(self._plain_truth(part, look, None) for part in together if not score_tests(part))
+            if truth is not False:
+                token = tuple(self.operand(each, look) for each in told_apart)
+                truths[token] = True if truth or truths.get(token) else None
+        return truths
 
     def _spans(self) -> Iterator[tuple[Span, set[str]]]:
         """Every span that something looks at, with the types of event in it."""
@@ -133,9 +171,3 @@ class Moments(Settling):
                     yield leaf.aggregate.span, types
                 elif isinstance(leaf, Test) and isinstance(leaf.subject, Aggregate):
                     yield leaf.subject.span, types
-
-
-def _operators(leaf: Any) -> list[Operator]:
-    if isinstance(leaf, Keyed):
-        return [operator for operator, _ in leaf.tests]
-    return [leaf.operator] if isinstance(leaf, Test) else []

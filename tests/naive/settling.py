@@ -23,23 +23,7 @@ class Settling(History):
     def settle(self, state: State, holds: Callable[[Rule], bool]) -> None:
         """The least fixed point, layer by layer: each begins with nothing asserted."""
         self.unsettled = set()
-        asserting: dict[str, list[Rule]] = {}
-        for rule in self.program.rules:
-            for action in rule.actions:
-                if isinstance(action, AssertAction):
-                    asserting.setdefault(action.fact, []).append(rule)
-        below = {
-            fact: {name for rule in rules for name in self.derived_in(rule.when)} for fact, rules in asserting.items()
-        }
-        reach = {fact: _reach(fact, below) for fact in asserting}
-        left = set(asserting)
-        while left:
-            # A layer looks only at itself and at what is settled.
-            layer = min(
-                (fact for fact in left if all(fact in reach.get(other, set()) for other in (reach[fact] & left))),
-            )
-            together = {other for other in left if other in reach[layer] and layer in reach[other]} | {layer}
-            rules = [rule for rule in self.program.rules if any(rule in asserting[fact] for fact in together)]
+        for together, rules in self._layers():
             for _ in range(2 * len(rules) + 2):
                 asserted: dict[str, Value | None] = {}
                 for rule in rules:
@@ -59,7 +43,36 @@ class Settling(History):
             else:
                 state.derived.update(dict.fromkeys(together, None))
                 self.unsettled |= together
+        state.known = {}
+
+    def _layers(self) -> list[tuple[set[str], list[Rule]]]:
+        layers: list[tuple[set[str], list[Rule]]] = self.found.once(self.program, ("layers",), self._find_layers)
+        return layers
+
+    def _find_layers(self) -> list[tuple[set[str], list[Rule]]]:
+        """Derived facts that are settled together, each with the rules that assert them, in order of settling."""
+        asserting: dict[str, list[Rule]] = {}
+        for rule in self.program.rules:
+            for action in rule.actions:
+                if isinstance(action, AssertAction):
+                    asserting.setdefault(action.fact, []).append(rule)
+        below = {
+            fact: {name for rule in rules for name in self.derived_in(rule.when)} for fact, rules in asserting.items()
+        }
+        reach = {fact: _reach(fact, below) for fact in asserting}
+        left = set(asserting)
+        layers = []
+        while left:
+            # A layer looks only at itself and at what is settled.
+            layer = min(
+                (fact for fact in left if all(fact in reach.get(other, set()) for other in (reach[fact] & left))),
+            )
+            together = {other for other in left if other in reach[layer] and layer in reach[other]} | {layer}
+            layers.append(
+                (together, [rule for rule in self.program.rules if any(rule in asserting[fact] for fact in together)])
+            )
             left -= together
+        return layers
 
     def derived_in(self, condition: Condition) -> set[str]:
         """The derived facts that a condition looks at."""

@@ -267,6 +267,9 @@ class _Compiler:
 
     def _test(self, condition: Test) -> Ground:
         subject: Any = condition.subject
+        if condition.operator is Operator.EXISTS and not is_keyed_by_name(subject):
+            exists = leaf_truth(condition, self._quantities)
+            return lambda look, env: exists(look.values, look.now)
         value = self._of_aggregate(subject) if self._is_bound_aggregate(subject) else self._resolve(subject)
         operator, operand = condition.operator, self._resolve(condition.operand)
         return lambda look, env: truth_of(look, value(look, env), operator, operand(look, env))

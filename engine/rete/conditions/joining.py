@@ -125,7 +125,7 @@ def subject_alone(condition: Keyed | Sequence | Absence) -> Joined:
 
 
 def read_by(joined: Joined) -> Iterator[Any]:
-    """The subjects of other quantities that a joined one looks at."""
+    """The subjects of other quantities that a joined one looks at; a test `exists` as it is: it may look at more."""
     for condition in (*joined.binders, *joined.rest):
         yield from _read_by(condition)
 
@@ -163,7 +163,7 @@ def _read_by(condition: Condition) -> Iterator[Any]:
                 if subject.minus is not None:
                     yield from _read_by_selection(subject.minus)
         else:
-            yield subject
+            yield condition if condition.operator is Operator.EXISTS else subject
         yield from _read_by_operand(condition.operand)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,8 +20,10 @@ from engine.language.tree import (
     FactSource,
     Selection,
     Span,
+    Test,
     Vocabulary,
 )
+from engine.rete.conditions.existing import rests_on
 from engine.rete.conditions.joining import read_by
 from engine.rete.conditions.subjects import Joined, Presence, nothing
 from engine.values import Kind, Millis, Value, ValueType
@@ -112,7 +114,8 @@ class Quantities:
         if found is None:
             kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
             if isinstance(subject, Joined):
-                reads = tuple(dict.fromkeys(self.of(each).index for each in read_by(subject)))
+                read = (part for each in read_by(subject) for part in self._parts(each))
+                reads = tuple(dict.fromkeys(self.of(each).index for each in read))
                 origin = Origin.JOINED
             else:
                 reads = tuple(dict.fromkeys(self.of_fact(name).index for name in facts_in(subject)))
@@ -122,6 +125,10 @@ class Quantities:
             found.is_concluded = any(self.all[index].is_concluded for index in reads)
             found.default = nothing(subject)
         return found
+
+    def _parts(self, read: Subject | Test) -> Iterable[Subject]:
+        """What is looked at; of a test whether something exists, what decides that."""
+        return rests_on(read.subject, self.vocabulary) if isinstance(read, Test) else (read,)
 
     def find(self, subject: Subject) -> Quantity | None:
         """The quantity of a subject, None where no rule and no feature has it."""

@@ -18,6 +18,7 @@ from engine.language.tree import (
     Test,
 )
 from engine.rete.conditions import operators
+from engine.rete.conditions.existing import exists, rests_on
 from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import Presence
 from engine.values import EpochMs, Truth, Value
@@ -81,7 +82,7 @@ def leaf_truth(condition: Test | Seen, quantities: Quantities) -> Callable[[Valu
         return lambda values, now: values.get(index, default)  # type: ignore[return-value]
     operator, operand = condition.operator, condition.operand
     if operator is Operator.EXISTS:
-        return lambda values, now: (values.get(index, default) is not None) is operand
+        return _exists(condition, quantities)
     if isinstance(operand, FactRef):
         return _against(quantity, operator, quantities.of(operand))
     clocked = operators.CLOCKED.get(operator)
@@ -100,6 +101,20 @@ def leaf_truth(condition: Test | Seen, quantities: Quantities) -> Callable[[Valu
         return None if value is None else test(value)
 
     return steady
+
+
+def _exists(test: Test, quantities: Quantities) -> Callable[[Values, EpochMs], Truth]:
+    subject, wanted, vocabulary = test.subject, test.operand, quantities.vocabulary
+    asked = {each: quantities.of(each) for each in rests_on(subject, vocabulary)}
+    if isinstance(subject, FactRef) and list(asked) == [subject]:
+        index, default = asked[subject].index, asked[subject].default
+        return lambda values, now: (values.get(index, default) is not None) is wanted
+
+    def truth(values: Values, now: EpochMs) -> Truth:
+        found = exists(subject, vocabulary, lambda each: values.get(asked[each].index, asked[each].default))
+        return None if found is None else found is wanted
+
+    return truth
 
 
 def _against(left: Quantity, operator: Operator, right: Quantity) -> Callable[[Values, EpochMs], Truth]:

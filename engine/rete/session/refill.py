@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from heapq import heappush
 
-from engine.language.tree import Aggregate
+from engine.language.tree import Aggregate, Span
 from engine.rete.alpha.aggregates import AggregateNode, Changed
 from engine.rete.alpha.history import entry, selects, value_over
 from engine.rete.alpha.windows import WindowNode
@@ -68,12 +68,16 @@ def scanned_value(
     """The value of any subject over events at `now`, read from the retained ones; unknown where these don't reach."""
     retained = memory.retained
     events = [] if retained is None else retained.read()
-    dropped = None if retained is None else retained.dropped
-    if dropped is not None:
-        span = subject.span
-        if span.window is not None:
-            if dropped + span.window > now:
-                return None
-        elif span.since is None or all(event.type != span.since for event in events):
-            return None
-    return value_over(subject, events, now, fact)
+    found = value_over(subject, events, now, fact)
+    if retained is not None and not _reaches_back(subject.span, retained.dropped, events, now):
+        return True if isinstance(subject, Presence) and found else None
+    return found
+
+
+def _reaches_back(span: Span, dropped: EpochMs | None, events: Sequence[Kept], now: EpochMs) -> bool:
+    """Whether nothing that lies in the span was dropped; `dropped` is the time of the latest event that was."""
+    if dropped is None:
+        return True
+    if span.window is not None:
+        return dropped + span.window <= now
+    return span.since is not None and any(event.type == span.since for event in events)

@@ -62,8 +62,9 @@ def wait_until(holds, seconds=30.0):
 
 
 def is_known(client, session):
-    """Whether the stream has come to the session."""
-    return bool(client.get(f"/v1/sessions/{session}/why").json()["known"])
+    """Whether the stream has come to the session; a busy machine may not answer in time."""
+    answer = client.get(f"/v1/sessions/{session}/why")
+    return answer.status_code == 200 and bool(answer.json()["known"])
 
 
 def test_an_event_is_in_the_next_decision_before_and_after_the_stream_comes_to_it_and_counts_once(tmp_path):

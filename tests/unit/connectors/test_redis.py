@@ -11,8 +11,9 @@ from redis import Redis
 from redis.crc import key_slot
 
 from connectors.redis_client import RedisAddress
+from connectors.redis_layout import BUCKET_MS, BUCKETS
 from connectors.redis_ports import RedisPorts
-from connectors.redis_state import BUCKET_MS, BUCKETS, RedisState
+from connectors.redis_state import RedisState
 from engine.ports import Applied, Cap, Claim, Output, OutputKind, PortError, SessionState, StateBatch
 from tools.redis_server import RedisServer
 
@@ -71,6 +72,9 @@ def test_no_script_reaches_over_slots(redis_required, tmp_path):
             assert set(state.seen(2, ["e"])) == {"e"}
             assert list(state.due(2, 10, 10)) == ["s"]
             assert [session for session, _ in state.recent(10)] == ["s"]
+            state.replace(state.copy(2))
+            assert set(state.copy(2).sessions) == {"s"}
+            assert list(state.regimes(2)) == []
         with closing(ports.limits()) as limits:
             caps = (Cap("a", 5, 1), Cap("b", 5, 1, sliding=1_000))
             claims = [Claim("t", caps), Claim("u", caps)]
@@ -97,6 +101,24 @@ def test_everything_but_profiles_tables_and_positions_expires_or_is_bounded(port
     bounded = {"activity", "decisions"}
     of_partition = {f"{{p:2}}:{name}" for name in ("position", "due", "recent", "outbox", "seen:0")}
     assert lasting == bounded | of_partition
+
+
+def test_a_partition_whose_replacing_was_cut_off_can_not_be_used_until_it_is_done(redis_url, monkeypatch):
+    address = RedisAddress(redis_url, timeout_ms=10_000)
+    with closing(RedisState(address, 4)) as state:
+        state.claim(2, 1)
+        state.apply(a_batch())
+        copy = state.copy(2)
+        with monkeypatch.context() as patched:
+            patched.setattr("connectors.redis_copies.RedisCopies._finish", lambda *_: None)
+            state.replace(copy)
+        for use in (lambda: state.claim(2, 9), lambda: state.position(2), lambda: state.copy(2)):
+            with pytest.raises(PortError, match="partition 2 is being replaced, by `salience rebuild`"):
+                use()
+        assert state.apply(a_batch()) is Applied.FENCED
+        state.replace(copy)
+        assert state.copy(2) == copy
+        assert state.claim(2, 2) == copy.position, "the owner is fenced once, not at each try"
 
 
 def test_ids_leave_by_buckets_and_never_before_24_hours(redis_url, server):

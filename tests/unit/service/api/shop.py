@@ -17,19 +17,10 @@ from config.schema import ApiSettings
 from engine.activation import ScoreAnswer, ScoreStatus
 from engine.bundle import Bundle, Revision
 from engine.event import Event
+from engine.identity import Identity, identified
 from engine.language import check, render
 from engine.offers import MemoryLimits
-from engine.ports import (
-    Identity,
-    LogFullError,
-    NewRecord,
-    PortError,
-    Row,
-    SessionState,
-    SessionView,
-    Verdict,
-    identified,
-)
+from engine.ports import LogFullError, NewRecord, PortError, Row, SessionState, SessionView, Verdict
 from engine.rete import Network
 from service.api.accepted import Accepted
 from service.api.admission import Admission
@@ -172,8 +163,11 @@ class FakeState:
         self.identities: dict[str, Identity] = {}
         self.seen: set[str] = set()
         self.limits = MemoryLimits()
+        self.catalogue: dict[str, bytes] = {}
+        self.asked: list[str] = []
         self.gone = False
         self.limits_gone = False
+        self.things_gone = False
         self.delay_s = 0.0
         self.reads = 0
         self.puts = 0
@@ -192,6 +186,13 @@ class FakeState:
             self.identities.get(customer or ""),
             frozenset(ids) & self.seen,
         )
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        self.asked += list(ids)
+        await asyncio.sleep(self.delay_s)
+        if self.gone or self.things_gone:
+            raise PortError("connection refused")
+        return {each: self.catalogue[each] for each in ids if each in self.catalogue}
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         if self.gone:

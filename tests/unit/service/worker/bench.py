@@ -16,10 +16,8 @@ from engine.ports import NewRecord, Output, OutputKind, PortError, Record
 from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
 from service.worker.emission import Emission
-from service.worker.intake import Intake
 from service.worker.loop import Pace, Ports, Worker
 from service.worker.partition import Equipment, Partition, Stores
-from service.worker.sessions import Profiles
 from tests.unit.service.small_shop import Clock, sources
 
 MINUTE = 60_000
@@ -89,22 +87,30 @@ class Bench:
         self.limits = Failing(self.embedded.limits())
         self.outputs = Failing(self.embedded.outputs())
         self.profiles = self.embedded.profiles()
+        self.catalogue = Failing(self.embedded.catalogue())
         self.activity = self.embedded.activity()
         self.log = self.embedded.event_log()
         self.clock = Clock(NOON)
-        self._opened: list[Any] = [self.state, self.limits, self.outputs, self.profiles, self.activity, self.log]
+        self._opened: list[Any] = [
+            self.state,
+            self.limits,
+            self.outputs,
+            self.profiles,
+            self.catalogue,
+            self.activity,
+            self.log,
+        ]
         self.emission: Emission | None = None
 
     def equipment(self, of: Loaded) -> Equipment:
-        vocabulary = of.program.vocabulary
-        return Equipment(of, Intake(vocabulary), Profiles(self.profiles, vocabulary, self.clock))
+        return Equipment.of(of, self.profiles, self.catalogue, self.clock, LATENESS)
 
     def partition(
         self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
     ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, LATENESS, salt)
+        stores = Stores(self.state, self.limits, self.emission, salt)
         partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition
@@ -114,7 +120,9 @@ class Bench:
     ) -> Worker:
         source = self.embedded.event_source()
         self._opened.append(source)
-        ports = Ports(source, self.log, self.state, self.outputs, self.limits, self.profiles, self.activity)
+        ports = Ports(
+            source, self.log, self.state, self.outputs, self.limits, self.profiles, self.catalogue, self.activity
+        )
         return Worker(
             ports, current, Pace(**({"poll_ms": 1, "lateness": LATENESS} | pace)), clock=self.clock, elapsed=elapsed
         )
