@@ -47,6 +47,9 @@ def is_preview(decision_id: str) -> bool:
 async def previewed(services: Services, call: Call, asked: RawDecideRequest, token: str) -> DecideAnswer:
     """Decide what a checked request asks as its token says; raises `ProblemError`."""
     preview = _read(services, call, token)
+    if asked.events:
+        detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
+        raise ProblemError("invalid-field", detail, field="/events")
     deadline = Deadline(PREVIEW_MS, asyncio.get_running_loop().time())
     rules = await services.in_thread(services.forced_rules.of, services.live(), preview.segments)
     names, errors = placements_of(rules, asked.placements)

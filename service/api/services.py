@@ -58,6 +58,7 @@ class Services:
     batcher: Batcher
     state_breaker: Breaker
     limits_breaker: Breaker
+    log_breaker: Breaker
     lately: Lately[SessionView]
     accepted: Accepted
     evaluations: Evaluations

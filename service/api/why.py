@@ -52,7 +52,7 @@ async def get_why(services: Services, call: Call) -> Answer:
     only = call.query.get("rule")
     wanted = [rule for rule in loaded.program.rules if only is None or rule.id == only]
     if not wanted:
-        raise ProblemError("invalid-field", f"The live ruleset has no rule {only!r}.", field="rule")
+        raise ProblemError("rule-unknown", f"The live ruleset has no rule {only!r}.", field="rule")
     try:
         session = await read_session(services, rules, session_id, call.query.get("customer_id", UNSET), deadline)
     except UnavailableError as error:
@@ -123,6 +123,6 @@ ENDPOINTS = (
             Parameter("customer_id", "query", "The customer; default: the one that the session belongs to."),
             Parameter("rule", "query", "Only this rule, by its id (`ruleset.rule`)."),
         ),
-        problems=("no-ruleset", "store-unavailable", "invalid-field"),
+        problems=("no-ruleset", "store-unavailable", "invalid-field", "rule-unknown"),
     ),
 )

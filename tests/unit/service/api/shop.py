@@ -407,6 +407,7 @@ class Shop:
             batcher=batcher,
             state_breaker=Breaker("the state store", clock),
             limits_breaker=Breaker("the limit store", clock),
+            log_breaker=Breaker("the event log", clock),
             lately=self.lately,
             accepted=self.accepted,
             evaluations=self.evaluations,
