@@ -16,6 +16,7 @@ from models.registry import ModelRegistry
 from models.scorer import Scorer
 from service.collecting import collection_put_off
 from service.control import Control
+from service.signing import Signing, SigningError
 
 
 class BundleRefusedError(Exception):
@@ -112,10 +113,18 @@ def load(
     return Loaded(revision, bundle, compiled.program, compiled.network, scorer, compiled.checked)
 
 
-def load_stored(control: Control, revision: Revision, registry: Path, former: Loaded | None = None) -> Loaded:
-    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`."""
+def load_stored(
+    control: Control, signing: Signing, revision: Revision, registry: Path, former: Loaded | None = None
+) -> Loaded:
+    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`.
+
+    One that no trusted key vouches for, where keys must, is refused; `former` is what serves, as in `Signing.check`.
+    """
     try:
+        signing.check(revision, None if former is None else former.revision)
         bundle = control.bundle(revision.bundle)
+    except SigningError as error:
+        raise BundleRefusedError((str(error),)) from error
     except (KeyError, BundleError) as error:
         raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
     return load(revision, bundle, control.ancestry(), registry, former)

@@ -75,6 +75,7 @@ class Compiled:
         patterns: Joined conditions, by the index of their quantity.
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
+        offered: The patterns at which no rule looks, only an offer: when one changes, that is no step.
         forms: Conditions of rules that the network runs in another form.
         plain: The other conditions of rules, by their id.
         branching: Productions with several patterns: a score stands beside what is bound, and either will do.
@@ -110,6 +111,7 @@ class Compiled:
     patterns: dict[int, Pattern]
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
+    offered: frozenset[int]
     forms: dict[Condition, Condition]
     plain: frozenset[int]
     branching: tuple[Production, ...]
@@ -160,6 +162,7 @@ def compile_program(program: Program) -> Compiled:
         )
     )
     alpha = build(shapes, pairs)
+    readers = _by_key((index, each.index) for each in joined for index in each.reads)
     _connect(alpha, patterns, numbering)
     return Compiled(
         program=program,
@@ -189,11 +192,12 @@ def compile_program(program: Program) -> Compiled:
         texts={},
         plans=Plans(vocabulary),
         patterns=patterns,
-        readers=_by_key((index, each.index) for each in joined for index in each.reads),
+        readers=readers,
         forms={each.rule.when: each.form for each in productions if each.form is not None},
         plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
         branching=tuple(each for each in productions if len(each.patterns) > 1),
         joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
+        offered=frozenset(each.index for each in joined).difference(readers, *(each.reads for each in productions)),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
         lineage=object(),

@@ -342,10 +342,16 @@ class Network:
             self._age_answers(memory, changed)
             if (
                 is_free
-                and all(values.get(index, compiled.defaults[index]) == old for index, old in changed.items())
-                and not (memory.joins is not None and any(memory.joins.was.values()))
+                and all(
+                    values.get(index, compiled.defaults[index]) == old or index in compiled.offered
+                    for index, old in changed.items()
+                )
+                and not (
+                    memory.joins is not None
+                    and any(was and index not in compiled.offered for index, was in memory.joins.was.items())
+                )
             ):
-                return  # something left a window, and it made no difference
+                return  # something left a window, and it made no difference to any rule
             for clocked in compiled.clocked:
                 if clocked.index not in changed and clocked.index in values:
                     changed[clocked.index] = values[clocked.index]

@@ -162,8 +162,7 @@ class Case:
             for each in step.activations
         ]
         assert acts == expected, self._story(f"network {acts}\n    naive {expected}")
-        if not self.story.wild and not self.program.offers:
-            # An absence in an offer's condition makes steps of its own, at which a model may be asked once more.
+        if not self.story.wild:
             # One that gives no answer may be asked once more, at a moment at which something expires all the same.
             ours, theirs = (
                 [each for each in asked if each[1].value is not None] for asked in (step.scores, self.naive.asked)
@@ -281,6 +280,6 @@ class Case:
 def told(report: ConditionReport, like: Reason) -> Reason:
     """A report as the naive evaluator says it; of a kind for which that says the truth only, the truth."""
     parts = tuple(told(part, other) for part, other in zip(report.parts, like.parts, strict=True))
-    if like.kind == "test" or (like.kind == "seen" and like.actual is not None):
-        return Reason(report.kind, report.truth, report.actual, report.missing, parts)
-    return Reason(report.kind, report.truth, None, None, parts)
+    if like.required is None:
+        return Reason(report.kind, report.truth, None, None, parts)
+    return Reason(report.kind, report.truth, report.actual, report.missing, parts, report.required, report.distance)

@@ -152,18 +152,19 @@ def tell(
 def _junction(plan: Plan, parts: list[Told], *, wanted: bool) -> Told:
     decides = plan.kind == "any"
     truth: Truth = not decides
-    for report, _, _ in parts:
+    reports: list[ConditionReport] = []
+    needs: list[int] = []
+    failing: tuple[ConditionReport, ...] = ()
+    for report, need, leaves in parts:
+        reports.append(report)
+        needs.append(need)
+        failing += leaves
         if report.truth is decides:
             truth = decides
-            break
-        if report.truth is None:
+        elif report.truth is None and truth is not decides:
             truth = None
-    report = ConditionReport(plan.text, truth, plan.kind, parts=tuple([part.report for part in parts]))
+    told = ConditionReport(plan.text, truth, plan.kind, parts=tuple(reports))
     if truth is wanted:
-        return Told(report, 0, ())
-    failing: tuple[ConditionReport, ...] = ()
-    for part in parts:
-        failing += part.failing
-    needs = [part.needs for part in parts]
+        return Told(told, 0, ())
     # Where one part is enough, the nearest counts.
-    return Told(report, min(needs, default=1_000_000) if decides is wanted else sum(needs), failing)
+    return Told(told, min(needs, default=1_000_000) if decides is wanted else sum(needs), failing)
