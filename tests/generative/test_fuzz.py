@@ -12,6 +12,7 @@ import pytest
 
 from engine.language import check, render
 from tests.generative.drawing import Insert, Look, Reload, Story, draw_story
+from tests.generative.found import FOUND_WITH_OTHERS
 from tests.generative.fuzz import HISTORIES, Options, problem_of, problem_of_seed, story_of
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
@@ -92,12 +93,7 @@ def test_every_happening_is_written() -> None:
     assert set(EVENTS) >= {each.event.type for each in story.operations if isinstance(each, Insert)} - {"unheard"}
 
 
-FOUND = {
-    "a combination that never held leaves its window, and no model is asked though a reload came before": 20000586,
-}
-
-
-@pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND.keys())
+@pytest.mark.parametrize("seed", FOUND_WITH_OTHERS.values(), ids=FOUND_WITH_OTHERS.keys())
 def test_what_a_long_run_found_stays_found(seed: int) -> None:
     assert problem_of_seed(seed, OPTIONS) is None
 
