@@ -77,7 +77,9 @@ REQUIRES = [
 ]
 
 EXTRAS = {
+    "librdkafka": ["confluent-kafka>=2.16"],  # the other client of Kafka, for high volume
     "test": [
+        "confluent-kafka>=2.16",
         "httpx>=0.28",
         "hypothesis>=6.120",
         "jsonschema>=4.23",

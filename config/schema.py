@@ -72,7 +72,17 @@ class KafkaSettings(Struct, frozen=True):
     min_insync_replicas: Count
     events_retention_ms: Retention
     outputs_retention_ms: Retention
-    client: Literal["kafka-python"]
+    client: Literal["kafka-python", "librdkafka"]
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"]
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+    ssl_ca: Path | None
+    ssl_certificate: Path | None
+    ssl_key: Path | None
+    ssl_key_password: Secret
+    ssl_check_hostname: bool
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+    sasl_username: str
+    sasl_password: Secret
 
 
 class RedisSettings(Struct, frozen=True):

@@ -32,7 +32,11 @@ FOUND_WITH_OTHERS = {
 """By long runs in which several histories share a ruleset."""
 
 
+WORDS = PATTERNS - {"where"}
+"""The words that there were when these were found: with more, other worlds are drawn."""
+
+
 def run_seed(seed: int) -> None:
     """Play a seed of `FOUND_BY_FUZZ`."""
-    patterns = PATTERNS if seed % 2 else frozenset[str]()
+    patterns = WORDS if seed % 2 else frozenset[str]()
     run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, patterns=patterns)

@@ -129,6 +129,9 @@ class Quantities:
         if scope and self.chance(0.7):
             join = self.join(event, scope)
             tests |= {join} if join is not None else set()
+            keys = [ref for ref, _ in scope if ref.attribute == "colour"]
+            if keys and "price" in EVENTS[event] and "where" in self.patterns and self.chance(0.2):
+                tests.add(AttributeTest("price", self.one(ORDERED), FactRef("product.price", self.one(keys))))
         attributes = [name for name in EVENTS[event] if name != "tags"]
         while attributes and self.chance(0.35):
             name = self.one(attributes)

@@ -124,6 +124,30 @@ MUTANTS = (
         "return lambda values, now: bool(truth(values, now)) is wanted",
     ),
     Mutant(
+        "a limit is looked at from the wrong side where no index finds it",
+        "conditions/normal_form.py",
+        "passes = COMPARISONS[shape == Shape.ABOVE, is_strict]",
+        "passes = COMPARISONS[shape == Shape.BELOW, is_strict]",
+    ),
+    Mutant(
+        "a check that no index finds rose though it held before",
+        "agenda/conflict.py",
+        "literal.holds(values, now) and not literal.holds(old, now)",
+        "literal.holds(values, now)",
+    ),
+    Mutant(
+        "the extreme that left a window still stands",
+        "alpha/windows.py",
+        "forgotten is not None or memory.values[index] in [item for _, item in left]",
+        "forgotten is not None",
+    ),
+    Mutant(
+        "of the limits in their place in the common order, those passed before count again",
+        "alpha/discrimination.py",
+        "low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)",
+        "low, high = 0, find(limits, value)",
+    ),
+    Mutant(
         "below not, exists asks for the same",
         "conditions/normal_form.py",
         "Test(leaf.subject, operator, operand is wanted)",
@@ -169,8 +193,8 @@ MUTANTS = (
     Mutant(
         "the guard before a shared place lets everything pass",
         "alpha/discrimination.py",
-        "        if get(index, default) != wanted:\n            return False\n",
-        "        if get(index, default) != wanted:\n            break\n",
+        "if value is None or not passes(value, operand):\n                    break\n",
+        "if value is None:\n                    break\n",
     ),
     Mutant(
         "an alternative that becomes true is an edge though another held",

@@ -2,20 +2,51 @@
 
 For each quantity there is a trie of the conjuncts that look at it; a change walks only this one, and in it only along
 the literals of the quantity that became true. Nothing is kept in a session.
+
+In a trie, what all of its conjuncts ask comes first, then what became true: few conjuncts have it, where rules differ.
+Where they are alike and differ in their limits on the quantity, one change passes many of these; they stand in their
+place in the common order then: presences, what is found by equality, thresholds, the most varied last among each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.alpha.discrimination import MOST_VALUES, NEVER, End, Guards, Trie
-from engine.rete.conditions.normal_form import Conjunct, Literal, Shape
+from engine.rete.alpha.discrimination import MOST_VALUES, End, Guards, Trie
+from engine.rete.conditions.normal_form import Conjunct, Literal, Shape, Whole
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
 from engine.rete.conditions.truth import Values
 from engine.values import EpochMs, Value
+
+
+class Glance(NamedTuple):
+    """What can be said in a word of a change of a quantity, without a walk through its trie.
+
+    Attributes:
+        guards: What must be so for it to make a rule true.
+        default: Of the quantity.
+        leaves: By its new value the rules that became true, where there is no more to it.
+    """
+
+    guards: Guards
+    default: Value | None
+    leaves: Mapping[Value, tuple[int, ...]] | None
+
+
+MOST_CHECKS = 16
+"""So many literals of a quantity that no index finds are looked at when it changes, before anything else."""
+
+
+class _Wanted(NamedTuple):
+    """A conjunct for the trie of a quantity: its literal on it that may become true, the others in the common order."""
+
+    risen: Literal
+    others: list[Literal]
+    end: End
 
 
 class ConflictIndex:
@@ -25,32 +56,45 @@ class ConflictIndex:
         self._defaults = [each.default for each in quantities]
         self._rank = _ranks(productions, quantities)
         self._by_quantity: dict[int, list[int]] = {}
-        self._rising: dict[int, Trie] = {}
-        self._whole_by_quantity: dict[int, list[int]] = {}
-        plain = [each for each in productions if not each.asking]
         for production in productions:
             for index in production.reads:
                 self._by_quantity.setdefault(index, []).append(production.index)
-        for production in plain:
-            for conjunct in production.conjuncts:
-                if conjunct.whole is not None:
-                    for index in conjunct.whole.reads:
-                        self._whole_by_quantity.setdefault(index, []).append(production.index)
-                else:
-                    self._add_rising(production, conjunct)
-        for trie in self._rising.values():
-            trie.settle()
-        # What must be so for a change of each quantity to make a rule true, as far as that can be said in a word; of one
-        # that no rule looks at, something that never is.
-        self.guards = [self._guards_of(each.index) for each in quantities]
+        wanted: dict[int, list[_Wanted]] = {}
+        # By the quantities that they look at, the literals that no trie finds, each with a trie of what else they need;
+        # under None all else, which is looked at last.
+        self._checked: dict[int, dict[Literal | None, Trie]] = {}
+        for production in productions:
+            if not production.asking:
+                for conjunct in production.conjuncts:
+                    if conjunct.whole is not None:
+                        self._want_whole(production, conjunct.whole, wanted)
+                    else:
+                        self._want(production, conjunct, wanted)
+        self._rising = {index: self._risen_trie(index, found) for index, found in wanted.items()}
+        for tries in self._checked.values():
+            for trie in tries.values():
+                trie.settle()
+        self.glances = [self._glance(each.index) for each in quantities]
         self.all = Holding(productions, self)
         self.asking = Holding([each for each in productions if each.asking], self)
 
-    def _guards_of(self, index: int) -> Guards:
-        if index in self._whole_by_quantity:
-            return ()
-        trie = self._rising.get(index)
-        return trie.root.guards if trie is not None else ((index, None, NEVER),)
+    def _glance(self, index: int) -> Glance | None:
+        """None where no rule looks at the quantity."""
+        default, trie = self._defaults[index], self._rising.get(index)
+        if index in self._checked:
+            return Glance((), default, None)
+        if trie is None:
+            return None
+        leaves = trie.leaves()
+        if leaves is None or any(end.checks or not end.is_certain for ends in leaves.values() for end in ends):
+            return Glance(trie.root.guards, default, None)
+        return Glance(
+            trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
+        )
+
+    def readers(self, index: int) -> Sequence[int]:
+        """The productions that look at a quantity."""
+        return self._by_quantity.get(index, ())
 
     def candidates(self, changed: Iterable[int]) -> set[int]:
         """The productions that look at one of these quantities: for when an index can't tell."""
@@ -59,25 +103,33 @@ class ConflictIndex:
             found.update(self._by_quantity.get(index, ()))
         return found
 
-    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool]:
-        """The productions without scores that hold now and may not have held before the change.
+    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
+        """The productions without scores that may hold now and may not have held before the change.
 
         Returns:
-            By production, whether it is certain that it did not hold before. Raises what a literal raises.
+            By production, whether it is certain that it did not hold before; it holds now, but where None stands: that
+            has to be looked at. Raises what a literal raises.
         """
-        found: dict[int, bool] = {}
-        whole = self._whole_by_quantity
-        rising, defaults, get = self._rising, self._defaults, values.get
+        found: dict[int, bool | None] = {}
+        rising, checked, defaults, get = self._rising, self._checked, self._defaults, values.get
         for index, old in changed.items():
             trie = rising.get(index)
+            ends: Iterable[End] = ()
             if trie is not None and trie.may_rise(old, get(index, defaults[index])):
-                for production, checks, is_certain in trie.reached(values, old):
-                    if (not checks or _pass(checks, values, now)) and not found.get(production, False):
-                        found[production] = is_certain
-            if whole and index in whole:
-                for production in whole[index]:
-                    found.setdefault(production, False)
+                ends = trie.reached(values, old)
+            if checked and index in checked:
+                ends = [*ends, *self._reached_by_checks(checked[index], {index: old}, values, now)]
+            for production, checks, is_certain in ends:
+                if (not checks or _pass(checks, values, now)) and not found.get(production):
+                    found[production] = is_certain
         return found
+
+    def _reached_by_checks(
+        self, tries: Mapping[Literal | None, Trie], old: Values, values: Values, now: EpochMs
+    ) -> Iterator[End]:
+        for literal, trie in tries.items():
+            if literal is None or (literal.holds(values, now) and not literal.holds(old, now)):
+                yield from trie.reached(values)
 
     def ordered(self, literals: Iterable[Literal]) -> list[Literal]:
         """Literals in the common order of the tries."""
@@ -87,28 +139,62 @@ class ConflictIndex:
         """An empty trie over these quantities."""
         return Trie(self._defaults)
 
-    def _add_rising(self, production: Production, conjunct: Conjunct) -> None:
-        """Put a conjunct into the trie of each quantity that it looks at."""
+    def _want(self, production: Production, conjunct: Conjunct, wanted: dict[int, list[_Wanted]]) -> None:
+        """Note a conjunct for each quantity that it looks at."""
         indexed = self.ordered(literal for literal in conjunct.literals if is_indexed(literal))
         checks = tuple(literal for literal in conjunct.literals if not is_indexed(literal))
         is_only = len(production.conjuncts) == 1
         for literal in indexed:
             # Of several literals on one quantity, only one can be what rose: the others are looked at then.
-            path = [each for each in indexed if each is literal or each.index != literal.index]
+            others = [each for each in indexed if each.index != literal.index]
             rest = tuple(each for each in indexed if each is not literal and each.index == literal.index)
             is_certain = is_only and not (literal.shape == Shape.IS and len(literal.operand) > 1)
-            self._trie_of(literal.index).add(path, End(production.index, (*checks, *rest), is_certain))
-        for index in dict.fromkeys(index for literal in checks for index in literal.reads):
-            # A literal that no index finds: everything else first, along the quantities that did not change.
-            path = [each for each in indexed if each.index != index]
-            rest = tuple(each for each in indexed if each.index == index)
-            self._trie_of(index).add(path, End(production.index, (*checks, *rest), False))
+            end = _end(production, (*checks, *rest), is_certain)
+            wanted.setdefault(literal.index, []).append(_Wanted(literal, others, end))
+        for literal in checks:
+            more = tuple(each for each in checks if each is not literal)
+            for index in literal.reads:
+                tries = self._checked.setdefault(index, {})
+                if len(literal.reads) == 1 and literal.age is None and (literal in tries or len(tries) < MOST_CHECKS):
+                    trie = tries.setdefault(literal, Trie(self._defaults))
+                    trie.add(indexed, _end(production, more, is_only))
+                else:
+                    trie = tries.setdefault(None, Trie(self._defaults))
+                    trie.add(indexed, _end(production, checks, False))
 
-    def _trie_of(self, index: int) -> Trie:
-        found = self._rising.get(index)
-        if found is None:
-            found = self._rising[index] = Trie(self._defaults, index)
-        return found
+    def _want_whole(self, production: Production, whole: Whole, wanted: dict[int, list[_Wanted]]) -> None:
+        """A condition that is not multiplied out is looked at when one of its literals became true."""
+        end = End(production.index, (), None)
+        for literal in whole.literals:
+            if is_indexed(literal):
+                wanted.setdefault(literal.index, []).append(_Wanted(literal, [], end))
+            else:
+                for index in literal.reads:
+                    self._checked.setdefault(index, {}).setdefault(None, Trie(self._defaults)).add((), end)
+
+    def _risen_trie(self, index: int, wanted: list[_Wanted]) -> Trie:
+        shared = set(wanted[0].others)
+        limits, ways = set(), set()
+        for risen, others, _ in wanted:
+            shared.intersection_update(others)
+            if risen.shape != Shape.IS:
+                limits.add(risen.operand)
+                ways.add(tuple(others))
+        is_first = len(limits) <= len(ways)
+        trie, rank = Trie(self._defaults, index), self._rank[index]
+        for risen, others, end in wanted:
+            first = [each for each in others if each in shared]
+            rest = [each for each in others if each not in shared]
+            at = 0
+            if risen.shape != Shape.IS and not is_first:
+                at = sum(self._rank[each.index] < rank for each in rest)
+            trie.add([*first, *rest[:at], risen, *rest[at:]], end)
+        return trie.settle()
+
+
+def _end(production: Production, checks: tuple[Literal, ...], is_certain: bool) -> End:
+    """A production that could not be compiled has to be looked at, to say so."""
+    return End(production.index, checks, is_certain if production.broken is None else None)
 
 
 class Holding:

@@ -22,7 +22,7 @@ def risen_rules(
 ) -> set[int]:
     """The rules without scores that hold now and did not hold before the step."""
     risen: set[int] = set()
-    certain: Mapping[int, bool] = {}
+    certain: Mapping[int, bool | None] = {}
     candidates: Iterable[int]
     try:
         if is_first:
@@ -35,14 +35,15 @@ def risen_rules(
         return risen
     earlier: dict[int, Value | None] | None = None
     for index in candidates:
-        if certain and certain[index]:
+        held_not = certain[index] if certain else None
+        if held_not:
             risen.add(index)
             continue
         production = compiled.productions[index]
         if production.asking:
             continue
         try:
-            if not production.holds_plainly(values, now):
+            if held_not is None and not production.holds_plainly(values, now):
                 continue
             if not is_first:
                 if earlier is None:

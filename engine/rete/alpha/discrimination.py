@@ -1,8 +1,8 @@
 """A discrimination trie over conjuncts: from a session's values to the conjuncts that hold, without a look at the others.
 
-All conjuncts are sorted into one order of quantities: presences first, then what is found by equality, then thresholds,
-those with the most different limits last. Conjuncts with an equal beginning share it (Forgy 1982). At a node the next
-quantity's value finds by hash and by bisection where to go on, so that a thousand limits on one total cost one search.
+Conjuncts with an equal beginning share it (Forgy 1982); in which order their literals stand, who builds it decides. At a
+node the next quantity's value finds by hash and by bisection where to go on, so that a thousand limits on one total cost
+one search.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
+from operator import eq
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from engine.rete.conditions.normal_form import Literal, Shape
+from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
 from engine.rete.conditions.truth import Values
 from engine.values import Value
 
-Guards: TypeAlias = tuple[tuple[int, Value | None, Any], ...]
-"""(quantity, default, value that it must have): all of them, for anything to be reached."""
-
-NEVER: Any = object()
-"""A value that nothing has."""
+Guards: TypeAlias = tuple[tuple[Any, Value | None, Callable[[Any, Any], bool], Any], ...]
+"""(quantity, default, comparison, right side): all of them must be true, for anything to be reached."""
 
 MOST_VALUES = 16
 """A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
@@ -55,19 +53,19 @@ class End(NamedTuple):
     Attributes:
         production: Of which rule.
         checks: Its literals that no index finds; they are looked at one by one.
-        is_certain: Whether reaching it by a change means that its rule did not hold before.
+        is_certain: Whether reaching it by a change means that its rule did not hold before; None where reaching it does
+            not even mean that it holds now.
     """
 
     production: int
     checks: tuple[Literal, ...]
-    is_certain: bool
+    is_certain: bool | None
 
 
 class Node:
     """A place in the trie: conjuncts that end here, and branches by the next quantity.
 
-    A session must pass the `guards` first: (quantity, default, value that it must have), the places on the way that
-    had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
+    A session must pass the `guards` first: the places on the way that had but one way on. `eager` branches go on in any session; of the `others`, which are many, only those need a look
     whose quantity the session knows something of: that keeps a thousand quantities of one family from costing a
     thousand looks. Both are what `branches` became.
     """
@@ -184,6 +182,15 @@ class Branch:
             own = self._ladder(is_upward=ladder.is_upward, is_strict=ladder.is_strict)
             own.limits = sorted({*own.limits, *ladder.limits})
 
+    def only(self) -> tuple[Callable[[Any, Any], bool], Any, Node] | None:
+        """The comparison, its right side and where it leads, where there is but one."""
+        if len(self.by_value) + sum(len(ladder.limits) for ladder in self.ladders) != 1:
+            return None
+        for ladder in self.ladders:
+            return COMPARISONS[ladder.is_upward, ladder.is_strict], ladder.limits[0], ladder.nodes[0]
+        ((value, node),) = self.by_value.items()
+        return eq, value, node
+
     def is_open_by_default(self) -> bool:
         """Whether a session that knows nothing of the quantity goes on here."""
         default = self.default
@@ -210,16 +217,14 @@ class Trie:
         self._defaults = defaults
         self._risen = risen
         self._values: set[Value] = set()
-        self._limits: tuple[Ladder, ...] | None = ()
+        self._limits: tuple[Ladder, ...] = ()
         self.root = Node()
 
     def add(self, literals: Iterable[Indexed], end: End) -> None:
         """Add a conjunct by its indexed literals, which stand in the common order."""
         nodes = [self.root]
-        looks = False
         for literal in literals:
             following: list[Node] = []
-            looks = looks or literal.index == self._risen
             for node in nodes:
                 node.is_leaf = False
                 branch = node.branches.get(literal.index)
@@ -229,26 +234,24 @@ class Trie:
             nodes = following
         for node in nodes:
             node.ends = (*node.ends, end)
-        if not looks:
-            self._limits = None  # a change of the quantity may matter to a literal that no index finds
 
     def settle(self) -> Trie:
         """Tell guards and eager branches from the others, once all conjuncts are in."""
         summary = Branch(self._risen, None)
         self.root = self._settled(self.root, summary)
         self._values = set(summary.by_value)
-        if self._limits is not None:
-            self._limits = summary.ladders
+        self._limits = summary.ladders
         return self
 
     def _settled(self, node: Node, summary: Branch) -> Node:
-        guards: list[tuple[int, Value | None, Value]] = []
+        guards: list[tuple[Any, Value | None, Callable[[Any, Any], bool], Any]] = []
         while not node.ends and len(node.branches) == 1:
             (branch,) = node.branches.values()
-            if branch.index == self._risen or branch.ladders or len(branch.by_value) != 1:
+            only = None if branch.index == self._risen else branch.only()
+            if only is None:
                 break
-            ((value, node),) = branch.by_value.items()
-            guards.append((branch.index, branch.default, value))
+            passes, operand, node = only
+            guards.append((branch.index, branch.default, passes, operand))
         node.guards = tuple(guards)
         eager: list[Way] = []
         for branch in node.branches.values():
@@ -274,16 +277,23 @@ class Trie:
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
+    def leaves(self) -> dict[Value, tuple[End, ...]] | None:
+        """What is reached beyond the guards by each new value of the quantity, where nothing else is asked; else None."""
+        root = self.root
+        if root.ends or root.others or len(root.eager) != 1:
+            return None
+        (way,) = root.eager
+        if not way.is_risen or way.ladders or not all(node.is_leaf for node in way.by_value.values()):
+            return None
+        return {value: node.ends for value, node in way.by_value.items()}
+
     def may_rise(self, old: Any, new: Any) -> bool:
         """Whether any literal on the quantity became true by this change of it."""
-        limits = self._limits
-        if limits is None:
-            return True
         if new is None or new == old:
             return False
         if new in self._values:
             return True
-        for ladder in limits:
+        for ladder in self._limits:
             low, high = ladder.risen(old, new)
             if low < high:
                 return True
@@ -293,39 +303,36 @@ class Trie:
         """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
         pending, get = [self.root], values.get
+        value: Any
         while pending:
             node = pending.pop()
-            if node.guards and not _passes(node.guards, get):
-                continue
-            if node.ends:
-                found += node.ends
-            ways: Iterable[Way] = node.eager
-            if node.others:
-                ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
-            for index, default, is_risen, by_value, ladders in ways:
-                value: Any = get(index, default)
-                if value is None:
-                    continue
-                if by_value and not (is_risen and value == old):
-                    following = by_value.get(value)
-                    if following is not None:
-                        pending.append(following)
-                for find, limits, is_upward, flat, starts, nodes in ladders:
-                    if is_upward:
-                        low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
-                    else:
-                        low = find(limits, value)
-                        high = len(limits) if old is None or not is_risen else find(limits, old)
-                    if low < high:
-                        if flat is None:
-                            pending += nodes[low:high]
+            for index, default, passes, operand in node.guards:
+                value = get(index, default)
+                if value is None or not passes(value, operand):
+                    break
+            else:
+                if node.ends:
+                    found += node.ends
+                ways: Iterable[Way] = node.eager
+                if node.others:
+                    ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
+                for index, default, is_risen, by_value, ladders in ways:
+                    value = get(index, default)
+                    if value is None:
+                        continue
+                    if by_value and not (is_risen and value == old):
+                        following = by_value.get(value)
+                        if following is not None:
+                            pending.append(following)
+                    for find, limits, is_upward, flat, starts, nodes in ladders:
+                        if is_upward:
+                            low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
                         else:
-                            found += flat[starts[low] : starts[high]]
+                            low = find(limits, value)
+                            high = len(limits) if old is None or not is_risen else find(limits, old)
+                        if low < high:
+                            if flat is None:
+                                pending += nodes[low:high]
+                            else:
+                                found += flat[starts[low] : starts[high]]
         return found
-
-
-def _passes(guards: Guards, get: Callable[[Any, Any], Any]) -> bool:
-    for index, default, wanted in guards:  # noqa: SIM110 - a generator costs three times as much
-        if get(index, default) != wanted:
-            return False
-    return True

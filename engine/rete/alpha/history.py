@@ -96,9 +96,9 @@ def aggregate(function: Aggregation, entries: Sequence[Any], kind: ValueType) ->
     if function is Aggregation.COUNT:
         return int(sum(entries))
     if function is Aggregation.SUM:
-        return rounded(sum(map(Fraction, entries), Fraction(0)), kind)
+        return rounded(_exact(entries), kind)
     if function is Aggregation.AVERAGE:
-        return rounded(sum(map(Fraction, entries), Fraction(0)) / len(entries), kind)
+        return rounded(Fraction(_exact(entries), len(entries)), kind)
     if function is Aggregation.MINIMUM:
         return min(entries)  # type: ignore[no-any-return]
     if function is Aggregation.MAXIMUM:
@@ -108,6 +108,13 @@ def aggregate(function: Aggregation, entries: Sequence[Any], kind: ValueType) ->
     return entries[0] if function is Aggregation.FIRST else entries[-1]  # type: ignore[no-any-return]
 
 
-def rounded(exact: Fraction, kind: ValueType) -> int | float:
+def _exact(entries: Sequence[Any]) -> Fraction | int:
+    for entry in entries:
+        if type(entry) is not int:
+            return sum(map(Fraction, entries), Fraction(0))
+    return int(sum(entries))
+
+
+def rounded(exact: Fraction | int, kind: ValueType) -> int | float:
     """An exact result in the type of the aggregate."""
     return round(exact) if kind.kind in WHOLE else exact.numerator / exact.denominator

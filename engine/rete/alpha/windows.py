@@ -228,7 +228,7 @@ class WindowedCountNode(WindowNode):
 class WindowedEntriesNode(WindowNode):
     """Any other function within the window: its entries (time, item), oldest first."""
 
-    __slots__ = ("function", "is_running", "kind")
+    __slots__ = ("best", "function", "is_running", "kind")
 
     def __init__(self, quantity: Quantity, limit: int, function: Aggregation, kind: ValueType) -> None:
         super().__init__(quantity, limit)
@@ -236,6 +236,7 @@ class WindowedEntriesNode(WindowNode):
         self.kind = kind
         # Whole numbers are added and taken away one by one; all else is computed again from the entries.
         self.is_running = function is Aggregation.COUNT or (function is Aggregation.SUM and kind.kind in WHOLE)
+        self.best = {Aggregation.MINIMUM: min, Aggregation.MAXIMUM: max}.get(function)
 
     def pack(self, state: Any, clock: EpochMs) -> Any:
         """How old each is, and the item, one after the other."""
@@ -276,6 +277,8 @@ class WindowedEntriesNode(WindowNode):
             memory.values[index] = None
         elif self.is_running:
             memory.values[index] = old + item
+        elif self.best is not None and old is not None and entries[-1][0] == time:
+            memory.values[index] = self.best(old, item)
         else:
             memory.values[index] = aggregate(self.function, [each for _, each in entries], self.kind)
 
@@ -302,7 +305,7 @@ class WindowedEntriesNode(WindowNode):
         del entries[:gone]
         if self.is_running and forgotten is None:
             memory.values[index] -= sum(item for _, item in left)
-        else:
+        elif self.best is None or forgotten is not None or memory.values[index] in [item for _, item in left]:
             memory.values[index] = aggregate(self.function, [item for _, item in entries], self.kind)
         return int(entries[0][0] + window)
 

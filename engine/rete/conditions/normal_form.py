@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
 import re2
@@ -27,7 +28,7 @@ from engine.language.tree import (
 )
 from engine.rete.conditions import operators
 from engine.rete.conditions.existing import aggregate_of, rests_on
-from engine.rete.conditions.quantity import Quantities
+from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import nothing
 from engine.rete.conditions.truth import Evaluate, Values, evaluator, leaf_truth, subject_of
 from engine.values import EpochMs
@@ -36,6 +37,15 @@ MOST_CONJUNCTS = 64
 """Beyond it a condition is evaluated as a whole: multiplying out `all` of ten `any` of two gives 1,024."""
 
 Holds: TypeAlias = Callable[[Values, EpochMs], bool]
+
+
+COMPARISONS: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
+    (True, True): gt,
+    (True, False): ge,
+    (False, True): lt,
+    (False, False): le,
+}
+"""By whether it is upward and whether it is strict."""
 
 
 class Shape:
@@ -72,7 +82,7 @@ class Literal:
 
 @dataclass(slots=True, eq=False)
 class Whole:
-    """A condition that is too large to be multiplied out, as one function."""
+    """A condition that is too large to be multiplied out, as one function; one of `literals` rises before it does."""
 
     evaluate: Evaluate
     reads: tuple[int, ...]
@@ -149,11 +159,13 @@ class _Reader:
                 elif leaf.operator in operators.CLOCKED:
                     assert isinstance(leaf.operand, int)
                     age = leaf.operand
-            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted), reads, key, age)
+            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, age)
             self.made[key] = found
         return found
 
-    def _holds(self, leaf: Test | Seen, wanted: bool) -> Holds:
+    def _holds(self, leaf: Test | Seen, wanted: bool, shape: str, operand: Any) -> Holds:
+        if shape != Shape.CHECK:
+            return _compared(self.quantities.of(subject_of(leaf)), shape, operand)
         try:
             truth = leaf_truth(leaf, self.quantities)
         except re2.error as problem:
@@ -164,6 +176,21 @@ class _Reader:
 
             return broken
         return lambda values, now: truth(values, now) is wanted
+
+
+def _compared(quantity: Quantity, shape: str, operand: Any) -> Holds:
+    """Whether a literal that an index finds holds, in one comparison."""
+    index, default = quantity.index, quantity.default
+    if shape == Shape.IS:
+        return lambda values, now: values.get(index, default) in operand
+    limit, is_strict = operand
+    passes = COMPARISONS[shape == Shape.ABOVE, is_strict]
+
+    def compared(values: Values, now: EpochMs) -> bool:
+        value = values.get(index, default)
+        return value is not None and passes(value, limit)
+
+    return compared
 
 
 Alternatives: TypeAlias = list[tuple[list[Literal], list[tuple[ScoreTest, bool]]]]
@@ -202,18 +229,17 @@ class NormalForm:
         return [(literals, []) for literals in self._reader.literal(condition, wanted)]
 
     def _whole(self, condition: Condition) -> Conjunct:
-        leaves = list(leaves_of(condition))
-        literals = [
-            literal
-            for leaf in leaves
+        found = list(_wanted(condition, True))
+        literals = {
+            literal.key: literal
+            for leaf, wanted in found
             if not isinstance(leaf, ScoreTest)
-            for wanted in (True, False)
             for alternative in self._reader.literal(leaf, wanted)
             for literal in alternative
-        ]
-        reads = tuple(dict.fromkeys(index for literal in literals for index in literal.reads))
-        scores = tuple(dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, ScoreTest)))
-        return Conjunct((), (), Whole(evaluator(condition, self.quantities), reads, scores, tuple(literals)))
+        }
+        reads = tuple(dict.fromkeys(index for literal in literals.values() for index in literal.reads))
+        scores = tuple(dict.fromkeys(leaf for leaf, _ in found if isinstance(leaf, ScoreTest)))
+        return Conjunct((), (), Whole(evaluator(condition, self.quantities), reads, scores, tuple(literals.values())))
 
 
 def _product(parts: Sequence[Alternatives]) -> Alternatives:
@@ -242,15 +268,20 @@ def _size(condition: Condition, wanted: bool) -> int:
     return 1
 
 
-def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
-    """The leaves of a network form in the order in which they are written, repeats included."""
+def _wanted(condition: Condition, wanted: bool) -> Iterator[tuple[Test | Seen | ScoreTest, bool]]:
+    """The leaves of a network form with the truth that helps it to become true, repeats included."""
     if isinstance(condition, Segment):
-        yield from leaves_of(condition.condition)
+        yield from _wanted(condition.condition, wanted)
     elif isinstance(condition, Not):
-        yield from leaves_of(condition.part)
+        yield from _wanted(condition.part, not wanted)
     elif isinstance(condition, All | AnyOf):
         for part in condition.parts:
-            yield from leaves_of(part)
+            yield from _wanted(part, wanted)
     else:
         assert isinstance(condition, Test | Seen | ScoreTest)
-        yield condition
+        yield condition, wanted
+
+
+def leaves_of(condition: Condition) -> Iterator[Test | Seen | ScoreTest]:
+    """The leaves of a network form in the order in which they are written, repeats included."""
+    return (leaf for leaf, _ in _wanted(condition, True))

@@ -156,17 +156,19 @@ def _text(view: View, condition: Condition) -> str:
 
 def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
-    if id(rule.when) in view.compiled.plain:
-        grounding = None
+    grounding, compiled = None, view.compiled
+    if id(rule.when) in compiled.plain:
         if view.teller is None:
             view.teller = partial(_planned_leaf, view)
-        tree, needs, failing = tell(view.compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
+        tree, needs, failing = tell(compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
     else:
         grounding = _grounding(view, rule.when)
         tree = _told(view, rule.when, grounding, wanted=True)
         needs, failing = _leaves_between(tree), tuple(_failing(tree, wanted=True))
-    if len(failing) > 1 and any(leaf.truth is None for leaf in failing):
-        failing = tuple(sorted(failing, key=lambda leaf: leaf.truth is None))
+    if len(failing) > 1:
+        unknown = [leaf for leaf in failing if leaf.truth is None]
+        if unknown:
+            failing = (*(leaf for leaf in failing if leaf.truth is not None), *unknown)
     held_back = None
     if tree.truth is True:
         if not rule.enabled:

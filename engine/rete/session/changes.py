@@ -34,19 +34,22 @@ def expire_heap(
     compiled: Compiled, memory: Memory, heap: list[tuple[EpochMs, int]], horizon: EpochMs, changed: Changed
 ) -> None:
     """The same for one heap of marks."""
-    windows = compiled.windows
+    windows, done = compiled.windows, None
     while heap and heap[0][0] <= horizon:
-        moment, index = heap[0]
+        mark = heap[0]
+        index = mark[1]
         node = windows.get(index)
         if node is None:
             heappop(heap)
-            note_due(memory, index, moment)
+            note_due(memory, index, mark[0])
             continue
-        following = node.expire(memory, changed, horizon)
-        if following is None or (following, index) in heap:
+        # A mark may stand here twice: what was late had one of its own.
+        following = node.expire(memory, changed, horizon) if mark != done else None
+        if following is None:
             heappop(heap)
         else:
             heapreplace(heap, (following, index))
+        done = mark
 
 
 def set_facts(compiled: Compiled, memory: Memory, facts: Mapping[str, Value | None], changed: Changed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heappop, heapreplace
 
 from engine.rete.compilation import Compiled
 from engine.rete.session.memory import Memory
@@ -18,9 +18,10 @@ def next_moment(compiled: Compiled, memory: Memory, clock: EpochMs) -> EpochMs |
         following = moment if node is None else node.next_moment(memory)
         if following == moment:
             break
-        heappop(timed)  # it was seen again since
-        if following is not None and (following, index) not in timed:
-            heappush(timed, (following, index))
+        if following is None:
+            heappop(timed)
+        else:
+            heapreplace(timed, (following, index))  # it was seen again since
     moments = [timed[0][0]] if timed else []
     if memory.is_asking:
         moments.extend(moment for moment, _ in memory.lazy)

@@ -70,17 +70,28 @@ def insert_straight(
             for node in kind.resets:
                 node.reset(memory, changed)
             memory.resets[event.type] = now
-    guards, get = compiled.index.guards, values.get
-    for index in changed:
-        for at, default, wanted in guards[index]:
-            if get(at, default) != wanted:
+    risen: set[int] = set()
+    glances, get = compiled.index.glances, values.get
+    for index, old in changed.items():
+        glance = glances[index]
+        if glance is None:
+            continue  # no rule looks at it
+        guards, default, leaves = glance
+        value: Any
+        for at, preset, passes, operand in guards:
+            value = get(at, preset)
+            if value is None or not passes(value, operand):
                 break  # most changes end here: nothing has to be called for them
         else:
-            before = now - 1 if clock < now else now
-            risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
-            if risen:
-                return _acting(compiled, memory, now, risen, failures)
-            break
+            if leaves is None:
+                before = now - 1 if clock < now else now
+                risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
+                break
+            value = get(index, default)
+            if value != old and value in leaves:
+                risen.update(leaves[value])
+    if risen:
+        return _acting(compiled, memory, now, risen, failures)
     return Step((), as_failures(failures)) if failures else NOTHING
 
 
@@ -88,9 +99,9 @@ def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], f
     productions, acting, read = compiled.productions, [], None
     for at in sorted(risen):
         production = productions[at]
-        if production.is_prompt:
-            assert production.messages is not None
-            acting.append(Activation(production.rule.id, now, (), True, None, production.messages))
+        messages = production.messages
+        if production.is_prompt and messages is not None:
+            acting.append(Activation(production.rule.id, now, (), True, None, messages))
         else:
             read = read or Reader(compiled, memory.values, is_score=False)
             acting.append(activate(production, memory, now, read, compiled.program.vocabulary, failures))
