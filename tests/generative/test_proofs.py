@@ -30,8 +30,9 @@ from engine.language.tree import (
     Vocabulary,
 )
 from engine.values import Value
+from tests.generative.answers import catalogue, scores
 from tests.generative.drawing import Advance, Insert, Look, SetFacts, draw_story
-from tests.generative.worlds import World, catalogue, scores
+from tests.generative.worlds import World
 from tests.naive.evaluator import Naive
 
 LIMITS = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST, Operator.IS, Operator.IS_NOT)
