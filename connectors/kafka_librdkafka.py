@@ -41,6 +41,7 @@ COMMON: Mapping[str, Any] = {
     "retry.backoff.ms": 20,
     "topic.metadata.refresh.fast.interval.ms": 100,
     "allow.auto.create.topics": False,
+    "log_level": 0,  # a client that is not polled for long would keep all lines
 }
 
 PRODUCER: Mapping[str, Any] = {
@@ -56,7 +57,7 @@ TRANSACTOR: Mapping[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 1,
-    "delivery.timeout.ms": 6_000,
+    "delivery.timeout.ms": 10_000,  # it outlives the election of a leader; with 6 s it often did not, and a claim followed
     "transaction.timeout.ms": 15_000,
 }
 
