@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 
 from connectors.kafka_port import Client, ClientError, ClientOptions
 from connectors.kafka_python import KafkaPython
+from engine.facts import FactKind
 from engine.ports import OutputKind, PortError
 from engine.values import Millis
 
@@ -74,6 +75,10 @@ class KafkaAddress:
     def positions(self) -> str:
         """The compacted topic that says up to where each partition's outputs are out."""
         return f"{self.prefix}positions"
+
+    def facts(self, kind: FactKind) -> str:
+        """The compacted topic of facts of customers or things."""
+        return self.prefix + kind
 
     def topic(self, kind: OutputKind) -> str:
         """The topic of a kind of output."""

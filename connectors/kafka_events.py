@@ -28,7 +28,7 @@ RETRY_S = 0.5
 class _Taken:
     __slots__ = ("answers", "records")
 
-    def __init__(self, records: list[tuple[int, bytes, bytes]], answers: Countdown) -> None:
+    def __init__(self, records: list[tuple[int, bytes, bytes | None]], answers: Countdown) -> None:
         self.records = records
         self.answers = answers
 
@@ -41,6 +41,7 @@ class KafkaEventLog:
         partitions: How many the topic has; an append to a topic with another number fails.
         capacity: Records that may be on their way before `append` raises `LogFullError`.
         capacity_bytes: Likewise, their keys and values.
+        topic: Another than that of events; an empty value then deletes its key.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class KafkaEventLog:
         *,
         capacity: int = 100_000,
         capacity_bytes: int = 64 * 1024 * 1024,
+        topic: str | None = None,
     ) -> None:
         self._address = address
+        self._topic = topic or address.events
         self._partitions = partitions
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -77,8 +80,11 @@ class KafkaEventLog:
         if not records:
             done(None)
             return
-        placed = [(partition_of(record.key, self._partitions), record.key.encode(), record.value) for record in records]
-        size = sum(len(key) + len(value) for _, key, value in placed)
+        placed = [
+            (partition_of(record.key, self._partitions), record.key.encode(), record.value or None)
+            for record in records
+        ]
+        size = sum(len(key) + len(value or b"") for _, key, value in placed)
 
         def settled(error: PortError | None) -> None:
             try:
@@ -137,7 +143,7 @@ class KafkaEventLog:
 
         with self._address.explained("appending"):
             try:
-                producer.send(self._address.events, taken.records, answered)
+                producer.send(self._topic, taken.records, answered)
             except TooLargeError:
                 raise
             except BaseException:
@@ -176,7 +182,7 @@ class KafkaEventLog:
         return producer
 
     def _check(self, producer: Producer) -> None:
-        topic = self._address.events
+        topic = self._topic
         with self._address.explained(f"looking for topic {topic}"):
             try:
                 found = producer.partitions(topic)

@@ -39,7 +39,7 @@ class RdProducer:
     def send(
         self,
         topic: str,
-        records: Sequence[tuple[int, bytes, bytes]],
+        records: Sequence[tuple[int, bytes, bytes | None]],
         done: Callable[[BaseException | None], None],
     ) -> None:
         """Hand the records to the client."""

@@ -10,6 +10,7 @@ from connectors.kafka_outputs import KafkaOutputs
 from connectors.kafka_port import ClientOptions
 from connectors.kafka_source import KafkaEventSource
 from connectors.kafka_topics import KafkaTopics, TopicPlan
+from engine.facts import FactKind
 
 
 class KafkaPorts:
@@ -52,6 +53,14 @@ class KafkaPorts:
     def event_source(self, group: str = "salience-worker") -> KafkaEventSource:
         """The reading end of the log, as a member of a group."""
         return KafkaEventSource(self._address, self._partitions, group)
+
+    def fact_source(self, kind: FactKind, group: str) -> KafkaEventSource:
+        """The reading end of a topic of facts, as a member of a group."""
+        return KafkaEventSource(self._address, self._partitions, group, self._address.facts(kind))
+
+    def fact_log(self, kind: FactKind) -> KafkaEventLog:
+        """The writing end of a topic of facts; an empty value says that somebody or something is no more."""
+        return KafkaEventLog(self._address, self._partitions, topic=self._address.facts(kind))
 
     def outputs(self) -> KafkaOutputs:
         """Triggers, dead letters, late events."""

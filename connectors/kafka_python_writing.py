@@ -33,7 +33,7 @@ class PythonProducer:
     def send(
         self,
         topic: str,
-        records: Sequence[tuple[int, bytes, bytes]],
+        records: Sequence[tuple[int, bytes, bytes | None]],
         done: Callable[[BaseException | None], None],
     ) -> None:
         """Hand the records to the client."""

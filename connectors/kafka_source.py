@@ -41,8 +41,9 @@ class KafkaEventSource:
     partition that is kept through a rebalance goes on where it was.
     """
 
-    def __init__(self, address: KafkaAddress, partitions: int, group: str) -> None:
+    def __init__(self, address: KafkaAddress, partitions: int, group: str, topic: str | None = None) -> None:
         self._address = address
+        self._topic = topic or address.events
         self._partitions = partitions
         self._group = group
         self._member: Member | None = None
@@ -57,7 +58,7 @@ class KafkaEventSource:
             return {}
         self._join_anew_when_stuck()
         member = self._open()
-        with self._address.explained(f"reading {self._address.events}"):
+        with self._address.explained(f"reading {self._topic}"):
             try:
                 polled = member.poll(limit, timeout_ms)
             except OutOfRangeError as error:
@@ -100,7 +101,7 @@ class KafkaEventSource:
     def ends(self) -> Mapping[int, int]:
         """Ask the brokers."""
         with self._address.explained("asking for the end of the log"):
-            return self._open().ends(self._address.events, range(self._partitions))
+            return self._open().ends(self._topic, range(self._partitions))
 
     def close(self) -> None:
         """Leave the group."""
@@ -113,9 +114,7 @@ class KafkaEventSource:
         if self._member is None:
             self._arrivals = _Arrivals(self._arrivals.sought)
             with self._address.explained("connecting"):
-                self._member = self._address.client.member(
-                    self._group, self._address.events, self._arrivals.held, SESSION_MS
-                )
+                self._member = self._address.client.member(self._group, self._topic, self._arrivals.held, SESSION_MS)
             self._generation = (-1, -1)
             self._without_since = time.monotonic()
         return self._member
@@ -156,7 +155,7 @@ class KafkaEventSource:
         self._open()
 
     def _out_of_range(self, member: Member, error: OutOfRangeError) -> str:
-        topic, at = self._address.events, error.offsets
+        topic, at = self._topic, error.offsets
         if not at:
             return f"Kafka at {self._address.shown}: reading {topic} failed: {error}"
         firsts, ends = member.firsts(topic, at), member.ends(topic, at)

@@ -17,9 +17,9 @@ import msgspec
 import redis.asyncio
 
 from connectors.redis_client import RedisAddress
+from connectors.redis_facts import facts_key, read_facts
 from connectors.redis_layout import decode_session, seen_keys, session_key
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
-from connectors.redis_profiles import profile_key
 from engine.identity import IDENTITY_KEPT_MS, MERGED_SESSIONS, Identity
 from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
@@ -80,8 +80,19 @@ class RedisDecisionState:
             customer = [*await self._reads.get(self._customer_keys(state.customer_id))]
         profile, identity = customer or (None, None)
         return SessionView(
-            state, profile, _decode_grants(grants) if grants else {}, _identity(identity) if identity else None, seen
+            state,
+            read_facts(profile),
+            _decode_grants(grants) if grants else {},
+            _identity(identity) if identity else None,
+            seen,
         )
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Read them with what else is read in this turn of the event loop."""
+        prefix = self._address.prefix
+        values = await self._reads.get([facts_key(prefix, "thing", id_) for id_ in ids]) if ids else []
+        found = zip(ids, map(read_facts, values), strict=True)
+        return {id_: facts for id_, facts in found if facts is not None}
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `RedisLimits.take`, by the same script."""
@@ -137,7 +148,7 @@ class RedisDecisionState:
 
     def _customer_keys(self, customer_id: str) -> list[str]:
         prefix = self._address.prefix
-        return [profile_key(prefix, customer_id), f"{prefix}identity:{customer_id}"]
+        return [facts_key(prefix, "profile", customer_id), f"{prefix}identity:{customer_id}"]
 
 
 def _identity(value: bytes) -> Identity:

@@ -19,6 +19,7 @@ from connectors.kafka_port import ClientOptions, Security
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
+from engine.facts import FactKind, FactStore
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -28,7 +29,6 @@ from engine.ports import (
     LimitStore,
     OutputLog,
     PortError,
-    ProfileStore,
     StateStore,
     Tables,
 )
@@ -68,8 +68,11 @@ class Stores(Protocol):
     def limits(self) -> LimitStore:
         """Caps and budgets."""
 
-    def profiles(self) -> ProfileStore:
+    def profiles(self) -> FactStore:
         """Facts of customers."""
+
+    def catalogue(self) -> FactStore:
+        """Facts of things."""
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
@@ -158,6 +161,21 @@ class Wiring:
         """Where triggers, dead letters and late events go."""
         return self._once("outputs", self._streams.outputs)
 
+    def fact_source(self, kind: FactKind) -> EventSource | None:
+        """A new member of the group that brings facts from their topic into the store; embedded, there is none."""
+        if self._kafka is None:
+            return None
+        return self._own(self._kafka.fact_source(kind, f"{self.settings.kafka.group}-{kind}"))
+
+    def fact_log(self, kind: FactKind) -> EventLog | None:
+        """The writing end of a topic of facts; embedded, there is none: they are written to the store."""
+        kafka = self._kafka
+        return None if kafka is None else self._once(f"fact_log {kind}", lambda: kafka.fact_log(kind))
+
+    def facts(self, kind: FactKind) -> FactStore:
+        """Where facts of a kind are."""
+        return self.profiles() if kind is FactKind.PROFILES else self.catalogue()
+
     # -------------------------------------------------------------- state
 
     def state(self) -> StateStore:
@@ -168,9 +186,13 @@ class Wiring:
         """Caps and budgets."""
         return self._once("limits", self._stores.limits)
 
-    def profiles(self) -> ProfileStore:
+    def profiles(self) -> FactStore:
         """Facts of customers."""
         return self._once("profiles", self._stores.profiles)
+
+    def catalogue(self) -> FactStore:
+        """Facts of things."""
+        return self._once("catalogue", self._stores.catalogue)
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""

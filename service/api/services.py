@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from config.schema import ApiSettings
-from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
+from engine.facts import FactStore
+from engine.ports import DecisionLog, DecisionState, EventLog, PortError, SessionView
 from engine.values import Millis
 from service.api.accepted import Accepted
 from service.api.admission import Admission
@@ -50,12 +51,13 @@ class Services:
     events: EventLog
     state: DecisionState
     decisions: DecisionLog
-    profiles: ProfileStore
+    profiles: FactStore
     keys: KeyRing
     recorder: Recorder
     batcher: Batcher
     state_breaker: Breaker
     limits_breaker: Breaker
+    log_breaker: Breaker
     lately: Lately[SessionView]
     accepted: Accepted
     evaluations: Evaluations

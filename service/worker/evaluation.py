@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from engine.activation import Activation, Step
+from engine.activation import Activation, Catalogue, Step
 from engine.event import Event
 from engine.language.tree import Rule
 from engine.offers import Person, claim_of_activation, is_held_out
@@ -54,6 +54,7 @@ class Work:
         due: Stored sessions that come due in the batch, each with its moment.
         lost: Stored sessions that can't be read any more.
         profiles: Of the customers that occur, by id.
+        catalogue: Looks facts of things up.
         lateness: Allowed lateness.
         salt: Of the holdouts.
         step: Batches written at `offset` before.
@@ -74,6 +75,7 @@ class Work:
     lost: Collection[str] = ()
     step: int = 0
     brought: int = 0
+    catalogue: Catalogue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class _Evaluation:
         self._loaded = work.loaded
         self._network = work.loaded.network
         self._score = work.loaded.scorer.answer
+        self._catalogue = work.catalogue
         self._timeout = work.loaded.program.vocabulary.session_timeout
         self._rules: Mapping[str, Rule] = {}
         self._sessions = sessions
@@ -250,7 +253,7 @@ class _Evaluation:
         counts.applied += 1
         session, ordinals = self._session(event, record.offset)
         self._enrich(session, event, record.offset, ordinals)
-        step = self._network.insert(session.memory, event, self._score)
+        step = self._network.insert(session.memory, event, self._score, self._catalogue)
         if step.activations or step.failures:
             self._take(session, step, record.offset, "event", ordinals)
         self._touch(event.session_id, session)
@@ -264,7 +267,7 @@ class _Evaluation:
             self._move(event.session_id, session)
             session = self._sessions.get(event.session_id)
         if session is not None and session.memory.has_ended(event.time, self._timeout):
-            step = self._network.advance(session.memory, self._end(session), self._score)
+            step = self._network.advance(session.memory, self._end(session), self._score, self._catalogue)
             self._take(session, step, offset, "event", ordinals)
             self._counts.ended += 1
             session = None
@@ -287,7 +290,7 @@ class _Evaluation:
         if profile.has_facts or not session.is_new:
             # Just before the event: what is past by then is past, what expires at its very time is seen with it.
             now = event.time if memory.clock is None else max(memory.clock, event.time - 1)
-            step = self._network.set_facts(memory, profile.facts, now, self._score)
+            step = self._network.set_facts(memory, profile.facts, now, self._score, self._catalogue)
             self._take(session, step, offset, "event", ordinals)
         session.profile = profile
         session.is_new = False
@@ -311,7 +314,7 @@ class _Evaluation:
         if self._sessions.get(session_id) is not session:
             return
         end = self._end(session)
-        step = self._network.advance(session.memory, min(self._watermark, end), self._score)
+        step = self._network.advance(session.memory, min(self._watermark, end), self._score, self._catalogue)
         self._take(session, step, offset, "timer", Counter())
         if end <= self._watermark:
             self._counts.ended += 1

@@ -10,21 +10,12 @@ from itertools import groupby
 from typing import Protocol
 
 from engine.event import Event
-from engine.ports import (
-    Applied,
-    Claim,
-    Output,
-    Place,
-    PortError,
-    Position,
-    ProfileStore,
-    Record,
-    StateStore,
-    Verdict,
-)
+from engine.facts import FactStore
+from engine.ports import Applied, Claim, Output, Place, PortError, Position, Record, StateStore, Verdict
 from engine.values import EpochMs, Millis
 from service.clock import Clock
 from service.loading import Loaded
+from service.things import Lookup, Things
 from service.worker.counts import Counts
 from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
@@ -50,22 +41,35 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches.
+    """A revision, and what reads events, profiles and things by its vocabulary; replaced as a whole between batches.
 
     Attributes:
+        things: What the catalogue says, kept for a while.
         lateness: Allowed lateness.
     """
 
     loaded: Loaded
     intake: Intake
     profiles: Profiles
+    things: Things
     lateness: Millis
+    _catalogue: FactStore
+    _clock: Clock
 
     @classmethod
-    def of(cls, loaded: Loaded, profiles: ProfileStore, clock: Clock, lateness: Millis) -> Equipment:
+    def of(cls, loaded: Loaded, profiles: FactStore, catalogue: FactStore, clock: Clock, lateness: Millis) -> Equipment:
         """What goes with a revision."""
         vocabulary = loaded.program.vocabulary
-        return cls(loaded, Intake(vocabulary), Profiles(profiles, vocabulary, clock), lateness)
+        reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
+        return cls(loaded, *reading, lateness, catalogue, clock)
+
+    def lookup(self, events: Sequence[Event]) -> Lookup:
+        """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
+        now = self._clock()
+        asked = self.things.unknown(self.things.named_by(events), now)
+        if asked:
+            self.things.take(asked, self._catalogue.get(asked), now)
+        return Lookup(self.things, now, self._catalogue.get)
 
 
 class Limits(Protocol):
@@ -314,6 +318,7 @@ class Partition:
             sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
         )
         profiles = equipment.profiles.get([each for each in customers if each is not None])
+        lookup = equipment.lookup(events)
         moments = [(sessions[each].due, each) for each in due if each in sessions]
         complete = replace(
             work,
@@ -321,6 +326,7 @@ class Partition:
             due=[(moment, each) for moment, each in moments if moment is not None],
             profiles=profiles,
             lost=sorted(lost),
+            catalogue=lookup,
         )
         return complete, sessions
 
@@ -336,6 +342,8 @@ class Partition:
                 logger.exception("session %s fails in the engine; the partition goes on", poison.session_id)
                 self.cache.clear()
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
+        if isinstance(work.catalogue, Lookup) and work.catalogue.failure is not None:
+            raise work.catalogue.failure  # evaluated without what is known of a thing: again, when that can be had
         granted = self._granted(outcome.acts)
         batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
         applied = self._stores.state.apply(batch)

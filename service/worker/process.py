@@ -6,7 +6,9 @@ import logging
 from collections.abc import Mapping
 
 from config.schema import Settings
+from engine.facts import FactKind
 from engine.ports import PortError
+from service.enrichment import Enrichment, Follower
 from service.folder_watcher import FolderWatcher
 from service.installation import holdout_salt
 from service.ruleset_holder import RulesetHolder
@@ -40,12 +42,16 @@ class WorkerProcess:
                 outputs=wiring.outputs(),
                 limits=wiring.limits(),
                 profiles=wiring.profiles(),
+                catalogue=wiring.catalogue(),
                 activity=wiring.activity(),
             )
             salt = holdout_salt(wiring.tables())
         except PortError:
             wiring.close()
             raise
+        sources = [(kind, wiring.fact_source(kind)) for kind in FactKind]
+        followers = [Follower(kind, source, wiring.facts(kind)) for kind, source in sources if source is not None]
+        self._enrichment = Enrichment(followers)
         pace = Pace(
             batch=settings.worker.batch_events,
             poll_ms=settings.worker.poll_ms,
@@ -77,8 +83,10 @@ class WorkerProcess:
                 self._watcher.start()
             if self.holder.current is None:
                 logger.info("waiting for the first revision: %s", self.holder.problem or "nothing was published yet")
+            self._enrichment.start()
             self.worker.run()
         finally:
+            self._enrichment.stop()
             if self._watcher is not None:
                 self._watcher.stop()
             self.holder.stop()
@@ -91,4 +99,4 @@ class WorkerProcess:
         self.worker.stop()
 
     def _counts(self) -> Mapping[str, int]:
-        return self.worker.report()
+        return {**self.worker.report(), **self._enrichment.counts()}

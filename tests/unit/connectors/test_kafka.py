@@ -82,7 +82,8 @@ def test_a_full_log_takes_nothing_of_the_call(library):
     """While it looks for a broker, a log can't write: what it takes, it has to hold."""
     address = KafkaAddress(["127.0.0.1:1"], options=ClientOptions(library, reach_ms=1_000))
     answers: list[PortError | None] = []
-    for limits in ({"capacity": 10}, {"capacity_bytes": 100}):
+    small: list[dict[str, Any]] = [{"capacity": 10}, {"capacity_bytes": 100}]
+    for limits in small:
         with closing(KafkaEventLog(address, PARTITIONS, **limits)) as log:
             log.append([NewRecord("k", b"123456789")] * 8, answers.append)
             with pytest.raises(LogFullError, match="8 records are on their way"):

@@ -87,14 +87,23 @@ class Bench:
         self.limits = Failing(self.embedded.limits())
         self.outputs = Failing(self.embedded.outputs())
         self.profiles = self.embedded.profiles()
+        self.catalogue = Failing(self.embedded.catalogue())
         self.activity = self.embedded.activity()
         self.log = self.embedded.event_log()
         self.clock = Clock(NOON)
-        self._opened: list[Any] = [self.state, self.limits, self.outputs, self.profiles, self.activity, self.log]
+        self._opened: list[Any] = [
+            self.state,
+            self.limits,
+            self.outputs,
+            self.profiles,
+            self.catalogue,
+            self.activity,
+            self.log,
+        ]
         self.emission: Emission | None = None
 
     def equipment(self, of: Loaded) -> Equipment:
-        return Equipment.of(of, self.profiles, self.clock, LATENESS)
+        return Equipment.of(of, self.profiles, self.catalogue, self.clock, LATENESS)
 
     def partition(
         self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
@@ -111,7 +120,9 @@ class Bench:
     ) -> Worker:
         source = self.embedded.event_source()
         self._opened.append(source)
-        ports = Ports(source, self.log, self.state, self.outputs, self.limits, self.profiles, self.activity)
+        ports = Ports(
+            source, self.log, self.state, self.outputs, self.limits, self.profiles, self.catalogue, self.activity
+        )
         return Worker(
             ports, current, Pace(**({"poll_ms": 1, "lateness": LATENESS} | pace)), clock=self.clock, elapsed=elapsed
         )
