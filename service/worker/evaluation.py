@@ -200,6 +200,8 @@ class _Evaluation:
         self._seen = set(work.seen)
         self._due = list(work.due)
         heapq.heapify(self._due)
+        self._until = watermark_after(work)
+        self._ordinals: Counter[str] = Counter()  # of what the event at hand did
 
     def run(self) -> Outcome:
         """All records in order; before them, the timers that an earlier batch left."""
@@ -251,31 +253,33 @@ class _Evaluation:
             self._outcome.acts.append(Act((output,), None, event.time))
             return event.time
         counts.applied += 1
-        session, ordinals = self._session(event, record.offset)
-        self._enrich(session, event, record.offset, ordinals)
+        if self._ordinals:
+            self._ordinals = Counter()
+        session = self._session(event, record.offset)
+        if event.customer_id is not None or session.memory.customer_id is not None:
+            self._enrich(session, event, record.offset, self._ordinals)
         step = self._network.insert(session.memory, event, self._score, self._catalogue)
         if step.activations or step.failures:
-            self._take(session, step, record.offset, "event", ordinals)
+            self._take(session, step, record.offset, "event", self._ordinals)
         self._touch(event.session_id, session)
         return event.time
 
-    def _session(self, event: Event, offset: int) -> tuple[Session, Counter[str]]:
+    def _session(self, event: Event, offset: int) -> Session:
         """The session of an event; one that timed out before it ends first, and another begins."""
-        ordinals: Counter[str] = Counter()
         session = self._sessions.get(event.session_id)
-        if session is not None:
+        if session is not None and session.loaded is not self._loaded:
             self._move(event.session_id, session)
             session = self._sessions.get(event.session_id)
         if session is not None and session.memory.has_ended(event.time, self._timeout):
             step = self._network.advance(session.memory, self._end(session), self._score, self._catalogue)
-            self._take(session, step, offset, "event", ordinals)
+            self._take(session, step, offset, "event", self._ordinals)
             self._counts.ended += 1
             session = None
         if session is None:
             memory = self._network.open(event.session_id, event.customer_id)
             session = self._sessions[event.session_id] = Session(memory, self._loaded, is_new=True)
             self._counts.opened += 1
-        return session, ordinals
+        return session
 
     def _enrich(self, session: Session, event: Event, offset: int, ordinals: Counter[str]) -> None:
         """Give the memory the facts of the customer's profile, where it does not have them."""
@@ -345,7 +349,8 @@ class _Evaluation:
         end = self._end(session)
         # Later than the watermark in any case: what is due now has just been done.
         session.due = max(end if due is None or end < due else due, self._watermark + 1)
-        heapq.heappush(self._due, (session.due, session_id))
+        if session.due <= self._until:
+            heapq.heappush(self._due, (session.due, session_id))
         self._outcome.touched[session_id] = session
 
     # -------------------------------------------------------------- what follows
