@@ -209,8 +209,7 @@ class RulesetHolder:
             raise BundleRefusedError((str(error),)) from error
 
     def _load(self, revision: Revision) -> Loaded:
-        serving = None if self._current is None else self._current.revision
-        return load_stored(self._control, self._signing, revision, self._registry, serving)
+        return load_stored(self._control, self._signing, revision, self._registry, self._current)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded

@@ -6,22 +6,23 @@ import dataclasses
 import enum
 import hashlib
 
-from engine.language.tree import FactRef, Rule, ScoreTest, Segment, Vocabulary
+from engine.language.tree import FactRef, Keyed, Rule, ScoreTest, Seen, Segment, Test, Vocabulary
 
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
 _LATER = frozenset({"bind", "identity"})
-_NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name"})
+_NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name", "lines"})
 
 
 class Digests:
     """Hashes of rules over one vocabulary. What many rules share (features, segments) is written out once."""
 
-    __slots__ = ("_facts", "_segments", "_vocabulary")
+    __slots__ = ("_facts", "_leaves", "_segments", "_vocabulary")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._facts: dict[str, str] = {}
         self._segments: dict[str, str] = {}
+        self._leaves: dict[object, str] = {}
 
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
@@ -47,6 +48,10 @@ class Digests:
             if item.name not in self._segments:
                 self._segments[item.name] = f"segment({item.name!r},{_hash(self.canonical(item.condition))})"
             return self._segments[item.name]
+        if isinstance(item, Test | Seen | Keyed):  # many rules have the same
+            if item not in self._leaves:
+                self._leaves[item] = f"{type(item).__name__}({self._fields(item)})"
+            return self._leaves[item]
         if isinstance(item, ScoreTest):
             return f"score({self._vocabulary.scores[item.score].model!r},{self._fields(item)})"
         if isinstance(item, tuple | list):

@@ -58,7 +58,7 @@ class Session:
 
     def move_to(self, loaded: Loaded) -> None:
         """Take the memory over into another revision's network; raises `SnapshotError`."""
-        self.memory = loaded.network.restore(self.loaded.network.snapshot(self.memory))
+        self.memory = loaded.network.take_over(self.memory, self.loaded.network)
         self.loaded = loaded
         self.profile = None  # its facts were typed by the former vocabulary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,6 +11,7 @@ from engine.activation import ConditionReport, RuleReport, Step
 from engine.event import Event
 from engine.language.tree import Program, Rule, ScoreTest, Test
 from engine.rete import Memory, Network
+from engine.rete.amendment import amended
 from engine.rete.compilation import Compiled, compile_program
 from engine.rete.conditions.truth import subject_of
 from engine.schedule import is_open
@@ -110,7 +112,8 @@ class Case:
         assert self.network.snapshot(self.memory) == raw, self._story("a restored session has another snapshot")
 
     def _reload(self, what: Reload) -> None:
-        raw = self.network.snapshot(self.memory)
+        former = self.network
+        raw = former.snapshot(self.memory)
         known, program = what.is_known, what.program
         self.log.append(f"reload to {[rule.id for rule in program.rules]}{'' if known else ' of unknown ancestry'}")
         if known:
@@ -119,8 +122,16 @@ class Case:
             self.ancestry.pop(str(self.bundle), None)
         self.bundle += 1
         self.program = program
-        self.network = self._build(program)
-        self.memory = self.network.restore(raw)
+        fresh = self.network = self._build(program)
+        compiled = amended(program, former._compiled)
+        if compiled is not None:
+            self.network = Network(compiled, str(self.bundle), dict(self.ancestry))
+        self.memory = self.network.take_over(self.memory, former)
+        listed = [[replace(node, quantity=None) for node in network.nodes()] for network in (self.network, fresh)]
+        assert listed[0] == listed[1], self._story("an amended network has other nodes")
+        assert self.network.snapshot(self.memory) == fresh.snapshot(fresh.restore(raw)), self._story(
+            "a session that was taken over is another than one that was written and read"
+        )
         self.naive.reload(program, is_ancestor=known)
 
     def _build(self, program: Program) -> Network:

@@ -75,7 +75,6 @@ REFUSED = {
     "bad-arithmetic",  # features are drawn without a look at units
     "operator-not-here",  # `minus` in a condition
     "unknown-attribute",  # `per` an attribute that only the one of two events has
-    "not-supported-yet",  # a fact inside `where`
     "operator-type",  # `last` of a list
     "unknown-fact",  # one that was refused for these
 }

@@ -166,6 +166,9 @@ class World:
         if scope and self.chance(0.7):
             join = self.join(event, scope)
             tests |= {join} if join is not None else set()
+            keys = [ref for ref, _ in scope if ref.attribute == "colour"]
+            if keys and "price" in EVENTS[event] and "of" in self.patterns and self.chance(0.2):
+                tests.add(AttributeTest("price", self.one(ORDERED), FactRef("product.price", self.one(keys))))
         attributes = [name for name in EVENTS[event] if name != "tags"]
         while attributes and self.chance(0.35):
             name = self.one(attributes)
@@ -431,13 +434,25 @@ class World:
         return Offer("o", "", None, 0, None, None, 1.0, 1.0, self.condition(vocabulary, 1), None, (), 0.0, NOWHERE)
 
     def edited(self, program: Program) -> Program:
-        """Another revision: some rules gone, some new, the features redrawn now and then."""
+        """Another revision: some rules gone, some new; or some written anew, where they stand."""
         vocabulary = program.vocabulary
+        if self.chance(0.5):
+            rules = [self.rewritten(rule, vocabulary) if self.chance(0.4) else rule for rule in program.rules]
+            return replace(program, rules=tuple(rules))
         kept = [rule for rule in program.rules if self.chance(0.7)]
         new = [self.rule(vocabulary) for _ in range(self.random.randrange(3))]
         rules = kept + new
         self.random.shuffle(rules)
         return program_of(vocabulary, rules or [self.rule(vocabulary)], program.offers)
+
+    def rewritten(self, rule: Rule, vocabulary: Vocabulary) -> Rule:
+        """A rule of the same name, place and priority: as it was, a little changed, or another one altogether."""
+        if self.chance(0.2):
+            return replace(rule, note=f"{rule.note}!")
+        new = self.rule(vocabulary)
+        if self.chance(0.5):
+            new = replace(new, when=rule.when, actions=rule.actions)
+        return replace(new, id=rule.id, name=rule.name, priority=rule.priority, order=rule.order)
 
     # ---------------------------------------------------------------- history
 

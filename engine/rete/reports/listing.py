@@ -6,28 +6,21 @@ it, a rule. Equal ones are one node, however many rules have them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
+from engine.language.selections import selections_in
 from engine.language.sentence import sentence, subject_text
 from engine.language.tree import (
-    Absence,
     Aggregate,
-    All,
-    AnyOf,
     Condition,
     FactRef,
-    Keyed,
     Not,
-    ScoreTest,
     Seen,
-    Segment,
     Selection,
-    Sequence,
     Span,
-    Test,
     Vocabulary,
 )
 from engine.rete.agenda.production import Production
@@ -192,37 +185,7 @@ def _selections(quantity: Quantity) -> Iterator[Selection]:
     subject = quantity.subject
     if isinstance(subject, Joined):
         for condition in (*subject.binders, *subject.rest):
-            yield from _in(condition)
+            yield from selections_in(condition)
     elif not isinstance(subject, FactRef):
         for selection, _ in selections(subject):
             yield selection
-
-
-def _in(condition: Condition) -> Iterator[Selection]:
-    """The selections of events in a condition."""
-    match condition:
-        case All() | AnyOf():
-            for part in condition.parts:
-                yield from _in(part)
-        case Not():
-            yield from _in(condition.part)
-        case Segment():
-            yield from _in(condition.condition)
-        case Seen():
-            yield condition.of
-        case Sequence():
-            for step in condition.steps:
-                yield step.of
-        case Absence():
-            yield from (condition.of, condition.after)
-        case Keyed():
-            yield from _of(condition.aggregate)
-        case Test():
-            if isinstance(condition.subject, Aggregate):
-                yield from _of(condition.subject)
-        case ScoreTest():
-            pass
-
-
-def _of(aggregate: Aggregate) -> Iterable[Selection]:
-    return (aggregate.of,) if aggregate.minus is None else (aggregate.of, aggregate.minus)

@@ -69,6 +69,12 @@ class Plans:
         self._by_condition: dict[Condition, Plan] = {}
         self._by_id: dict[int, Plan] = {}
 
+    def for_another(self) -> Plans:
+        """Plans for a network of the same vocabulary: conditions that were told there are not made into words again."""
+        made = Plans(self._vocabulary)
+        made._slots, made._by_condition = self._slots, self._by_condition
+        return made
+
     def of_rule(self, condition: Condition) -> Plan:
         """The plan of a rule's own condition, which lives as long as the network."""
         found = self._by_id.get(id(condition))
