@@ -1,10 +1,13 @@
 """The Python client against the running API: events that count once, decisions, exposures, and the API gone."""
 
+import time
+
 import pytest
 
 from salience.decisions import Decisions
 from salience.events import EventRefusedError, Producer
 from salience.http import RefusedError
+from tests.integration.api.running import Running
 
 ADDED = {"product_id": "p1", "category": "bags", "quantity": 2, "price": 150}
 FALLBACKS = {"cart_banner": [{"title": "Welcome"}]}
@@ -57,3 +60,19 @@ def test_a_connection_that_the_service_closed_meanwhile_is_opened_anew(api):
     decisions._api._own.connection.sock.shutdown(2)
     assert decisions.decide("client-3", ["cart_banner"]).decision_id
     decisions.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_a_producer_on_kafka_writes_what_the_worker_and_the_api_read(tmp_path, kafka_cluster, kafka_prefix, redis_url):
+    settings = {"kafka.bootstrap": kafka_cluster.bootstrap, "kafka.topic_prefix": kafka_prefix, "redis.url": redis_url}
+    with Running(tmp_path, settings) as running, running.client() as client:
+        running.start_worker()
+        kafka = running.settings.kafka
+        with Producer.on_kafka(kafka.bootstrap, partitions=kafka.partitions, prefix=kafka_prefix) as events:
+            sent = [events.send("cart_added", "on-kafka", ADDED, id="on-kafka-a") for _ in range(3)]
+            assert [each.result(60) for each in sent] == ["on-kafka-a"] * 3
+        until = time.monotonic() + 60
+        while "300.00 EUR" not in client.get("/v1/sessions/on-kafka/why").text:
+            assert time.monotonic() < until, "the worker never came to it"
+            time.sleep(0.1)
