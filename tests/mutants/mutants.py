@@ -411,34 +411,4 @@ MUTANTS = (
         "values.get(index, compiled.defaults[index]) == old or index in compiled.offered",
         "values.get(index, compiled.defaults[index]) == old",
     ),
-    Mutant(
-        "an amended network still listens to what a rule was",
-        "amendment.py",
-        "            del found[index]\n",
-        "            pass\n",
-    ),
-    Mutant(
-        "an amended network glances at what a rule was",
-        "amendment.py",
-        "base.reads.union(",
-        "set().union(",
-    ),
-    Mutant(
-        "a session goes on in memory though the reload touches it",
-        "session/takeover.py",
-        " or _is_touched(memory, following)",
-        "",
-    ),
-    Mutant(
-        "a changed rule is not new to a session that goes on in memory",
-        "session/takeover.py",
-        ".union(following.rules)",
-        "",
-    ),
-    Mutant(
-        "an amended network leaves a timer out",
-        "amendment.py",
-        "            every[index].is_timed = True\n",
-        "            pass\n",
-    ),
 )
