@@ -222,7 +222,8 @@ def test_what_a_rule_was_does_not_act_any_more_and_what_it_is_does() -> None:
     drafts = Drafts(Random(1))
     drafts.sources["offers.yaml"] = "offers:\n  plain: {content: {title: Hello}}\n"
     lines = ["  - rule: a", "    when: {event: viewed, where: {product: shoes}}", "    then: [{trigger: t}]"]
-    other = ["  - rule: b", "    when: {event: bought}", "    then: [{trigger: t}]"]
+    both = "{all: [{event: viewed, where: {product: shoes}}, {event: bought}]}"  # so that somebody still looks at it
+    other = ["  - rule: b", f"    when: {both}", "    then: [{trigger: t}]"]
     drafts.rules = {"a.yaml": [lines, other]}
     before = check(drafts.folder())
     lines[1] = "    when: {event: viewed, where: {product: hats}}"
@@ -234,7 +235,7 @@ def test_what_a_rule_was_does_not_act_any_more_and_what_it_is_does() -> None:
     memory = first.open("s")
     first.insert(memory, Event("1", "bought", "s", 1_000, None, {}), no_score)
     assert second.take_over(memory, first) is memory
-    for time, product, acts in ((2_000, "shoes", []), (3_000, "hats", ["a.a"]), (4_000, "shoes", [])):
+    for time, product, acts in ((2_000, "shoes", ["a.b"]), (3_000, "hats", ["a.a"]), (4_000, "shoes", [])):
         step = second.insert(memory, Event(str(time), "viewed", "s", time, None, {"product": product}), no_score)
         assert [each.rule for each in step.activations] == acts
 
