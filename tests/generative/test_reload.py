@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from engine.activation import ScoreAnswer
+from engine.event import Event
 from engine.language import check, passages
 from engine.language.tree import All, AnyOf, Condition, Not, Program
 from engine.rete import Network
@@ -213,3 +215,31 @@ def test_a_rule_that_did_not_change_is_taken_over() -> None:
     first = Network.build(before.program)
     second = Network.build(after.program, previous=first)
     assert [node.text for node in second.nodes()] == [node.text for node in Network.build(after.program).nodes()]
+
+
+def test_what_a_rule_was_does_not_act_any_more_and_what_it_is_does() -> None:
+    """In a session that goes on where it is: it saw nothing of what the old and the new condition look at."""
+    drafts = Drafts(Random(1))
+    drafts.sources["offers.yaml"] = "offers:\n  plain: {content: {title: Hello}}\n"
+    lines = ["  - rule: a", "    when: {event: viewed, where: {product: shoes}}", "    then: [{trigger: t}]"]
+    both = "{all: [{event: viewed, where: {product: shoes}}, {event: bought}]}"  # so that somebody still looks at it
+    other = ["  - rule: b", f"    when: {both}", "    then: [{trigger: t}]"]
+    drafts.rules = {"a.yaml": [lines, other]}
+    before = check(drafts.folder())
+    lines[1] = "    when: {event: viewed, where: {product: hats}}"
+    after = check(drafts.folder(), before)
+    assert before.program is not None
+    assert after.program is not None
+    first = Network.build(before.program, "first")
+    second = Network.build(after.program, "second", {"first": first.rule_digests}, first)
+    memory = first.open("s")
+    first.insert(memory, Event("1", "bought", "s", 1_000, None, {}), no_score)
+    assert second.take_over(memory, first) is memory
+    for time, product, acts in ((2_000, "shoes", ["a.b"]), (3_000, "hats", ["a.a"]), (4_000, "shoes", [])):
+        step = second.insert(memory, Event(str(time), "viewed", "s", time, None, {"product": product}), no_score)
+        assert [each.rule for each in step.activations] == acts
+
+
+def no_score(name: str, read: object) -> ScoreAnswer:
+    """No model is asked."""
+    raise AssertionError(name)
