@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.language.diagnostics import Report
-from engine.language.proofs import prove
+from engine.language.proofs import Proofs
 from engine.language.tree import (
     All,
     AnyOf,
@@ -126,7 +126,7 @@ def meant(condition: Condition, place: Place, message: str) -> Condition:
 
 def claims(condition: Condition, vocabulary: Vocabulary) -> list[tuple[str, Condition, str]]:
     report = Report()
-    prove(condition, vocabulary, report)
+    Proofs(vocabulary, report).visit(condition)
     return [(found.code, meant(condition, found.place, found.message), found.message) for found in report.diagnostics()]
 
 
