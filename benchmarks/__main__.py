@@ -15,6 +15,7 @@ BENCHMARKS = {
     "shop": ("benchmarks.shop.beside", "carts, windows and tiers of a shop beside Drools and a decode of the events"),
     "three": ("benchmarks.three", "three tests on one event beside Drools, CLIPS, zen-engine and durable_rules"),
     "sessions": ("benchmarks.sessions", "bytes and snapshots of a session, and of a million"),
+    "hostile": ("benchmarks.hostile", "a session that never stops, beside ordinary ones"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
     "clients": (

@@ -1,7 +1,7 @@
 """Many generated cases: `python -m tests.generative.fuzz --cases 10000 --seed 1 --jobs 2`.
 
 A case is one generated ruleset with one generated history: its events, some late or of one moment, changes of facts,
-steps of the clock, snapshots that are restored, reloads, and requests. Eight cases share a ruleset and its revisions,
+steps of the clock, snapshots that are restored, reloads, and requests. Three cases share a ruleset and its revisions,
 one of sixteen is played in a session that keeps few events. The network and the naive evaluator must say the same.
 
 Played in as many processes as there are cores. With `--ledger FILE` what was played is noted, and the same call goes on
@@ -36,6 +36,10 @@ BATCH = 200
 """Cases that a process takes at a time."""
 
 
+HISTORIES = 3
+"""Cases that share a ruleset, each with a history of its own."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How cases are drawn."""
@@ -43,14 +47,11 @@ class Options:
     steps: int
     patterns: frozenset[str]
     reports_every: int
+    histories: int = HISTORIES
 
     def name(self) -> str:
         """What a ledger says of them."""
-        return f"{self.steps} steps, {' '.join(sorted(self.patterns))}, reports of every {self.reports_every}th look"
-
-
-HISTORIES = 8
-"""Cases that share a ruleset, each with a history of its own."""
+        return f"{self.steps} steps, {' '.join(sorted(self.patterns))}, reports of every {self.reports_every}th look, {self.histories} histories"
 
 
 @lru_cache(maxsize=4)
@@ -62,7 +63,7 @@ def ruleset_of(number: int, words: frozenset[str]) -> Ruleset:
 
 def story_of(seed: int, options: Options) -> Story:
     """The story of a seed."""
-    ruleset = ruleset_of(seed // HISTORIES, options.patterns)
+    ruleset = ruleset_of(seed // options.histories, options.patterns)
     return ruleset.story(Random(f"history {seed}"), options.steps)
 
 

@@ -95,7 +95,7 @@ def test_every_happening_is_written() -> None:
 
 @pytest.mark.parametrize("seed", FOUND_WITH_OTHERS.values(), ids=FOUND_WITH_OTHERS.keys())
 def test_what_a_long_run_found_stays_found(seed: int) -> None:
-    assert problem_of_seed(seed, replace(OPTIONS, patterns=WORDS)) is None
+    assert problem_of_seed(seed, replace(OPTIONS, patterns=WORDS, histories=8)) is None
 
 
 def test_a_run_says_its_seed_and_how_many_it_played() -> None:

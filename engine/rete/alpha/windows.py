@@ -58,9 +58,10 @@ class WindowNode(AggregateNode):
 
     def _forget_oldest(self, memory: Memory, time: EpochMs) -> None:
         """An entry had to go: the value is unknown until the latest of these would have left the window."""
-        time = max(time, memory.forgotten.get(self.index, time))
-        memory.forgotten[self.index] = time
-        heappush(memory.timed, (time + self.window, self.index))
+        before = memory.forgotten.get(self.index)
+        if before is None:
+            heappush(memory.timed, (time + self.window, self.index))  # it moves on as more is forgotten
+        memory.forgotten[self.index] = time if before is None else max(time, before)
 
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
         heappush(memory.timed if self.is_timed else memory.lazy, (moment, self.index))

@@ -238,15 +238,32 @@ class Following:
     def _mark(self, index: int, state: PatternState, look: Look) -> None:
         memory = self._memory
         timed, lazy = self._compiled.patterns[index].marks(state, look)
-        if timed is not None and timed != state.timed:
-            heappush(memory.timed, (timed, index))
-        if lazy is not None and lazy != state.lazy:
-            heappush(memory.lazy, (lazy, index))
+        acting, ending = state.marks
+        state.marks = (
+            _marked(memory.timed, index, timed, acting, look.now),
+            _marked(memory.lazy, index, lazy, ending, look.now),
+        )
         state.timed, state.lazy = timed, lazy
         is_empty = not state.tokens and state.dropped is None and timed is None and lazy is None
         # What the catalogue says is asked again by each view.
         if is_empty and not self._compiled.patterns[index].asks_catalogue and memory.joins is not None:
             del memory.joins.states[index]
+
+
+def _marked(
+    heap: list[tuple[EpochMs, int]], index: int, moment: EpochMs | None, standing: EpochMs | None, now: EpochMs
+) -> EpochMs | None:
+    """Let a mark stand for a moment, and say for which one stands.
+
+    One that is too early is enough: when it comes, the pattern is looked at and marked again. Else each event of a long
+    session would leave one behind.
+    """
+    if standing is not None and standing <= now:
+        standing = None  # it has come
+    if moment is None or (standing is not None and standing <= moment):
+        return standing
+    heappush(heap, (moment, index))
+    return moment
 
 
 class Overlay:

@@ -84,12 +84,13 @@ class PatternState:
         tokens: The combinations that are true or, with None, unknown.
         dropped: Time of the latest event that the pattern may need and that is not kept any more.
         gaps: For each span whether it lacks something that was dropped.
-        timed: When time may next make a combination true; a mark stands on the heap.
-        lazy: When time may next make one false, likewise.
+        timed: When time may next make a combination true.
+        lazy: When time may next make one false.
+        marks: The moments, no later than those, for which marks stand on the heaps: one each, however often they change.
         clocked: When the clock next changes a test.
     """
 
-    __slots__ = ("clocked", "dropped", "gaps", "lazy", "timed", "tokens")
+    __slots__ = ("clocked", "dropped", "gaps", "lazy", "marks", "timed", "tokens")
 
     def __init__(self) -> None:
         self.tokens: dict[Token, Truth] = {}
@@ -98,6 +99,7 @@ class PatternState:
         self.timed: EpochMs | None = None
         self.lazy: EpochMs | None = None
         self.clocked: EpochMs | None = None
+        self.marks: tuple[EpochMs | None, EpochMs | None] = (None, None)
 
     def copy(self) -> PatternState:
         """One that may be changed on its own."""

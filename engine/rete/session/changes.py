@@ -6,7 +6,7 @@ Each writes into `changed` the value that a quantity had before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 
 from engine.event import Event
 from engine.language.tree import Aggregate
@@ -21,6 +21,9 @@ from engine.rete.session.memory import Memory
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs, Value
+
+MOST_MARKS = 8
+"""Marks for each event that is kept, past which those of events that were dropped are taken away."""
 
 
 def expire(compiled: Compiled, memory: Memory, horizon: EpochMs, changed: Changed) -> None:
@@ -103,6 +106,17 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
         window = quantity.window
         if window is not None and time + window > memory.clock:  # type: ignore[operator]
             heappush(memory.timed, (time + window, quantity.index))
+    if compiled.scanned and retained.dropped is not None and len(memory.timed) > MOST_MARKS * compiled.keep_events:
+        _unmark(compiled, memory, retained.dropped)
+
+
+def _unmark(compiled: Compiled, memory: Memory, dropped: EpochMs) -> None:
+    """Take away the marks of scanned quantities for events that were dropped, but for the last: till then it is unknown."""
+    windows = {quantity.index: quantity.window for quantity in compiled.scanned if quantity.window is not None}
+    memory.timed[:] = {
+        (moment, index) for moment, index in memory.timed if index not in windows or moment >= dropped + windows[index]
+    }
+    heapify(memory.timed)
 
 
 def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, failures: Failures) -> None:

@@ -353,6 +353,7 @@ def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
     *ages, gaps, tokens = stored
     state = PatternState()
     state.dropped, state.timed, state.lazy, state.clocked = (None if age is None else clock - age for age in ages)
+    state.marks = (state.timed, state.lazy)
     state.gaps = tuple(gaps)
     state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}
     return state
