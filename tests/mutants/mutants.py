@@ -136,6 +136,18 @@ MUTANTS = (
         "literal.holds(values, now)",
     ),
     Mutant(
+        "at a glance, what was so before the step became so by it",
+        "session/straight.py",
+        "if value != old and value in leaves:",
+        "if value in leaves:",
+    ),
+    Mutant(
+        "at a glance, a rule holds whatever else it asks",
+        "agenda/conflict.py",
+        "any(end.checks or not end.is_certain for",
+        "any(not end.is_certain for",
+    ),
+    Mutant(
         "the extreme that left a window still stands",
         "alpha/windows.py",
         "forgotten is not None or memory.values[index] in [item for _, item in left]",
