@@ -63,6 +63,7 @@ class _Sender:
     def __init__(self, producer: Any, token: int) -> None:
         self.producer = producer
         self.token = token
+        self.touched: set[Any] = set()  # partitions whose marks were not seen yet
         self.lock = threading.Lock()
 
     def close(self) -> None:
@@ -87,14 +88,16 @@ class KafkaOutputs:
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
+        topics = map(self._address.topic, OutputKind)
+        shared = [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
             with self._marking:
-                self._complete(partition)
+                self._complete(partition, shared)
             producer = self._address.open(KafkaProducer, SETTINGS, transactional_id=self._transactional_id(partition))
             try:
                 producer.init_transactions()
                 with self._marking:
-                    self._complete(partition)
+                    self._complete(partition, shared)
                 out = self._position(partition)
             except BaseException:
                 close_at_once(producer)
@@ -108,18 +111,21 @@ class KafkaOutputs:
         """Write all with the position in one transaction, looking at the answer for each record before the commit."""
         if not outputs:
             return
-        with self._using(partition, token, "sending outputs") as producer:
-            self._send(producer, partition, outputs)
+        with self._using(partition, token, "sending outputs") as sender:
+            self._send(sender, partition, outputs)
 
     def settle(self, partition: int, token: int) -> bool:
         """Write the marks of what was sent that the brokers left out, before the next mark decides over it."""
-        with self._using(partition, token, "settling what was sent"):
+        with self._using(partition, token, "settling what was sent") as sender:
             if not self._marking.acquire(blocking=False):
                 return False
             try:
-                return self._complete(partition)
+                is_settled = self._complete(partition, sorted(sender.touched))
             finally:
                 self._marking.release()
+            if is_settled:
+                sender.touched.clear()
+            return is_settled
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest committed by time; those of a key in reverse of the order in which they were sent."""
@@ -149,21 +155,27 @@ class KafkaOutputs:
     def _transactional_id(self, partition: int) -> str:
         return f"{self._address.prefix}outputs-{partition}"
 
-    def _send(self, producer: Any, partition: int, outputs: Sequence[Output]) -> None:
+    def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output]) -> None:
+        producer = sender.producer
+        targets = [
+            TopicPartition(self._address.topic(output.kind), partition_of(output.key, self._partitions))
+            for output in outputs
+        ]
+        sender.touched.update(targets)
         producer.begin_transaction()
         futures = [
             producer.send(
-                self._address.topic(output.kind),
+                target.topic,
                 key=output.key.encode(),
                 value=output.value,
-                partition=partition_of(output.key, self._partitions),
+                partition=target.partition,
                 headers=[
                     ("id", output.id.encode()),
                     ("offset", str(output.offset).encode()),
                     ("ordinal", str(output.ordinal).encode()),
                 ],
             )
-            for output in outputs
+            for target, output in zip(targets, outputs, strict=True)
         ]
         last = outputs[-1]
         value = _encode((last.offset, last.ordinal + 1))
@@ -176,8 +188,8 @@ class KafkaOutputs:
         producer.commit_transaction()
 
     @contextmanager
-    def _using(self, partition: int, token: int, doing: str) -> Iterator[Any]:
-        """The producer of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
+    def _using(self, partition: int, token: int, doing: str) -> Iterator[_Sender]:
+        """The sender of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
         with self._lock:
             sender = self._senders.get(partition)
         if sender is None or sender.token != token:
@@ -187,7 +199,7 @@ class KafkaOutputs:
         with sender.lock:
             try:
                 with self._address.explained(f"{doing} of partition {partition}"):
-                    yield sender.producer
+                    yield sender
             except PortError as error:
                 with self._lock:
                     if self._senders.get(partition) is sender:
@@ -199,11 +211,9 @@ class KafkaOutputs:
                 if self._senders.get(partition) is not sender:
                     sender.close()
 
-    def _complete(self, partition: int) -> bool:
+    def _complete(self, partition: int, shared: Sequence[Any]) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
         own = TopicPartition(self._address.positions, partition)
-        topics = map(self._address.topic, OutputKind)
-        shared = [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
         return self._marks.complete(self._transactional_id(partition), own, shared)
 
     def _position(self, partition: int) -> Place:
