@@ -46,7 +46,7 @@ COMMON: Mapping[str, Any] = {
     "proxy_url": "direct://",  # ClosingSocket
 }
 
-ADMIN_TIMEOUT_MS: Millis = 10_000
+ADMIN_TIMEOUT_MS: Millis = 30_000
 
 OUTPUT_TOPICS = {OutputKind.TRIGGER: "triggers", OutputKind.DEAD: "dead", OutputKind.LATE: "late"}
 
