@@ -29,6 +29,7 @@ PACKAGES = [
     "engine.testing",
     "models",
     "rulesets",
+    "salience",
     "service",
     "service.api",
     "service.cli",
@@ -45,6 +46,7 @@ PACKAGE_DATA = {
     "admin_ui": ["static/**/*", "templates/**/*"],
     "config": ["*.yaml"],
     "engine": ["py.typed"],
+    "salience": ["py.typed"],
     "rulesets": ["**/*.yaml", "**/*.json", "**/*.md"],
     "service": ["static/**/*", "shop/*.json", "shop/static/**/*"],
 }
@@ -77,7 +79,9 @@ REQUIRES = [
 ]
 
 EXTRAS = {
+    "librdkafka": ["confluent-kafka>=2.16"],  # the other client of Kafka, for high volume
     "test": [
+        "confluent-kafka>=2.16",
         "httpx>=0.28",
         "hypothesis>=6.120",
         "jsonschema>=4.23",

@@ -17,6 +17,10 @@ BENCHMARKS = {
     "sessions": ("benchmarks.sessions", "bytes and snapshots of a session, and of a million"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
+    "clients": (
+        "benchmarks.kafka_clients",
+        "the two clients of Kafka: a worker, its floor, how soon a trigger is seen",
+    ),
     "stream": ("benchmarks.stream", "a worker on three brokers and Redis beside a bare loop of the same client"),
     "recording": (
         "benchmarks.recording",

@@ -61,6 +61,13 @@ VerifyKey = Annotated[
 """A public key that vouches for revisions."""
 
 
+HttpUrl = Annotated[
+    str,
+    Meta(pattern=r"^(|https?://[^\s@?#]+)$", description="an address such as https://crm.example/customers, or empty"),
+]
+"""An address without user, query and fragment, or nothing."""
+
+
 class KafkaSettings(Struct, frozen=True):
     """The event log."""
 
@@ -72,7 +79,17 @@ class KafkaSettings(Struct, frozen=True):
     min_insync_replicas: Count
     events_retention_ms: Retention
     outputs_retention_ms: Retention
-    client: Literal["kafka-python"]
+    client: Literal["kafka-python", "librdkafka"]
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"]
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+    ssl_ca: Path | None
+    ssl_certificate: Path | None
+    ssl_key: Path | None
+    ssl_key_password: Secret
+    ssl_check_hostname: bool
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+    sasl_username: str
+    sasl_password: Secret
 
 
 class RedisSettings(Struct, frozen=True):
@@ -81,6 +98,15 @@ class RedisSettings(Struct, frozen=True):
     url: RedisUrl
     password: Secret
     timeout_ms: Millis
+
+
+class CrmSettings(Struct, frozen=True):
+    """Facts of customers from another system over HTTP."""
+
+    url: HttpUrl
+    token: Secret
+    deadline_ms: Millis
+    max_age_ms: Millis
 
 
 class ApiSettings(Struct, frozen=True):
@@ -155,6 +181,7 @@ class Settings(Struct, frozen=True):
     data_dir: Path
     kafka: KafkaSettings
     redis: RedisSettings
+    crm: CrmSettings
     api: ApiSettings
     admin: AdminSettings
     shop: ShopSettings

@@ -8,6 +8,7 @@
 | `limits.db` | caps and budgets |
 | `grants.db` | what was last granted to each session, identities of customers |
 | `profiles.db` | facts of customers |
+| `catalogue.db` | facts of things |
 | `decisions.db` | decisions and exposures |
 | `activity.db` | counters by minute |
 | `tables.db` | control tables |
@@ -27,10 +28,10 @@ from typing import ParamSpec, TypeVar
 from connectors.sqlite_activity import SqliteActivity
 from connectors.sqlite_decisions import SqliteDecisions
 from connectors.sqlite_events import SqliteEventLog
+from connectors.sqlite_facts import SqliteFacts
 from connectors.sqlite_grants import SqliteGrants
 from connectors.sqlite_limits import SqliteLimits
 from connectors.sqlite_outputs import SqliteOutputs
-from connectors.sqlite_profiles import SqliteProfiles
 from connectors.sqlite_source import SqliteEventSource
 from connectors.sqlite_state import SqliteState
 from connectors.sqlite_tables import SqliteTables
@@ -76,9 +77,17 @@ class Embedded:
         """Caps and budgets."""
         return SqliteLimits(self.folder / "limits.db")
 
-    def profiles(self) -> SqliteProfiles:
+    def profiles(self) -> SqliteFacts:
         """Facts of customers."""
-        return SqliteProfiles(self.folder / "profiles.db")
+        return SqliteFacts(self.folder / "profiles.db")
+
+    def catalogue(self) -> SqliteFacts:
+        """Facts of things."""
+        return SqliteFacts(self.folder / "catalogue.db")
+
+    def identities(self) -> SqliteGrants:
+        """Identities of customers."""
+        return SqliteGrants(self.folder / "grants.db")
 
     def decisions(self) -> SqliteDecisions:
         """Decisions and exposures."""
@@ -100,7 +109,7 @@ class Embedded:
         finally:
             source.close()
         grants = SqliteGrants(self.folder / "grants.db")
-        return EmbeddedDecisionState(self.state(), self.profiles(), self.limits(), grants, partitions)
+        return EmbeddedDecisionState(self.state(), self.profiles(), self.catalogue(), self.limits(), grants, partitions)
 
 
 class EmbeddedDecisionState:
@@ -110,10 +119,17 @@ class EmbeddedDecisionState:
     """
 
     def __init__(
-        self, state: SqliteState, profiles: SqliteProfiles, limits: SqliteLimits, grants: SqliteGrants, partitions: int
+        self,
+        state: SqliteState,
+        profiles: SqliteFacts,
+        catalogue: SqliteFacts,
+        limits: SqliteLimits,
+        grants: SqliteGrants,
+        partitions: int,
     ) -> None:
         self._state = state
         self._profiles = profiles
+        self._catalogue = catalogue
         self._limits = limits
         self._grants = grants
         self._partitions = partitions
@@ -122,6 +138,10 @@ class EmbeddedDecisionState:
     async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
         """Read everything in one visit to the thread."""
         return await self._run(self._read, session_id, customer_id, ids)
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """As `SqliteFacts.get`."""
+        return await self._run(self._catalogue.get, ids)
 
     async def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
         """As `SqliteLimits.take`."""
@@ -146,7 +166,7 @@ class EmbeddedDecisionState:
     async def close(self) -> None:
         """Let running calls end, then close the files."""
         await asyncio.to_thread(self._thread.shutdown)
-        for store in (self._state, self._profiles, self._limits, self._grants):
+        for store in (self._state, self._profiles, self._catalogue, self._limits, self._grants):
             store.close()
 
     def _read(self, session_id: str, customer_id: str | None, ids: Sequence[str]) -> SessionView:

@@ -11,29 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
-
-from connectors.kafka_client import Countdown, KafkaAddress, close_at_once
+from connectors.kafka_client import Countdown, KafkaAddress
+from connectors.kafka_port import Producer, TooLargeError, UnknownTopicError
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 from engine.values import Millis
 
 logger = logging.getLogger("salience.connectors.kafka_events")
-
-SETTINGS = {
-    "metrics_enabled": False,
-    "enable_idempotence": True,
-    "acks": "all",
-    "linger_ms": 5,
-    "batch_size": 128 * 1024,
-    "compression_type": "lz4",
-    "max_in_flight_requests_per_connection": 5,
-    "delivery_timeout_ms": 10_000,
-    "max_block_ms": 5_000,
-    "allow_auto_create_topics": False,
-}
 
 CLOSE_S = 10.0
 
@@ -57,6 +41,7 @@ class KafkaEventLog:
         partitions: How many the topic has; an append to a topic with another number fails.
         capacity: Records that may be on their way before `append` raises `LogFullError`.
         capacity_bytes: Likewise, their keys and values.
+        topic: Another than that of events; an empty value then deletes its key.
     """
 
     def __init__(
@@ -66,8 +51,10 @@ class KafkaEventLog:
         *,
         capacity: int = 100_000,
         capacity_bytes: int = 64 * 1024 * 1024,
+        topic: str | None = None,
     ) -> None:
         self._address = address
+        self._topic = topic or address.events
         self._partitions = partitions
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
@@ -76,7 +63,7 @@ class KafkaEventLog:
         self._pending = 0
         self._pending_bytes = 0
         self._closed = False
-        self._producer: Any = None
+        self._producer: Producer | None = None
         self._is_suspect = False
         self._down_until = 0.0
         self._down: PortError | None = None
@@ -136,23 +123,29 @@ class KafkaEventLog:
     def _send_all(self) -> None:
         while taken := self._next():
             try:
-                producer = self._current()
+                self._send(self._current(), taken)
             except PortError as error:
                 taken.answers.answer(error)
-                continue
-            for partition, key, value in taken.records:
-                try:
-                    future = producer.send(self._address.events, key=key, value=value, partition=partition)
-                except MessageSizeTooLargeError as error:
-                    taken.answers.answer(self._address.failure("appending", error))
-                    break
-                except (KafkaError, OSError, ValueError, AssertionError) as error:
-                    self._is_suspect = True
-                    taken.answers.answer(self._address.failure("appending", error))
-                    break
-                future.add_callback(self._written, taken.answers)
-                future.add_errback(self._failed, taken.answers)
         self._drop(CLOSE_S)
+
+    def _send(self, producer: Producer, taken: _Taken) -> None:
+        def answered(error: BaseException | None) -> None:
+            if error is None:
+                taken.answers.answer(None)
+            else:
+                # Whether it was written is not known, nor is the producer's sequence after it: the next append takes a
+                # new one.
+                self._is_suspect = True
+                taken.answers.answer(self._address.failure("appending", error))
+
+        with self._address.explained("appending"):
+            try:
+                producer.send(self._topic, taken.records, answered)
+            except TooLargeError:
+                raise
+            except BaseException:
+                self._is_suspect = True
+                raise
 
     def _next(self) -> _Taken | None:
         """The next append; None when the log is closed and nothing is left."""
@@ -160,15 +153,7 @@ class KafkaEventLog:
             self._changed.wait_for(lambda: self._queue or self._closed)
             return self._queue.popleft() if self._queue else None
 
-    def _written(self, answers: Countdown, _: object) -> None:
-        answers.answer(None)
-
-    def _failed(self, answers: Countdown, error: BaseException) -> None:
-        # Whether it was written is not known, nor is the producer's sequence after it: the next append takes a new one.
-        self._is_suspect = True
-        answers.answer(self._address.failure("appending", error))
-
-    def _current(self) -> Any:
+    def _current(self) -> Producer:
         """The producer, made where there is none that can be trusted."""
         if self._is_suspect:
             self._drop(0)
@@ -183,22 +168,22 @@ class KafkaEventLog:
             self._down = None
         return self._producer
 
-    def _connect(self) -> Any:
+    def _connect(self) -> Producer:
         with self._address.explained("connecting"):
-            producer = self._address.open(KafkaProducer, SETTINGS)
+            producer = self._address.client.producer()
         try:
             self._check(producer)
         except BaseException:
-            close_at_once(producer)
+            producer.close(0)
             raise
         return producer
 
-    def _check(self, producer: Any) -> None:
-        topic = self._address.events
+    def _check(self, producer: Producer) -> None:
+        topic = self._topic
         with self._address.explained(f"looking for topic {topic}"):
             try:
-                found = len(producer.partitions_for(topic))
-            except KafkaTimeoutError as error:
+                found = producer.partitions(topic)
+            except UnknownTopicError as error:
                 raise PortError(
                     f"Kafka at {self._address.shown}: topic {topic} is not there, or no broker leads it; create it first"
                 ) from error
@@ -212,8 +197,7 @@ class KafkaEventLog:
         producer, self._producer, self._is_suspect = self._producer, None, False
         if producer is not None:
             try:
-                producer.close(timeout=timeout_s)
-            except KafkaTimeoutError:
-                close_at_once(producer)
-            except (KafkaError, OSError) as error:
-                logger.warning("closing a producer of %s failed: %s", self._address.shown, error)
+                with self._address.explained("closing a producer"):
+                    producer.close(timeout_s)
+            except PortError as error:
+                logger.warning("%s", error)

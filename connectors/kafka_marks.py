@@ -89,12 +89,12 @@ class TransactionMarks:
         self._address = address
         self._admin: _Admin | None = None
 
-    def complete(self, transactional_id: str, own: Any, shared: Sequence[Any]) -> bool:
+    def complete(self, transactional_id: str, own: tuple[str, int], shared: Sequence[tuple[str, int]]) -> bool:
         """See to it that what the transactional id has decided is marked in all partitions that it writes to.
 
         Args:
             transactional_id: Whose transactions; one that is still open is left as it is.
-            own: The partition that nobody else writes to.
+            own: The partition that nobody else writes to: topic and number.
             shared: The others.
 
         Returns:
@@ -104,10 +104,11 @@ class TransactionMarks:
             KafkaError: The brokers can't be asked, or refuse it.
             PortError: Another's transaction is open in `own`, so that what is behind it can't be read.
         """
+        tps = [TopicPartition(*each) for each in (own, *shared)]
         deadline = time.monotonic() + MARKS_S
         while True:
             try:
-                return self._complete(transactional_id, own, [own, *shared])
+                return self._complete(transactional_id, tps[0], tps)
             except (RetriableError, UnknownBrokerIdError):
                 self.close()  # it keeps who the coordinator was
                 if time.monotonic() > deadline:

@@ -13,37 +13,15 @@ Consumer offsets are no part of the transaction: with a killed coordinator that 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any
 
 import msgspec
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
-from connectors.kafka_client import KafkaAddress, close_at_once
+from connectors.kafka_client import KafkaAddress
 from connectors.kafka_marks import TransactionMarks
+from connectors.kafka_port import FencedProducerError, Message, NewMessage, Reader, Transactor
 from engine.ports import FencedError, Output, OutputKind, Place, PortError, Turn, partition_of
-
-SETTINGS = {
-    "metrics_enabled": False,
-    "enable_idempotence": True,
-    "acks": "all",
-    "linger_ms": 0,
-    "compression_type": "lz4",
-    "delivery_timeout_ms": 6_000,
-    "max_block_ms": 10_000,
-    "transaction_timeout_ms": 15_000,
-    "allow_auto_create_topics": False,
-}
-
-READ_SETTINGS = {
-    "metrics_enabled": False,
-    "isolation_level": "read_committed",
-    "enable_auto_commit": False,
-    "allow_auto_create_topics": False,
-}
 
 SEND_S = 15.0
 """Longer than the client's own limits add up to."""
@@ -60,15 +38,11 @@ _decode_place = msgspec.json.Decoder(tuple[int, int]).decode
 class _Sender:
     """A producer for the outputs of one partition, good until anything fails."""
 
-    def __init__(self, producer: Any, token: int) -> None:
-        self.producer = producer
+    def __init__(self, transactor: Transactor, token: int) -> None:
+        self.transactor = transactor
         self.token = token
-        self.touched: set[Any] = set()  # partitions whose marks were not seen yet
+        self.touched: set[tuple[str, int]] = set()  # partitions whose marks were not seen yet
         self.lock = threading.Lock()
-
-    def close(self) -> None:
-        """Close the producer at once; a transaction left open is undone by the next claim."""
-        close_at_once(self.producer)
 
 
 class KafkaOutputs:
@@ -81,30 +55,29 @@ class KafkaOutputs:
         self._reading = threading.Lock()
         self._senders: dict[int, _Sender] = {}
         self._tokens = 0
-        self._reader: Any = None
+        self._reader: Reader | None = None
         self._marking = threading.Lock()
         self._marks = TransactionMarks(address)
 
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
-        topics = map(self._address.topic, OutputKind)
-        shared = [TopicPartition(topic, number) for topic in topics for number in range(self._partitions)]
+        shared = [(topic, n) for topic in map(self._address.topic, OutputKind) for n in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
             with self._marking:
                 self._complete(partition, shared)
-            producer = self._address.open(KafkaProducer, SETTINGS, transactional_id=self._transactional_id(partition))
+            transactor = self._address.client.transactor(self._transactional_id(partition))
             try:
-                producer.init_transactions()
+                transactor.init()
                 with self._marking:
                     self._complete(partition, shared)
                 out = self._position(partition)
             except BaseException:
-                close_at_once(producer)
+                transactor.close()
                 raise
         with self._lock:
             self._tokens += 1
-            self._senders[partition] = _Sender(producer, self._tokens)
+            self._senders[partition] = _Sender(transactor, self._tokens)
             return Turn(self._tokens, out)
 
     def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
@@ -130,17 +103,13 @@ class KafkaOutputs:
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest committed by time; those of a key in reverse of the order in which they were sent."""
         topic = self._address.topic(kind)
-        with (
-            self._address.explained(f"reading {topic}"),
-            closing(self._address.open(KafkaConsumer, READ_SETTINGS)) as consumer,
-        ):
-            partitions = [TopicPartition(topic, number) for number in range(self._partitions)]
-            firsts = consumer.beginning_offsets(partitions, timeout_ms=READ_S * 1000)
-            ends = consumer.end_offsets(partitions, timeout_ms=READ_S * 1000)
+        with self._address.explained(f"reading {topic}"), closing(self._address.client.reader()) as reader:
+            partitions = range(self._partitions)
+            firsts, ends = reader.firsts(topic, partitions), reader.ends(topic, partitions)
             # Aborted transactions and their markers take offsets, too: some may be less than asked for.
-            starts = {tp: max(firsts[tp], ends[tp] - 2 * limit) for tp in partitions}
-            records = self._read(consumer, starts, ends)
-        records.sort(key=lambda record: (record.timestamp, record.partition, record.offset), reverse=True)
+            starts = {number: max(firsts[number], ends[number] - 2 * limit) for number in partitions}
+            records = list(reader.read(topic, starts, ends, READ_S))
+        records.sort(key=lambda record: (record.time, record.partition, record.offset), reverse=True)
         return [_output(kind, record) for record in records[:limit]]
 
     def close(self) -> None:
@@ -156,36 +125,27 @@ class KafkaOutputs:
         return f"{self._address.prefix}outputs-{partition}"
 
     def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output]) -> None:
-        producer = sender.producer
-        targets = [
-            TopicPartition(self._address.topic(output.kind), partition_of(output.key, self._partitions))
-            for output in outputs
-        ]
-        sender.touched.update(targets)
-        producer.begin_transaction()
-        futures = [
-            producer.send(
-                target.topic,
-                key=output.key.encode(),
-                value=output.value,
-                partition=target.partition,
-                headers=[
+        messages = [
+            NewMessage(
+                self._address.topic(output.kind),
+                partition_of(output.key, self._partitions),
+                output.key.encode(),
+                output.value,
+                [
                     ("id", output.id.encode()),
                     ("offset", str(output.offset).encode()),
                     ("ordinal", str(output.ordinal).encode()),
                 ],
             )
-            for target, output in zip(targets, outputs, strict=True)
+            for output in outputs
         ]
         last = outputs[-1]
-        value = _encode((last.offset, last.ordinal + 1))
-        key = str(partition).encode()
-        futures.append(producer.send(self._address.positions, key=key, value=value, partition=partition))
-        deadline = time.monotonic() + SEND_S
-        for future in futures:
-            # A commit answers well though sends have failed, so that each has to be looked at.
-            future.get(timeout=max(0.001, deadline - time.monotonic()))
-        producer.commit_transaction()
+        place = _encode((last.offset, last.ordinal + 1))
+        messages.append(NewMessage(self._address.positions, partition, str(partition).encode(), place))
+        sender.touched.update((message.topic, message.partition) for message in messages[:-1])
+        sender.transactor.begin()
+        sender.transactor.write(messages, SEND_S)
+        sender.transactor.commit()
 
     @contextmanager
     def _using(self, partition: int, token: int, doing: str) -> Iterator[_Sender]:
@@ -204,17 +164,16 @@ class KafkaOutputs:
                 with self._lock:
                     if self._senders.get(partition) is sender:
                         del self._senders[partition]
-                if isinstance(error.__cause__, (ProducerFencedError, InvalidProducerEpochError)):
+                if isinstance(error.__cause__, FencedProducerError):
                     raise FencedError(str(error)) from error
                 raise
             finally:
                 if self._senders.get(partition) is not sender:
-                    sender.close()
+                    sender.transactor.close()
 
-    def _complete(self, partition: int, shared: Sequence[Any]) -> bool:
+    def _complete(self, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
-        own = TopicPartition(self._address.positions, partition)
-        return self._marks.complete(self._transactional_id(partition), own, shared)
+        return self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
 
     def _position(self, partition: int) -> Place:
         """The last committed position, up to the end that the broker names now."""
@@ -227,37 +186,20 @@ class KafkaOutputs:
 
     def _last_position(self, partition: int) -> Place:
         if self._reader is None:
-            self._reader = self._address.open(KafkaConsumer, READ_SETTINGS)
-        tp = TopicPartition(self._address.positions, partition)
-        first = self._reader.beginning_offsets([tp], timeout_ms=READ_S * 1000)[tp]
-        end = self._reader.end_offsets([tp], timeout_ms=READ_S * 1000)[tp]
+            self._reader = self._address.client.reader()
+        topic = self._address.positions
+        first = self._reader.firsts(topic, [partition])[partition]
+        end = self._reader.ends(topic, [partition])[partition]
         back = POSITIONS_AT_ONCE
         while end > first:
             start = max(first, end - back)
-            records = self._read(self._reader, {tp: start}, {tp: end})
+            records = self._reader.read(topic, {partition: start}, {partition: end}, READ_S)
             if records:
-                return Place(*_decode_place(max(records, key=lambda record: record.offset).value))
+                return Place(*_decode_place(max(records, key=lambda record: record.offset).value or b""))
             if start == first:
                 break
             back *= 10
         return Place()
-
-    def _read(self, consumer: Any, starts: dict[Any, int], ends: dict[Any, int]) -> list[Any]:
-        """All committed records between two offsets of each partition."""
-        partitions = list(starts)
-        consumer.assign(partitions)
-        for tp, start in starts.items():
-            consumer.seek(tp, start)
-        records: list[Any] = []
-        deadline = time.monotonic() + READ_S
-        while any(consumer.position(tp, timeout_ms=READ_S * 1000) < ends[tp] for tp in partitions):
-            if time.monotonic() > deadline:
-                raise PortError(
-                    f"Kafka at {self._address.shown}: {partitions[0].topic} was not read within {READ_S:.0f} s"
-                )
-            for polled in consumer.poll(timeout_ms=200, max_records=10_000).values():
-                records += polled
-        return records
 
     def _retire(self, partition: int) -> None:
         """End the turn of this process, if it has one. A send on its way is not waited for: the next claim fences it."""
@@ -265,18 +207,18 @@ class KafkaOutputs:
             sender = self._senders.pop(partition, None)
         if sender is not None and sender.lock.acquire(blocking=False):
             try:
-                sender.close()
+                sender.transactor.close()
             finally:
                 sender.lock.release()
 
     def _drop_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(PortError), self._address.explained("closing"):
                 reader.close()
 
 
-def _output(kind: OutputKind, record: Any) -> Output:
+def _output(kind: OutputKind, record: Message) -> Output:
     headers = dict(record.headers)
     return Output(
         id=headers.get("id", b"").decode(errors="replace"),

@@ -22,6 +22,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError
 
 from connectors.kafka_client import ADMIN_TIMEOUT_MS, KafkaAddress
+from engine.facts import FactKind
 from engine.ports import OutputKind, PortError
 from engine.values import Millis
 
@@ -87,9 +88,8 @@ class KafkaTopics:
         kept |= {address.topic(kind): plan.outputs_retention_ms for kind in OutputKind}
         by_age = {name: _by_age(retention) for name, retention in kept.items()}
         common = {"min.insync.replicas": str(plan.min_insync), "unclean.leader.election.enable": "false"}
-        return {
-            name: common | own for name, own in (by_age | {address.positions: {"cleanup.policy": "compact"}}).items()
-        }
+        by_key = {name: {"cleanup.policy": "compact"} for name in (address.positions, *map(address.facts, FactKind))}
+        return {name: common | own for name, own in (by_age | by_key).items()}
 
     def create(self) -> Sequence[str]:
         """Make what is missing and wait until it can be used; the names of what was made."""

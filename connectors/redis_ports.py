@@ -6,8 +6,9 @@ from connectors.redis_activity import RedisActivity
 from connectors.redis_client import RedisAddress
 from connectors.redis_decision_state import RedisDecisionState
 from connectors.redis_decisions import RedisDecisions
+from connectors.redis_facts import RedisFacts
+from connectors.redis_identities import RedisIdentities
 from connectors.redis_limits import RedisLimits
-from connectors.redis_profiles import RedisProfiles
 from connectors.redis_state import RedisState
 from connectors.redis_tables import RedisTables
 from engine.values import Millis
@@ -49,9 +50,17 @@ class RedisPorts:
         """Caps and budgets."""
         return RedisLimits(self._address)
 
-    def profiles(self) -> RedisProfiles:
+    def profiles(self) -> RedisFacts:
         """Facts of customers."""
-        return RedisProfiles(self._address)
+        return RedisFacts(self._address, "profile")
+
+    def catalogue(self) -> RedisFacts:
+        """Facts of things."""
+        return RedisFacts(self._address, "thing")
+
+    def identities(self) -> RedisIdentities:
+        """Identities of customers."""
+        return RedisIdentities(self._address)
 
     def decisions(self) -> RedisDecisions:
         """Decisions and exposures."""

@@ -1,6 +1,7 @@
 """What the network answers: activations, failures, reports; and how it asks for a score.
 
-All are msgspec structs, so that they can be stored, sent and compared.
+All are msgspec structs, so that they can be stored, sent and compared. The garbage collector need not look at them: they
+are made of values and of one another, and are never part of a cycle.
 """
 
 from __future__ import annotations
@@ -70,14 +71,14 @@ ScoreFunction: TypeAlias = Callable[[str, FactReader], ScoreAnswer]
 one evaluation lasts, and must not raise: what goes wrong is a status."""
 
 
-class TriggerMessage(msgspec.Struct, frozen=True):
+class TriggerMessage(msgspec.Struct, frozen=True, gc=False):
     """A message to send: the trigger's name and its payload with all holes filled (JSON values)."""
 
     name: str
     payload: object
 
 
-class Activation(msgspec.Struct, frozen=True):
+class Activation(msgspec.Struct, frozen=True, gc=False):
     """A rule that was not true and now is, in a session, with its bindings.
 
     Attributes:
@@ -96,14 +97,14 @@ class Activation(msgspec.Struct, frozen=True):
     triggers: tuple[TriggerMessage, ...] = ()
 
 
-class RuleFailure(msgspec.Struct, frozen=True):
+class RuleFailure(msgspec.Struct, frozen=True, gc=False):
     """A rule whose evaluation raised. The other rules were decided as if it were not there."""
 
     rule: str
     error: str
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What one event, one change of facts or one advance of the clock brought about, in order of acting."""
 
     activations: tuple[Activation, ...] = ()
@@ -111,7 +112,7 @@ class Step(msgspec.Struct, frozen=True):
     scores: tuple[tuple[str, ScoreAnswer], ...] = ()
 
 
-class ConditionReport(msgspec.Struct, frozen=True, omit_defaults=True):
+class ConditionReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One condition with its truth and actual values: a reason where it holds, a why-not where it does not.
 
     Attributes:
@@ -139,7 +140,7 @@ class ConditionReport(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[tuple[str, EpochMs], ...] = ()
 
 
-class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True):
+class RuleReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why a rule holds or not.
 
     Attributes:

@@ -350,19 +350,6 @@ class LimitStore(Protocol):
         """Let go."""
 
 
-class ProfileStore(Protocol):
-    """Facts of customers, as JSON bytes by customer id."""
-
-    def get(self, customers: Sequence[str]) -> Mapping[str, bytes]:
-        """Those that are known."""
-
-    def put(self, profiles: Mapping[str, bytes | None]) -> None:
-        """Replace or (None) delete."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
 class SessionView(msgspec.Struct, frozen=True):
     """All that is stored and bears on a decision about a session.
 
@@ -389,6 +376,9 @@ class DecisionState(Protocol):
 
         Which of the event ids `ids` the stream has come to is read at the same moment as the session.
         """
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """As `engine.facts.FactStore.get` of the catalogue."""
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         """Give a customer an identity, or one more session; atomic, and the same again changes nothing.

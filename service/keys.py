@@ -26,6 +26,8 @@ from engine.values import EpochMs
 log = logging.getLogger("salience.keys")
 
 TABLE = "keys"
+PATIENCE_S = 1.0
+"""At a start, so long for tables that say nothing: then the keys on the disk are those that are known."""
 POLL_S = 0.4
 """How often a process looks for changes: below a second even when a look takes as long as two."""
 _ORIGIN = re.compile(r"https?://[^/\s?#@]+")
@@ -148,6 +150,7 @@ class KeyRing:
         self._origins: frozenset[str] = frozenset()
         self._version: int | None = None
         self._stop = threading.Event()
+        self._looked = threading.Event()
         self._thread: threading.Thread | None = None
         self.problem: str | None = None
 
@@ -157,12 +160,15 @@ class KeyRing:
         return self._origins
 
     def start(self) -> None:
-        """Read the keys once, then keep them fresh in a thread."""
-        if not self.refresh() and self._cache is not None:
+        """Read the keys, from the disk where the tables don't tell them soon; then keep them fresh in a thread."""
+        if self._cache is not None:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 self._use(msgspec.json.decode(self._cache.read_bytes(), type=list[ApiKey]))
         self._thread = threading.Thread(target=self._poll, name="key ring", daemon=True)
         self._thread.start()
+        if not self._looked.wait(PATIENCE_S):
+            self.problem = f"the tables have not answered for {PATIENCE_S:g} s"
+            log.warning("API keys can't be read, those known stay valid: %s", self.problem)
 
     def stop(self) -> None:
         """End the thread."""
@@ -216,6 +222,8 @@ class KeyRing:
             log.warning("API keys can't be kept in %s, a start without the tables will know none: %s", beside, error)
 
     def _poll(self) -> None:
+        self.refresh()
+        self._looked.set()
         wait: Callable[[float], bool] = self._stop.wait
         while not wait(POLL_S):
             self.refresh()

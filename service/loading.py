@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.bundle import Bundle, BundleError, Revision
@@ -14,7 +14,9 @@ from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
+from service.collecting import collection_put_off
 from service.control import Control
+from service.signing import Signing, SigningError
 
 
 class BundleRefusedError(Exception):
@@ -36,6 +38,7 @@ class Compiled:
     """A bundle that passed the checker and its own tests."""
 
     bundle: Bundle
+    checked: Checked
     program: Program
     network: Network
     tests: tuple[TestResult, ...]
@@ -50,6 +53,7 @@ class Loaded:
     program: Program
     network: Network
     scorer: Scorer
+    checked: Checked | None = field(default=None, repr=False)
 
     @property
     def pins(self) -> Mapping[str, str]:
@@ -57,22 +61,31 @@ class Loaded:
         return self.bundle.pins
 
 
-def compile_bundle(bundle: Bundle, ancestry: Mapping[str, frozenset[str]], checked: Checked | None = None) -> Compiled:
+def compile_bundle(
+    bundle: Bundle,
+    ancestry: Mapping[str, frozenset[str]],
+    checked: Checked | None = None,
+    former: Loaded | None = None,
+) -> Compiled:
     """Check, compile and test a bundle.
 
     Args:
         bundle: From a publisher, the tables or the local disk.
         ancestry: Digests of the rules of former bundles, by bundle hash.
         checked: What the checker said of these sources, where the caller knows.
+        former: What serves now: what did not change since is taken over from it.
 
     Raises:
         BundleRefusedError: The checker reports an error, the network can't be built, or a test beside the rules fails.
     """
-    checked = checked or check(bundle.sources)
+    with collection_put_off():
+        checked = checked or check(bundle.sources, None if former is None else former.checked)
     if checked.program is None:
         raise BundleRefusedError((render(checked.diagnostics, bundle.sources),), checked.diagnostics)
     try:
-        network = Network.build(checked.program, bundle.hash, ancestry)
+        with collection_put_off():
+            before = None if former is None else former.network
+            network = Network.build(checked.program, bundle.hash, ancestry, before)
         tests = tuple(run_tests(checked.program, network))
     except Exception as error:
         # Whatever a compiler that we wrote stumbles over: the bundle stays out, and the one before goes on serving.
@@ -80,24 +93,41 @@ def compile_bundle(bundle: Bundle, ancestry: Mapping[str, frozenset[str]], check
     failed = tuple(each for each in tests if not each.passed)
     if failed:
         raise BundleRefusedError(tuple(map(_sentence, failed)))
-    return Compiled(bundle, checked.program, network, tests)
+    return Compiled(bundle, checked, checked.program, network, tests)
 
 
-def load(revision: Revision, bundle: Bundle, ancestry: Mapping[str, frozenset[str]], registry: Path) -> Loaded:
-    """Make what serves a revision; raises `BundleRefusedError`. A missing model is no reason: rules say what holds."""
-    compiled = compile_bundle(bundle, ancestry)
+def load(
+    revision: Revision,
+    bundle: Bundle,
+    ancestry: Mapping[str, frozenset[str]],
+    registry: Path,
+    former: Loaded | None = None,
+) -> Loaded:
+    """Make what serves a revision; raises `BundleRefusedError`. A missing model is no reason: rules say what holds.
+
+    What did not change since `former` is taken over from it: it makes no difference but to the time.
+    """
+    compiled = compile_bundle(bundle, ancestry, former=former)
     scores = {score.name: score.model for score in compiled.program.vocabulary.scores.values()}
     scorer = Scorer.open(ModelRegistry(registry), scores, bundle.pins)
-    return Loaded(revision, bundle, compiled.program, compiled.network, scorer)
+    return Loaded(revision, bundle, compiled.program, compiled.network, scorer, compiled.checked)
 
 
-def load_stored(control: Control, revision: Revision, registry: Path) -> Loaded:
-    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`."""
+def load_stored(
+    control: Control, signing: Signing, revision: Revision, registry: Path, former: Loaded | None = None
+) -> Loaded:
+    """`load` of a revision whose bundle is in the control tables; raises `BundleRefusedError` and `PortError`.
+
+    One that no trusted key vouches for, where keys must, is refused; `former` is what serves, as in `Signing.check`.
+    """
     try:
+        signing.check(revision, None if former is None else former.revision)
         bundle = control.bundle(revision.bundle)
+    except SigningError as error:
+        raise BundleRefusedError((str(error),)) from error
     except (KeyError, BundleError) as error:
         raise BundleRefusedError((f"its bundle is not in the tables or damaged: {error}",)) from error
-    return load(revision, bundle, control.ancestry(), registry)
+    return load(revision, bundle, control.ancestry(), registry, former)
 
 
 def _sentence(failed: TestResult) -> str:

@@ -44,5 +44,7 @@ def set_up_logging(settings: LogSettings) -> None:
     handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("salience").setLevel(settings.level.upper())
-    # It tells every attempt to reconnect as an error; our connectors say once, as a PortError, what it means.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # They tell every attempt to reconnect as an error; our connectors say once, as a PortError, what it means. librdkafka
+    # has being fenced, which is in order, as critical.
+    for library in ("kafka", "librdkafka"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)

@@ -20,14 +20,15 @@ from engine.decision import Decision, Request
 from engine.offers import claims, conclude, fall_back
 from engine.ports import DecisionLog, SessionView, Verdict
 from models.features import Vector
-from models.scorer import Collector, Scorer
+from models.scorer import Scorer
 from service.api.call import Timing
-from service.api.evaluation import Asked, Terms, evaluate, lacking
+from service.api.evaluation import Asked, Evaluation, Terms, evaluate, lacking
 from service.api.inputs import Basis, Inputs, decode_inputs, encode_decision
 from service.api.rules import Rules
 from service.api.session import Session
 from service.control import Control
 from service.loading import BundleRefusedError, Loaded, load
+from service.things import Lookup
 
 DRAFT = 0
 """The revision of a decision by rules that were never published."""
@@ -192,11 +193,21 @@ class Redecider:
         asked = Asked(request, events, basis.profiling)
         terms = Terms(basis.person, self._salt if basis.draws else None, basis.holdout)
 
-        async def ask(scores: Collector) -> None:
+        things = Lookup(rules.things, 0)
+        things.used.update(basis.things)
+        if basis.without_things:
+            things.give_up(basis.without_things)
+
+        async def ask(wanting: Evaluation) -> None:
+            remarks.extend(f"{each} was not looked up then: unknown" for each in sorted(wanting.things.wanted))
+            wanting.things.give({})
+            scores = wanting.scores
             scores.give({name: scorer.ask(name, [vector])[0] for name, vector in scores.wanted.items()})
 
         try:
-            considered, evaluation = asyncio.run(evaluate(rules, session, asked, evaluated_as, terms, ask, Timing()))
+            considered, evaluation = asyncio.run(
+                evaluate(rules, session, asked, evaluated_as, terms, things, ask, Timing())
+            )
         except (KeyError, TypeError) as error:
             raise RedecideError(f"these rules can't read what it was made of: {error!r}") from error
         verdicts = list(inputs.verdicts)
@@ -206,7 +217,7 @@ class Redecider:
                     f"the limits of {claim.token} were not asked then: taken as granted" for claim in each.claims
                 )
                 verdicts += (Verdict(claim.token, granted=True) for claim in each.claims)
-        missing = (*evaluation.degraded, *lacking(considered), *inputs.missing)
+        missing = (*evaluation.degraded, *lacking(considered, things), *inputs.missing)
         revision = loaded.revision
         made = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
         if evaluated_as == logged.id:

@@ -20,6 +20,9 @@ from service.signing import Signing, SigningError
 
 logger = logging.getLogger("salience.service.ruleset_holder")
 
+PATIENCE_S = 1.0
+"""At a start, so long for tables that say nothing: then what is on the disk serves, and they are waited for beside it."""
+
 
 class NothingLiveError(Exception):
     """No revision was ever published, or none can be had; the message says what to do."""
@@ -77,9 +80,12 @@ class RulesetHolder:
         self._version = -1
         self._beaten = 0
         self._unreachable = ""
+        self._reached = False
         self._refused = ""
         self._stop = threading.Event()
         self._has_current = threading.Event()
+        self._looked = threading.Event()
+        self._serving = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @property
@@ -101,15 +107,19 @@ class RulesetHolder:
         return self._current
 
     def start(self) -> None:
-        """Load what is live, where that can't be had the last good bundle; then go on in the background.
+        """Load what is live, where that can't be had soon the last good bundle; then go on in the background.
 
         Never raises for want of tables or bundles: `current` is then None and `problem` says why.
         """
-        self.poll()
-        if self._current is None and self.problem:
-            self._start_from_disk()
         self._thread = threading.Thread(target=self._run, name=f"ruleset {self.role}", daemon=True)
         self._thread.start()
+        is_silent = not self._looked.wait(PATIENCE_S)
+        if is_silent and not self._reached:
+            self._unreachable = f"the control tables have not answered for {PATIENCE_S:g} s"
+        else:
+            self._looked.wait()  # they answer; what takes its time is the loading
+        if self._current is None and self.problem:
+            self._start_from_disk()
 
     def stop(self) -> None:
         """End the background thread and say farewell, so that no publication waits for this process."""
@@ -125,6 +135,7 @@ class RulesetHolder:
         """One look at the tables: what the background thread does every `poll_ms`. Never raises."""
         try:
             version = self._control.version()
+            self._reached = True
             if version != self._version:
                 self._look()
                 self._version = version
@@ -142,6 +153,8 @@ class RulesetHolder:
     # -------------------------------------------------------------- steps
 
     def _run(self) -> None:
+        self.poll()
+        self._looked.set()
         while not self._stop.wait(self._poll_ms / 1000):
             self.poll()
 
@@ -173,7 +186,8 @@ class RulesetHolder:
                 self._beat(force=True)
                 return
         self._refused = ""
-        self._serve(aside)
+        with self._serving:
+            self._serve(aside)
         self._beat(force=True)
         self._keep(aside)
 
@@ -195,8 +209,7 @@ class RulesetHolder:
             raise BundleRefusedError((str(error),)) from error
 
     def _load(self, revision: Revision) -> Loaded:
-        self._check(revision)
-        return load_stored(self._control, revision, self._registry)
+        return load_stored(self._control, self._signing, revision, self._registry, self._current)
 
     def _serve(self, loaded: Loaded) -> None:
         self._current = loaded
@@ -221,8 +234,11 @@ class RulesetHolder:
             if kept is not None:
                 revision, bundle, ancestry = kept
                 self._check(revision)
-                self._serve(load(revision, bundle, ancestry, self._registry))
-                logger.warning("started from %s: %s", self._last_good.path, self.problem)
+                loaded = load(revision, bundle, ancestry, self._registry)
+                with self._serving:
+                    if self._current is None:  # else the tables have answered meanwhile
+                        self._serve(loaded)
+                        logger.warning("started from %s: %s", self._last_good.path, self.problem)
         except (BundleError, BundleRefusedError) as error:
             self._refused = f"{self._refused}; the last good bundle can't be used: {error}".removeprefix("; ")
             logger.error("%s", self._refused)  # noqa: TRY400 - as above

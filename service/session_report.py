@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 import msgspec
 
+from engine.facts import FactStore
 from engine.language.tree import FactSource, Vocabulary
 from engine.ports import Position, SessionState
 from engine.rete.reports.remembered import Active, Remembered, Timer, remembered
 from engine.rete.session.retained import Kept
 from engine.values import EpochMs, Kind, Value, ValueType
+from service.clock import wall_ms
 from service.loading import Loaded
+from service.things import Lookup, Things
 
 HIDDEN = "***"
 
@@ -59,7 +62,7 @@ class SessionReport(msgspec.Struct, frozen=True):
 
 
 def report_session(
-    loaded: Loaded, partition: int, position: Position, state: SessionState, *, reveal: bool
+    loaded: Loaded, partition: int, position: Position, state: SessionState, catalogue: FactStore, *, reveal: bool
 ) -> SessionReport:
     """Read a stored session with a revision.
 
@@ -68,11 +71,15 @@ def report_session(
 
     Raises:
         SnapshotError: Its bytes can't be read.
+        PortError: The catalogue can't be asked.
     """
     assert state.snapshot is not None
     memory = loaded.network.restore(state.snapshot)
-    found = remembered(loaded.network, memory, loaded.scorer.answer)
     vocabulary = loaded.program.vocabulary
+    lookup = Lookup(Things(vocabulary), wall_ms(), catalogue.get)
+    found = remembered(loaded.network, memory, loaded.scorer.answer, lookup)
+    if lookup.failure is not None:
+        raise lookup.failure
     if not reveal:
         found = _hidden(found, vocabulary)
     latest = found.last_event if found.last_event is not None else found.started

@@ -6,8 +6,9 @@ refused, with all others that are wrong and the place of each, also where a late
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import config
@@ -24,6 +25,8 @@ DEFAULTS = Path(config.__file__).with_name("defaults.yaml")
 APPLICATION = DEFAULTS.parent.parent
 SHIPPED = {"bundle.folder"}
 FILE = "salience.yaml"
+EXTRAS = {("kafka.client", "librdkafka"): ("confluent_kafka", "salience[librdkafka]")}
+"""Values for which a module must be there, and the extra that installs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ def load(
             values[found.key] = _value(found)
         except ValueError:
             issues.append(_misfit(found))
+        else:
+            issues += _missing(found, values[found.key])
         origins[found.key] = found.place
     issues += [Issue("config/defaults.yaml", f"{key} has no default") for key in kinds() if key not in origins]
     if issues:
@@ -101,6 +106,14 @@ def _value(found: Given) -> object:
     if kinds()[found.key].path and value:
         return found.folder / Path(str(value)).expanduser()
     return value
+
+
+def _missing(found: Given, value: object) -> Iterator[Issue]:
+    """Say which extra is not installed, where this value needs it."""
+    if isinstance(value, str) and (needed := EXTRAS.get((found.key, value))):
+        module, extra = needed
+        if find_spec(module) is None:
+            yield Issue(found.place, f"{found.key} can't be {value}: install the extra, {extra}", found.excerpt)
 
 
 def _settings(values: dict[str, object], origins: Mapping[str, str], folder: Path) -> Settings:

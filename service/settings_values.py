@@ -48,7 +48,13 @@ class Kind:
     @property
     def path(self) -> bool:
         """Whether it is a path, relative to where it was written."""
-        return isinstance(self.type, inspect.CustomType) and self.type.cls is Path
+        kind = _given(self.type)
+        return isinstance(kind, inspect.CustomType) and kind.cls is Path
+
+    @property
+    def optional(self) -> bool:
+        """Whether nothing, written as an empty text, is a value: None."""
+        return isinstance(self.type, inspect.UnionType)
 
     @property
     def several(self) -> bool:
@@ -73,8 +79,15 @@ def _split(text: str) -> Iterator[str]:
     return (part.strip() for part in text.split(","))
 
 
+def _given(kind: inspect.Type) -> inspect.Type:
+    """What it is when it is something: of a type or None, the type."""
+    return kind.types[0] if isinstance(kind, inspect.UnionType) else kind
+
+
 def _scalar(kind: inspect.Type, written: Text) -> object:
     text = written.text
+    if isinstance(kind, inspect.UnionType):
+        return _scalar(_given(kind), written) if text else None
     if isinstance(kind, inspect.Metadata):
         kind = kind.type
     if not written.quoted and text in _NOTHING:
@@ -111,6 +124,8 @@ def _words(kind: inspect.Type) -> str:
             return f"a list, each {_words(kind.item_type)}"
         case inspect.CustomType() if kind.cls is Path:
             return "a path"
+        case inspect.UnionType():
+            return f"{_words(_given(kind))}, or empty"
         case _:
             return "text"
 
@@ -135,6 +150,8 @@ def written(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if value is None:
+        return ""
     return value.reveal() if isinstance(value, Secret) else str(value)
 
 

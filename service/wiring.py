@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self, TypeVar, cast
 
-from config.schema import Settings
+from config.schema import KafkaSettings, Settings
 from connectors.embedded import Embedded
+from connectors.http_crm import HttpCrm
+from connectors.kafka_port import ClientOptions, Security
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
+from engine.facts import FactKind, FactStore
+from engine.identity import Identities
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -27,11 +32,12 @@ from engine.ports import (
     LimitStore,
     OutputLog,
     PortError,
-    ProfileStore,
     StateStore,
     Tables,
 )
 from models.registry import ModelRegistry
+from service.api.breaker import Breaker
+from service.crm import CrmFacts
 from service.publisher import Publisher
 from service.signing import Signing
 
@@ -67,8 +73,14 @@ class Stores(Protocol):
     def limits(self) -> LimitStore:
         """Caps and budgets."""
 
-    def profiles(self) -> ProfileStore:
+    def profiles(self) -> FactStore:
         """Facts of customers."""
+
+    def catalogue(self) -> FactStore:
+        """Facts of things."""
+
+    def identities(self) -> Identities:
+        """Identities of customers."""
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
@@ -98,6 +110,7 @@ class Wiring:
                 settings.kafka.bootstrap,
                 partitions=partitions,
                 prefix=settings.kafka.topic_prefix,
+                options=_client_options(settings.kafka),
                 plan=TopicPlan(
                     settings.kafka.replicas,
                     settings.kafka.min_insync_replicas,
@@ -156,6 +169,21 @@ class Wiring:
         """Where triggers, dead letters and late events go."""
         return self._once("outputs", self._streams.outputs)
 
+    def fact_source(self, kind: FactKind) -> EventSource | None:
+        """A new member of the group that brings facts from their topic into the store; embedded, there is none."""
+        if self._kafka is None:
+            return None
+        return self._own(self._kafka.fact_source(kind, f"{self.settings.kafka.group}-{kind}"))
+
+    def fact_log(self, kind: FactKind) -> EventLog | None:
+        """The writing end of a topic of facts; embedded, there is none: they are written to the store."""
+        kafka = self._kafka
+        return None if kafka is None else self._once(f"fact_log {kind}", lambda: kafka.fact_log(kind))
+
+    def facts(self, kind: FactKind) -> FactStore:
+        """Where facts of a kind are."""
+        return self.profiles() if kind is FactKind.PROFILES else self.catalogue()
+
     # -------------------------------------------------------------- state
 
     def state(self) -> StateStore:
@@ -166,9 +194,30 @@ class Wiring:
         """Caps and budgets."""
         return self._once("limits", self._stores.limits)
 
-    def profiles(self) -> ProfileStore:
+    def profiles(self) -> FactStore:
         """Facts of customers."""
         return self._once("profiles", self._stores.profiles)
+
+    def enriched_profiles(self) -> FactStore:
+        """Facts of customers, with what the CRM says where the settings name one."""
+        crm = self.settings.crm
+        if not crm.url:
+            return self.profiles()
+
+        def make() -> CrmFacts:
+            circuit = Breaker("the CRM", time.monotonic)
+            asked = HttpCrm(crm.url, circuit, token=crm.token.reveal(), deadline_ms=crm.deadline_ms)
+            return CrmFacts(self.profiles(), asked, age_ms=crm.max_age_ms)
+
+        return self._once("enriched_profiles", make)
+
+    def catalogue(self) -> FactStore:
+        """Facts of things."""
+        return self._once("catalogue", self._stores.catalogue)
+
+    def identities(self) -> Identities:
+        """Identities of customers, for the stream."""
+        return self._once("identities", self._stores.identities)
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
@@ -243,6 +292,24 @@ class Wiring:
         with self._lock:
             self._closing.callback(_close, port)
         return port
+
+
+def _client_options(kafka: KafkaSettings) -> ClientOptions:
+    return ClientOptions(
+        kafka.client,
+        Security(
+            kafka.security,
+            ca=kafka.ssl_ca,
+            certificate=kafka.ssl_certificate,
+            key=kafka.ssl_key,
+            key_password=kafka.ssl_key_password.reveal(),
+            check_hostname=kafka.ssl_check_hostname,
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.reveal(),
+        ),
+        kafka.compression,
+    )
 
 
 def _close(port: Closable) -> None:

@@ -25,7 +25,7 @@ from kafka import KafkaConsumer, TopicPartition
 from benchmarks.stream import load, processes
 from benchmarks.stream.processes import Cost
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_outputs import READ_SETTINGS
+from connectors.kafka_python import READER
 from engine.ports import OutputKind
 from service.settings import load as load_settings
 from service.wiring import Wiring
@@ -197,7 +197,7 @@ def _positions(place: Place) -> Sequence[int]:
 
 def _read_triggers(place: Place, arrived: dict[tuple[int, int], float], ended: threading.Event) -> None:
     topic = place.address.topic(OutputKind.TRIGGER)
-    with closing(place.address.open(KafkaConsumer, READ_SETTINGS | {"fetch_max_wait_ms": 10})) as consumer:
+    with closing(place.address.open(KafkaConsumer, {**READER, "fetch_max_wait_ms": 10})) as consumer:
         tps = [TopicPartition(topic, number) for number in range(place.bench.partitions)]
         consumer.assign(tps)
         consumer.seek_to_beginning(*tps)
@@ -209,7 +209,7 @@ def _read_triggers(place: Place, arrived: dict[tuple[int, int], float], ended: t
 
 
 def _all_events(place: Place) -> Iterator[Any]:
-    with closing(place.address.open(KafkaConsumer, READ_SETTINGS)) as consumer:
+    with closing(place.address.open(KafkaConsumer, READER)) as consumer:
         tps = [TopicPartition(place.address.events, number) for number in range(place.bench.partitions)]
         ends = consumer.end_offsets(tps)
         consumer.assign(tps)

@@ -11,7 +11,7 @@ from engine.language.check_bindings import Bindings
 from engine.language.check_values import Values, type_text
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node, Scalar, Sequence, kind_of
-from engine.language.shape import Fields, not_yet, refuse_unevaluated
+from engine.language.shape import Fields, refuse_unevaluated
 from engine.language.syntax import AggregateSyntax, SpanSyntax, TestSyntax, WhereSyntax
 from engine.language.tree import (
     Aggregate,
@@ -179,7 +179,8 @@ class Tests:
         if name is None or ("of" in fields and of is None):
             return None
         if self.facts is None:
-            not_yet("a fact as the right side inside where", name, self.report)
+            message = "a feature selects events by values: what it counts can't depend on a fact"
+            self.report.error("operator-not-here", name, message, "write the condition in the rule, or in a segment")
             return None
         found = self.fact(name, of)
         if found is None:
@@ -264,13 +265,13 @@ def pattern_fault(pattern: str) -> None:
 
 
 class Aggregates:
-    """Checks selections of events and the functions over them."""
+    """Checks selections of events and the functions over them. `tests` are those of conditions; None: of features."""
 
-    def __init__(self, events: Mapping[str, EventType], values: Values, bindings: Bindings | None = None) -> None:
+    def __init__(self, events: Mapping[str, EventType], values: Values, tests: Tests | None = None) -> None:
         self.events = events
         self.values = values
         self.report = values.report
-        self.bindings = bindings or Bindings(values.report, "a feature")
+        self.tests = tests or Tests(values, None, Bindings(values.report, "a feature"))
 
     def check(self, syntax: AggregateSyntax) -> Aggregate | None:
         """An aggregate with its type; None, reported, where it has none."""
@@ -366,7 +367,7 @@ class Aggregates:
         """Events of a type that pass a `where`."""
         if self.event(node, event) is None:
             return None
-        tests = Tests(self.values, None, self.bindings)
+        tests = self.tests
         read: list[AttributeTest] = []
         is_whole = True
         for each in where:

@@ -189,6 +189,10 @@ class OfferNames:
 
     def find(self, name: str, attribute: str, where: Located) -> tuple[BoundRef, ValueType] | None:
         """An attribute of a bound name with its type; None, reported, where a rule does not bind it."""
+        if not self._rules:
+            message = f"the text names {name}.{attribute}, and no rule that binds {name} shows this offer"
+            self._report.error("unknown-binding", where, message, f"show it by a rule that binds {name}")
+            return None
         answers = []
         for rule, bindings in self._rules:
             if name in bindings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from engine.language.check_aggregates import ORDER, Aggregates, Tests, is_reference
 from engine.language.check_bindings import Bindings, bindings_of, refuse_binders
@@ -69,9 +69,9 @@ class Conditions:
         self.values = values
         self.report = values.report
         self._bindings = Bindings(values.report, "a segment")
-        self.aggregates = Aggregates(vocabulary.events, values, self._bindings)
         keys = {name: each.type for event in vocabulary.events.values() for name, each in event.attributes.items()}
         self.tests = Tests(values, vocabulary.facts, self._bindings, keys)
+        self.aggregates = Aggregates(vocabulary.events, values, self.tests)
         self._patterns = Patterns(self.aggregates, self.tests)
         self._segments: dict[str, SegmentDeclaration] = {}
         self._resolved: dict[str, Condition | None] = {}
@@ -88,6 +88,13 @@ class Conditions:
         for name in self._segments:
             self._segment(name)
         return {name: condition for name in self._segments if (condition := self._resolved.get(name)) is not None}
+
+    def know(self, segments: Mapping[str, Condition]) -> None:
+        """Take segments over that were checked before, of the same declarations under the same vocabulary."""
+        for name, condition in segments.items():  # those that others are built on come with them
+            self._resolved[name] = condition
+        for name, condition in segments.items():
+            self._sizes[name] = self._measure(condition)
 
     def check_rule(self, syntax: ConditionSyntax) -> tuple[Condition | None, Bindings]:
         """The condition of a rule (None, reported, where a part does not fit), and the names that it binds."""
@@ -114,11 +121,11 @@ class Conditions:
     def _seeing(self, bindings: Bindings) -> Iterator[None]:
         """Bound names are looked up here; a segment is checked where it is first used, and sees none."""
         before = self._bindings
-        self._bindings = self.aggregates.bindings = self.tests.bindings = bindings
+        self._bindings = self.tests.bindings = bindings
         try:
             yield
         finally:
-            self._bindings = self.aggregates.bindings = self.tests.bindings = before
+            self._bindings = self.tests.bindings = before
 
     def _sized(self, syntax: ConditionSyntax) -> Condition | None:
         condition = self._check(syntax)
@@ -348,6 +355,8 @@ class Conditions:
         elif isinstance(condition, Not):
             sizes = [self._measure(condition.part)]
         elif isinstance(condition, Segment):
+            if condition.name not in self._sizes:
+                self._sizes[condition.name] = self._measure(condition.condition)
             sizes = [self._sizes[condition.name]]
         elif isinstance(condition, SequenceCondition):
             return 1 + len(condition.steps), 2

@@ -14,6 +14,7 @@ from engine.language.check_values import Values
 from engine.language.digest import Digests
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node
+from engine.language.proofs import Proofs
 from engine.language.syntax import (
     ActionSyntax,
     AssertActionSyntax,
@@ -39,7 +40,7 @@ HIGHEST_PRIORITY = 1_000_000
 
 
 class Rules:
-    """Checks the rules of all files; ids are unique over all of them."""
+    """Checks rules one by one, whatever others there are."""
 
     def __init__(self, conditions: Conditions, offers: Mapping[str, Offer], declared_offers: Collection[str]) -> None:
         self.conditions = conditions
@@ -48,21 +49,18 @@ class Rules:
         self.vocabulary = conditions.vocabulary
         self.offers = offers
         self.declared_offers = declared_offers
-        self._digests = Digests(conditions.vocabulary)
-        self._ids: dict[str, RuleSyntax] = {}
+        self.digests = Digests(conditions.vocabulary)
+        self.proofs = Proofs(conditions.vocabulary, conditions.report)
 
-    def check(self, rulesets: Sequence[RulesetSyntax]) -> tuple[Rule, ...]:
-        """All rules that could be checked, in order of acting."""
-        rules: list[Rule] = []
-        for ruleset in rulesets:
-            name = self.values.name(ruleset.name, "a ruleset")
-            for syntax in ruleset.rules:
-                rule = self._rule(syntax, ruleset, name or "")
-                if rule is not None and name is not None:
-                    rules.append(rule)
-        return tuple(sorted(rules, key=lambda rule: rule.order))
+    def check(self, syntax: RuleSyntax, ruleset: RulesetSyntax, position: int, lines: int) -> Rule | None:
+        """A rule; None, reported, where it has no name or a part of its condition does not fit.
 
-    def _rule(self, syntax: RuleSyntax, ruleset: RulesetSyntax, ruleset_name: str) -> Rule | None:
+        Args:
+            syntax: What is written.
+            ruleset: The file's own part.
+            position: Among the rules of the file.
+            lines: Of the file before its text.
+        """
         values = self.values
         name = values.name(syntax.name, "a rule")
         priority = 0
@@ -82,16 +80,11 @@ class Rules:
         limits = check_limits(syntax.limits, timezone, values)
         budget = self._budget(syntax, actions)
         holdout = values.percentage(syntax.holdout, "holdout") if syntax.holdout is not None else None
-        if name is None:
+        if name is None or when is None:
             return None
-        rule_id = f"{ruleset_name}.{name}"
-        if not values.declare(rule_id, self._ids, syntax.name, "the rule"):
-            return None
-        self._ids[rule_id] = syntax
-        if when is None:
-            return None
+        ruleset_name = ruleset.name.text
         rule = Rule(
-            id=rule_id,
+            id=f"{ruleset_name}.{name}",
             name=name,
             ruleset=ruleset_name,
             owner=ruleset.owner,
@@ -104,12 +97,13 @@ class Rules:
             limits=limits,
             budget=budget,
             holdout=holdout or 0.0,
-            order=(-priority, syntax.position, ruleset.file),
+            order=(-priority, position, ruleset.file),
             digest="",
-            place=syntax.name.extent.place,
+            place=syntax.name.extent.place.below(lines),
             identity=identity(when, self._payloads(actions)) if bindings.all_names else (),
+            lines=lines,
         )
-        return dataclasses.replace(rule, digest=self._digests.of(rule))
+        return dataclasses.replace(rule, digest=self.digests.of(rule))
 
     def _budget(self, syntax: RuleSyntax, actions: Sequence[Action]) -> int | None:
         node: Node | None = syntax.limits.budget if syntax.limits is not None else None
@@ -185,16 +179,12 @@ class Rules:
         return AssertAction(name, value) if value is not None else None
 
 
-def check_offers(
-    syntaxes: Sequence[OfferSyntax], conditions: Conditions, rulesets: Sequence[RulesetSyntax]
-) -> dict[str, Offer]:
+Nominating = Mapping[str, Sequence[tuple[str, Bindings]]]
+"""By offer, the rules that nominate it by name, each with what it binds."""
+
+
+def check_offers(syntaxes: Sequence[OfferSyntax], conditions: Conditions, nominating: Nominating) -> dict[str, Offer]:
     """The offers that could be checked, by id. Their texts may name what the rules bind that nominate them."""
-    nominating: dict[str, list[tuple[str, Bindings]]] = {}
-    for rule in (rule for ruleset in rulesets for rule in ruleset.rules):
-        bindings = conditions.bindings(rule.when) if rule.when is not None else None
-        for action in rule.actions:
-            if isinstance(action, OfferActionSyntax) and bindings is not None:
-                nominating.setdefault(action.offer.text, []).append((rule.name.text, bindings))
     offers: dict[str, Offer] = {}
     for syntax in syntaxes:
         names = OfferNames(nominating.get(syntax.id.text, ()), conditions.report)

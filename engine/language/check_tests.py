@@ -12,7 +12,7 @@ from engine.language.check_values import is_zone
 from engine.language.nodes import Broken, Mapping, Node, Scalar
 from engine.language.nodes import Sequence as SequenceNode
 from engine.language.syntax import ExpectSyntax, RulesetSyntax, RuleTestSyntax, TestEventSyntax
-from engine.language.tree import Expectation, FactSource, Rule, RuleTest, TestEvent, TriggerAction
+from engine.language.tree import Expectation, FactSource, RuleTest, TestEvent
 from engine.raw_values import ValueRefusedError, reader_of
 from engine.values import EpochMs, Kind, Value, ValueType
 
@@ -25,30 +25,29 @@ _TIME = re.compile(r"([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,3})?)?)(?: *\+
 
 
 def check_tests(
-    rulesets: Sequence[RulesetSyntax], conditions: Conditions, offers: Collection[str], rules: Sequence[Rule]
+    ruleset: RulesetSyntax, conditions: Conditions, offers: Collection[str], triggers: Collection[str]
 ) -> tuple[RuleTest, ...]:
-    """All tests that could be checked, by file and position."""
+    """The tests of a file that could be checked. `offers` and `triggers` are all there are."""
     assert is_zone(conditions.values.timezone)
-    checker = _Checker(conditions, offers, rules)
+    checker = _Checker(conditions, offers, triggers)
     tests: list[RuleTest] = []
-    for ruleset in rulesets:
-        names: set[str] = set()
-        for syntax in ruleset.tests:
-            name = syntax.name.text[:LONGEST_TEST_NAME]
-            conditions.values.declare(name, names, syntax.name, "the test")
-            names.add(name)
-            tests.append(checker.test(syntax, ruleset.name.text))
+    names: set[str] = set()
+    for syntax in ruleset.tests:
+        name = syntax.name.text[:LONGEST_TEST_NAME]
+        conditions.values.declare(name, names, syntax.name, "the test")
+        names.add(name)
+        tests.append(checker.test(syntax, ruleset.name.text))
     return tuple(tests)
 
 
 class _Checker:
-    def __init__(self, conditions: Conditions, offers: Collection[str], rules: Sequence[Rule]) -> None:
+    def __init__(self, conditions: Conditions, offers: Collection[str], triggers: Collection[str]) -> None:
         self.conditions = conditions
         self.values = conditions.values
         self.report = conditions.report
         self.vocabulary = conditions.vocabulary
         self.offers = offers
-        self.triggers = {action.name for rule in rules for action in rule.actions if isinstance(action, TriggerAction)}
+        self.triggers = triggers
         self.date = DATE
 
     def test(self, syntax: RuleTestSyntax, ruleset: str) -> RuleTest:

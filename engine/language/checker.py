@@ -1,26 +1,34 @@
-"""The whole way from source texts to a checked program, with everything that is found on it."""
+"""The whole way from source texts to a checked program, with everything that is found on it.
+
+What a check made stays with its answer, each part beside what it was made from. A check of a changed folder that is
+given the answer before takes over what stands on nothing that changed: it answers the same, only sooner.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from engine.language.analysis import analyse
+from engine.language.analysis import Ruled, analyse, order_of
 from engine.language.check_conditions import Conditions
-from engine.language.check_rules import Rules, check_fallbacks, check_offers
-from engine.language.check_tests import check_tests
-from engine.language.check_vocabulary import check_vocabulary, values_of
 from engine.language.diagnostics import Diagnostic, Report
-from engine.language.nodes import read_nodes
-from engine.language.source import Source
-from engine.language.syntax import OfferSyntax, RulesetSyntax, SegmentDeclaration, VocabularySyntax
-from engine.language.syntax_rules import read_ruleset
-from engine.language.syntax_vocabulary import read_offers, read_segments, read_vocabulary
-from engine.language.tree import Place, Program
+from engine.language.ground import OFFERS, SEGMENTS, VOCABULARY, Ground, lay_ground
+from engine.language.judged import Folder, judge
+from engine.language.passages import RulesetText, read_ruleset_text
+from engine.language.tree import Place, Program, RuleTest
 
-VOCABULARY = "vocabulary.yaml"
-OFFERS = "offers.yaml"
-SEGMENTS = "segments.yaml"
+__all__ = ["OFFERS", "SEGMENTS", "VOCABULARY", "Checked", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a check made on its way: the texts read, what rules stand on, and the rules and tests of each file."""
+
+    texts: Mapping[str, RulesetText]
+    ground: Ground
+    folder: Folder | None = None
+    rules: tuple[Ruled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,73 +37,84 @@ class Checked:
 
     program: Program | None
     diagnostics: tuple[Diagnostic, ...]
+    stages: Stages | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(slots=True)
-class _Files:
-    vocabulary: VocabularySyntax | None = None
-    offers: tuple[OfferSyntax, ...] = ()
-    segments: tuple[SegmentDeclaration, ...] = ()
-    rulesets: list[RulesetSyntax] | None = None
-
-
-def check(sources: Mapping[str, str]) -> Checked:
+def check(sources: Mapping[str, str], previous: Checked | None = None) -> Checked:
     """Check a folder of sources.
 
     Args:
         sources: Text by path in the folder, `/`-separated: `vocabulary.yaml`, `offers.yaml`, `segments.yaml`, and every
             other `.yaml` file as a ruleset. Newlines as they are in the file.
+        previous: What came of another check, of a folder much like this one: makes no difference but to the time.
 
     Returns:
         The program, if nothing is wrong, and all diagnostics, by file, line and column. Never raises on any text.
     """
     report = Report()
-    files = _read(sources, report)
-    syntax = files.vocabulary
-    if syntax is None:
-        if VOCABULARY not in sources:
-            message = "the folder has no vocabulary.yaml, which declares what rules may name"
-            report.error_at("missing-file", Place(VOCABULARY, 1, 1), message, "add it, with currency: and events:")
-        elif not report.has_errors:
-            report.error_at("empty", Place(VOCABULARY, 1, 1), "vocabulary.yaml is empty", "add currency: and events:")
-        # Without the vocabulary, every name in every other file would be reported as unknown.
-        return Checked(None, report.diagnostics())
-    values = values_of(syntax, report)
-    declared = {offer.id.text: offer for offer in files.offers}
-    vocabulary = check_vocabulary(syntax, values, declared)
-    conditions = Conditions(vocabulary, values, files.segments)
-    segments = conditions.segments()
-    rulesets = files.rulesets or []
-    offers = check_offers(files.offers, conditions, rulesets)
-    check_fallbacks(offers, conditions)
-    rules = Rules(conditions, offers, declared.keys()).check(rulesets)
-    tests = check_tests(rulesets, conditions, declared.keys(), rules)
-    program = Program(vocabulary, offers, segments, rules, tests)
-    if not report.has_errors:  # proofs about a part of the rules would be proofs of nothing
-        analyse(program, report)
-    return Checked(None if report.has_errors else program, report.diagnostics())
-
-
-def _read(sources: Mapping[str, str], report: Report) -> _Files:
-    files = _Files(rulesets=[])
-    assert files.rulesets is not None
+    former = None if previous is None else previous.stages
+    texts: dict[str, RulesetText] = {}
     for file in sorted(sources):
-        source = Source(file, sources[file])
         if not file.endswith(".yaml"):
             message = f"{file} is not read: rules are in files that end in .yaml"
             report.warning_at("unknown-file", Place(file, 1, 1), message)
-            continue
-        root = read_nodes(source, report)
-        if root is None:
-            continue
-        if file == VOCABULARY:
-            files.vocabulary = read_vocabulary(root, report)
-        elif file == OFFERS:
-            files.offers = read_offers(root, report)
-        elif file == SEGMENTS:
-            files.segments = read_segments(root, report)
-        else:
-            ruleset = read_ruleset(file, root, report)
-            if ruleset is not None:
-                files.rulesets.append(ruleset)
-    return files
+        elif file not in {VOCABULARY, OFFERS, SEGMENTS}:
+            read = None if former is None else former.texts.get(file)
+            texts[file] = read_ruleset_text(file, sources[file], read, report)
+            report.take_in(texts[file].found)
+    ground = lay_ground(sources, None if former is None else former.ground, report)
+    report.take_in(ground.found)
+    if ground.vocabulary is None or ground.syntax is None:
+        # Without the vocabulary, every name in every other file would be reported as unknown.
+        return Checked(None, report.diagnostics(), Stages(texts, ground))
+    with report.apart():  # what it finds has been found, when the ground was laid
+        conditions = Conditions(ground.vocabulary, ground.values(report), ground.declared)
+    conditions.know(ground.segments)
+    folder = judge(texts, ground, conditions, None if former is None else former.folder)
+    report.take_in(folder.offers_found)
+    for each in folder.files.values():
+        each.tell(report)
+    _declare_twice(folder, report)
+    rules = _ordered(folder, former)
+    tests: list[RuleTest] = [test for each in folder.files.values() for test in each.tests]
+    program = Program(
+        ground.vocabulary, folder.offers, ground.segments, tuple(each.rule for each in rules), tuple(tests)
+    )
+    if not report.has_errors:  # proofs about a part of the rules would be proofs of nothing
+        summaries = [each.summary for each in folder.files.values()]
+        analyse(program, rules, summaries, folder.beside, report)
+    return Checked(None if report.has_errors else program, report.diagnostics(), Stages(texts, ground, folder, rules))
+
+
+def _declare_twice(folder: Folder, report: Report) -> None:
+    """Ids of rules are unique over all files."""
+    files = folder.files.values()
+    taken: set[str] = set().union(*(each.ids for each in files))
+    if len(taken) == sum(len(each.rules) for each in files):
+        return
+    taken.clear()
+    for file in files:
+        for each in file.rules:
+            if each.id in taken:
+                with report.apart() as found:
+                    message = f"the rule {each.id} is declared twice"
+                    report.error("duplicate-name", each.placed.passage.syntax.name, message, "give one another name")
+                report.take_in(found, file.text.file, each.placed.lines)
+            taken.add(each.id)
+
+
+def _ordered(folder: Folder, former: Stages | None) -> tuple[Ruled, ...]:
+    """The rules in order of acting. Most often all stand where they stood before."""
+    before = None if former is None else former.folder
+    if former is not None and before is not None and before.files.keys() == folder.files.keys():
+        pairs = [(before.files[name].ruled, file.ruled) for name, file in folder.files.items()]
+        others = [(old, new) for olds, news in pairs if olds is not news for old, new in zip(olds, news, strict=False)]
+        if all(len(olds) == len(news) for olds, news in pairs) and all(
+            order_of(old) == order_of(new) for old, new in others
+        ):
+            rules = list(former.rules)
+            for old, new in others:
+                if old is not new:
+                    rules[bisect_left(rules, order_of(new), key=order_of)] = new
+            return tuple(rules)
+    return tuple(sorted((each for file in folder.files.values() for each in file.ruled), key=order_of))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.language.selections import compared_in
 from engine.language.tree import (
     All,
     AnyOf,
@@ -77,6 +78,8 @@ def _readings(condition: Condition, vocabulary: Vocabulary, *, is_growing: bool)
         yield from _compared((condition.operand,), vocabulary)
     elif isinstance(condition, Keyed):
         yield from _compared([operand for _, operand in condition.tests], vocabulary)
+    if not isinstance(condition, All | AnyOf | Not | Segment):
+        yield from _compared([*compared_in(condition)], vocabulary)
 
 
 def _compared(operands: Sequence[Operand], vocabulary: Vocabulary) -> Iterator[Reading]:

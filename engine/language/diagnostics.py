@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import enum
 import heapq
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from engine.language.codes import CODES
@@ -56,19 +57,59 @@ class Located(Protocol):
         """Where it is written."""
 
 
+@dataclass(slots=True)
+class Found:
+    """What was found of one thing: at most `MOST` errors and as many warnings, in the order in which they were found."""
+
+    errors: dict[Diagnostic, None] = field(default_factory=dict)
+    warnings: dict[Diagnostic, None] = field(default_factory=dict)
+    left_out: int = 0
+    last: Place = NOWHERE
+
+    def __bool__(self) -> bool:
+        return bool(self.errors or self.warnings)
+
+    def put(self, diagnostic: Diagnostic) -> None:
+        """Keep it, or count it where there are enough."""
+        kept = self.errors if diagnostic.severity is Severity.ERROR else self.warnings
+        if len(kept) < MOST:
+            kept[diagnostic] = None
+        elif diagnostic not in kept:
+            self.left_out += 1
+            self.last = diagnostic.place
+
+
 class Report:
     """Collects the diagnostics of one check."""
 
     def __init__(self) -> None:
-        self._errors: dict[Diagnostic, None] = {}
-        self._warnings: dict[Diagnostic, None] = {}
-        self._left_out = 0
-        self._last = NOWHERE
+        self._found = Found()
+        self._outside = 0
 
     @property
     def has_errors(self) -> bool:
         """Whether anything found keeps the ruleset from being published."""
-        return bool(self._errors)
+        return bool(self._found.errors)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[Found]:
+        """What is found meanwhile is collected by itself, for somebody who keeps it and takes it in, perhaps again."""
+        before, outside = self._found, self._outside
+        self._found, self._outside = Found(), outside + len(before.errors)
+        try:
+            yield self._found
+        finally:
+            self._found, self._outside = before, outside
+
+    def take_in(self, found: Found, file: str = "", lines: int = 0) -> None:
+        """Add what was found apart; what it says of `file` lies so many lines further down."""
+        for diagnostic in (*found.errors, *found.warnings):
+            place = diagnostic.place
+            is_moved = lines and place.file == file
+            self._found.put(replace(diagnostic, place=place.below(lines)) if is_moved else diagnostic)
+        if found.left_out:
+            self._found.left_out += found.left_out
+            self._found.last = found.last.below(lines) if found.last.file == file else found.last
 
     def error(self, code: str, where: Located, message: str, proposal: str | None = None) -> None:
         """Add an error."""
@@ -88,7 +129,7 @@ class Report:
 
     def propose(self, word: str, known: Collection[str], otherwise: str | None = None) -> str | None:
         """The nearest known word as a proposal, else (with `otherwise`) a list of those known; None when no more is kept."""
-        if len(self._errors) >= MOST:
+        if len(self._found.errors) + self._outside >= MOST:
             return None
         return closest(word, known) or (f"{otherwise} {one_of(known)}" if otherwise is not None and known else None)
 
@@ -97,19 +138,15 @@ class Report:
 
     def _put(self, diagnostic: Diagnostic) -> None:
         assert diagnostic.code in CODES, diagnostic.code
-        kept = self._errors if diagnostic.severity is Severity.ERROR else self._warnings
-        if len(kept) < MOST:
-            kept[diagnostic] = None
-        elif diagnostic not in kept:
-            self._left_out += 1
-            self._last = diagnostic.place
+        self._found.put(diagnostic)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All of them, by file, line and column."""
-        found = [*self._errors, *self._warnings]
-        if self._left_out:
-            message = f"{self._left_out:,} more were found; the first {MOST} errors and {MOST} warnings are shown"
-            found.append(Diagnostic("too-many-diagnostics", Severity.WARNING, self._last, message))
+        kept = self._found
+        found = [*kept.errors, *kept.warnings]
+        if kept.left_out:
+            message = f"{kept.left_out:,} more were found; the first {MOST} errors and {MOST} warnings are shown"
+            found.append(Diagnostic("too-many-diagnostics", Severity.WARNING, kept.last, message))
         return tuple(sorted(found, key=lambda each: (each.place.file, each.place.line, each.place.column)))
 
 

@@ -6,37 +6,41 @@ import dataclasses
 import enum
 import hashlib
 
-from engine.language.tree import FactRef, Rule, ScoreTest, Segment, Vocabulary
+from engine.language.tree import FactRef, Keyed, Rule, ScoreTest, Seen, Segment, Test, Vocabulary
 
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
 _LATER = frozenset({"bind", "identity"})
-_NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name"})
+_NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name", "lines"})
+_MEANT = sorted(each.name for each in dataclasses.fields(Rule) if each.name not in _NOT_MEANT)
 
 
 class Digests:
     """Hashes of rules over one vocabulary. What many rules share (features, segments) is written out once."""
 
-    __slots__ = ("_facts", "_segments", "_vocabulary")
+    __slots__ = ("_facts", "_latest", "_leaves", "_segments", "_vocabulary")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._facts: dict[str, str] = {}
         self._segments: dict[str, str] = {}
+        self._leaves: dict[object, str] = {}
+        self._latest: tuple[object, str] = (None, "")  # the condition of a rule, which others ask for next
 
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
-        meant = [
-            each.name
-            for each in dataclasses.fields(rule)
-            if each.name not in _NOT_MEANT and not _is_unsaid(each.name, getattr(rule, each.name))
-        ]
-        text = ",".join(f"{name}={self.canonical(getattr(rule, name))}" for name in sorted(meant))
+        self._latest = (rule.when, self.canonical(rule.when))
+        said = ((name, getattr(rule, name)) for name in _MEANT)
+        text = ",".join([f"{name}={self.canonical(value)}" for name, value in said if not _is_unsaid(name, value)])
         return _hash(f"{rule.id}\n{text}")
 
     def canonical(self, item: object) -> str:
         """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
         if isinstance(item, enum.Enum):
             return repr(item.value)
+        if item is None or isinstance(item, str | int | float):
+            return repr(item)
+        if item is self._latest[0]:
+            return self._latest[1]
         if isinstance(item, FactRef):
             if item.of is not None:
                 return f"{self.canonical(FactRef(item.fact))} of {self.canonical(item.of)}"
@@ -47,6 +51,10 @@ class Digests:
             if item.name not in self._segments:
                 self._segments[item.name] = f"segment({item.name!r},{_hash(self.canonical(item.condition))})"
             return self._segments[item.name]
+        if isinstance(item, Test | Seen | Keyed):  # many rules have the same
+            if item not in self._leaves:
+                self._leaves[item] = f"{type(item).__name__}({self._fields(item)})"
+            return self._leaves[item]
         if isinstance(item, ScoreTest):
             return f"score({self._vocabulary.scores[item.score].model!r},{self._fields(item)})"
         if isinstance(item, tuple | list):

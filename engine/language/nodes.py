@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 import yaml
@@ -137,16 +137,21 @@ def kind_of(node: Node) -> str:
 
 def read_nodes(source: Source, report: Report) -> Node | None:
     """The root node of a file; None for a file with nothing in it, or which could not be read at all."""
-    text = source.text
+    return read_part(source, 0, len(source.text), report)
+
+
+def read_part(source: Source, start: int, end: int, report: Report, levels: int = 0) -> Node | None:
+    """The root node of a stretch of a file, read as if nothing else were in it but `levels` of nesting around it."""
+    text = source.text[start:end]
     if len(text) > LARGEST_FILE or len(text.encode("utf-8", "surrogatepass")) > LARGEST_FILE:
         where = Broken(source.extent(0, 0))
         report.error(
             "too-large", where, f"the file is larger than {LARGEST_FILE:,} bytes", "split it into several files"
         )
         return None
-    text, shift, is_clean = _readable(source, report)
+    text, shift, is_clean = _readable(source, text, start, report)
     try:
-        return _compose(yaml.parse(text, Loader=_LOADER), source, shift, report)
+        return _compose(text, source, shift, report, levels)
     except yaml.MarkedYAMLError as error:
         # A tab or character reported above is the cause of what the parser stumbles over: once is enough.
         mark = error.problem_mark or error.context_mark
@@ -169,11 +174,10 @@ class _StoppedError(Exception):
     """A limit was passed and reported; the rest of the file is not read."""
 
 
-def _readable(source: Source, report: Report) -> tuple[str, int, bool]:
+def _readable(source: Source, text: str, shift: int, report: Report) -> tuple[str, int, bool]:
     """The text with what must not be in it reported and replaced by blanks, so that offsets stay."""
-    text = source.text
-    shift = 1 if text.startswith("\ufeff") else 0  # editors put a byte order mark there
-    text = text[shift:]
+    if shift == 0 and text.startswith("\ufeff"):  # editors put a byte order mark there
+        text, shift = text[1:], 1
     is_clean = True
     for match in itertools.islice(_INDENTING_TAB.finditer(text), MOST_CHARACTERS):
         start = shift + match.start(1)
@@ -204,38 +208,49 @@ class _Open:
         self.keys: dict[str, Scalar] = {}
         self.key: Node | None = None
 
+    def closed(self, source: Source, end: int) -> Node:
+        """The mapping or list; one in braces or brackets ends with them, any other with what is in it."""
+        extent = Extent(source, self.start, end if self.is_flow else self.end)
+        if self.is_mapping:
+            return Mapping(extent, tuple(self.entries), self.is_flow)
+        return Sequence(extent, tuple(self.items), self.is_flow)
 
-def _offset(mark: yaml.Mark | object, shift: int) -> int:
-    """The offset in the source; PyYAML always marks the events of a text."""
-    index = getattr(mark, "index", 0)
-    assert isinstance(index, int)
-    return index + shift
+
+def _compose(text: str, source: Source, shift: int, report: Report, levels: int) -> Node | None:
+    """The root of a text that begins `shift` characters into the source, below so many levels."""
+    loader = _LOADER(text)
+    try:
+        root = _composed(loader.get_event, source, shift, report, levels)
+    finally:
+        loader.dispose()
+    return None if isinstance(root, Scalar) and root.is_plain and not root.text else root
 
 
-def _compose(events: Iterator[yaml.Event], source: Source, shift: int, report: Report) -> Node | None:
+def _composed(following: Callable[[], Any], source: Source, shift: int, report: Report, levels: int) -> Node | None:
+    # Each rule has some sixty events: what is asked of all of them is asked here, without a call.
     stack: list[_Open] = []
     root: Node | None = None
-    documents = count = 0
-    for event in events:
-        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            start, end = _offset(event.start_mark, shift), _offset(event.end_mark, shift)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            at = _offset(event.start_mark, shift)
-            where = Broken(source.extent(at, at + 3))
-            if documents > 1:
-                report.error(
-                    "several-documents", where, "a second document begins here; a file holds one", "delete the ---"
-                )
+    is_first, count, length = True, 0, len(source.text)
+    while True:
+        event = following()
+        kind = event.__class__
+        if kind is yaml.StreamEndEvent:
+            return root
+        start, end = event.start_mark.index + shift, event.end_mark.index + shift
+        if kind is yaml.ScalarEvent or kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            if event.anchor is not None or event.tag is not None:
+                _refuse_anchor_and_tag(event, source, start, report)
+        elif kind is yaml.DocumentStartEvent:
+            if not _is_only(event, source, start, report, is_first=is_first):
                 return root
-            if event.version is not None or event.tags:
-                report.error(
-                    "directive", where, "directives (lines that begin with %) are not taken", "delete the directive"
-                )
+            is_first = False
             continue
+        elif kind is yaml.StreamStartEvent or kind is yaml.DocumentEndEvent:
+            continue
+        node: Node
+        if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            node = stack.pop().closed(source, min(end, length))
         else:
-            continue
-        if isinstance(event, yaml.NodeEvent):
             count += 1
             if count > MOST_NODES:
                 where = Broken(source.extent(start, end))
@@ -243,75 +258,54 @@ def _compose(events: Iterator[yaml.Event], source: Source, shift: int, report: R
                     "too-large", where, f"the file has more than {MOST_NODES:,} nodes", "split it into several files"
                 )
                 raise _StoppedError
-            _refuse_anchor_and_tag(event, source, start, report)
-        node: Node
-        if isinstance(event, yaml.ScalarEvent):
-            if event.style in {"|", ">"}:  # its end mark lies behind the blank lines after it
-                end = start + len(source.text[start:end].rstrip())
-            node = _scalar(event, source.extent(start, end), report)
-        elif isinstance(event, yaml.AliasEvent):
-            node = Broken(source.extent(start, end))
-            report.error(
-                "alias",
-                node,
-                f"*{event.anchor} repeats another part of the file; aliases are not taken",
-                "write it out",
-            )
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            if len(stack) >= DEEPEST:
-                where = Broken(source.extent(start, end))
-                report.error("too-deep", where, f"more than {DEEPEST} levels of nesting")
-                raise _StoppedError
-            is_mapping = isinstance(event, yaml.MappingStartEvent)
-            stack.append(_Open(start, end, is_mapping=is_mapping, is_flow=bool(event.flow_style)))
-            continue
-        else:
-            closed = stack.pop()
-            extent = source.extent(closed.start, end if closed.is_flow else closed.end)
-            if closed.is_mapping:
-                node = Mapping(extent, tuple(closed.entries), closed.is_flow)
+            if kind is yaml.ScalarEvent:
+                style = event.style
+                if style == "|" or style == ">":  # noqa: PLR1714 - its end mark lies behind the blank lines after it
+                    end = start + len(source.text[start:end].rstrip())
+                node = Scalar(Extent(source, start, min(end, length)), event.value, style is None or style == "")
+                if len(node.text) > LONGEST_SCALAR:
+                    report.error("too-large", node, f"text of more than {LONGEST_SCALAR:,} characters")
+                    node = Broken(node.extent)
+            elif kind is yaml.AliasEvent:
+                node = Broken(source.extent(start, end))
+                message = f"*{event.anchor} repeats another part of the file; aliases are not taken"
+                report.error("alias", node, message, "write it out")
             else:
-                node = Sequence(extent, tuple(closed.items), closed.is_flow)
-        if stack:
-            _place(stack[-1], node, report)
-        else:
+                if len(stack) + levels >= DEEPEST:
+                    where = Broken(source.extent(start, end))
+                    report.error("too-deep", where, f"more than {DEEPEST} levels of nesting")
+                    raise _StoppedError
+                is_mapping = kind is yaml.MappingStartEvent
+                stack.append(_Open(start, end, is_mapping=is_mapping, is_flow=bool(event.flow_style)))
+                continue
+        if not stack:
             root = node
-    if isinstance(root, Scalar) and root.is_plain and not root.text:
-        return None
-    return root
+            continue
+        parent = stack[-1]
+        reaches = node.extent.end
+        parent.end = max(parent.end, reaches)
+        if not parent.is_mapping:
+            parent.items.append(node)
+        elif parent.key is None:
+            parent.key = node
+        else:
+            key, parent.key = parent.key, None
+            _enter(parent, key, node, report)
 
 
-def _refuse_anchor_and_tag(event: yaml.NodeEvent, source: Source, start: int, report: Report) -> None:
-    if isinstance(event, yaml.AliasEvent):
-        return
-    if event.anchor is not None:
-        where = Broken(source.extent(start, start + len(event.anchor) + 1))
-        report.error(
-            "anchor", where, f"&{event.anchor} names a part of the file for aliases, which are not taken", "delete it"
-        )
-    tag = getattr(event, "tag", None)
-    if tag is not None:
-        where = Broken(source.extent(start, start + 1))
-        report.error("tag", where, f"the tag {str(tag)[:60]} is not taken", "delete it; types come from the vocabulary")
+def _is_only(event: Any, source: Source, start: int, report: Report, *, is_first: bool) -> bool:
+    """Whether the document that begins here is the first of its text; what it declares is refused."""
+    where = Broken(source.extent(start, start + 3))
+    if not is_first:
+        report.error("several-documents", where, "a second document begins here; a file holds one", "delete the ---")
+        return False
+    if event.version is not None or event.tags:
+        report.error("directive", where, "directives (lines that begin with %) are not taken", "delete the directive")
+    return True
 
 
-def _scalar(event: yaml.ScalarEvent, extent: Extent, report: Report) -> Node:
-    if len(event.value) > LONGEST_SCALAR:
-        node = Broken(extent)
-        report.error("too-large", node, f"text of more than {LONGEST_SCALAR:,} characters")
-        return node
-    return Scalar(extent, event.value, event.style is None or event.style == "")
-
-
-def _place(parent: _Open, node: Node, report: Report) -> None:
-    parent.end = max(parent.end, node.extent.end)
-    if not parent.is_mapping:
-        parent.items.append(node)
-        return
-    if parent.key is None:
-        parent.key = node
-        return
-    key, parent.key = parent.key, None
+def _enter(parent: _Open, key: Node, node: Node, report: Report) -> None:
+    """Add a key with its value, if it is text and there is none like it."""
     if not isinstance(key, Scalar):
         if not isinstance(key, Broken):
             report.error("key-not-text", key, f"a key must be text, this is {kind_of(key)}")
@@ -322,3 +316,15 @@ def _place(parent: _Open, node: Node, report: Report) -> None:
         report.error("duplicate-key", key, message, "delete one of them")
         return
     parent.entries.append(Entry(key, node))
+
+
+def _refuse_anchor_and_tag(event: Any, source: Source, start: int, report: Report) -> None:
+    if event.anchor is not None:
+        where = Broken(source.extent(start, start + len(event.anchor) + 1))
+        report.error(
+            "anchor", where, f"&{event.anchor} names a part of the file for aliases, which are not taken", "delete it"
+        )
+    if event.tag is not None:
+        where = Broken(source.extent(start, start + 1))
+        message = f"the tag {str(event.tag)[:60]} is not taken"
+        report.error("tag", where, message, "delete it; types come from the vocabulary")

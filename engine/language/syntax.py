@@ -248,7 +248,6 @@ class RuleSyntax:
     actions: tuple[ActionSyntax, ...]
     limits: LimitsSyntax | None
     holdout: Node | None
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,12 +295,12 @@ class RuleTestSyntax:
 
 @dataclass(frozen=True, slots=True)
 class RulesetSyntax:
-    """A file of rules and tests."""
+    """A file of rules and tests. None stands for a rule that could not be read: the others keep their positions."""
 
     file: str
     name: Scalar
     owner: str
-    rules: tuple[RuleSyntax, ...]
+    rules: tuple[RuleSyntax | None, ...]
     tests: tuple[RuleTestSyntax, ...]
 
 

@@ -49,20 +49,17 @@ def read_ruleset(file: str, root: Node, report: Report) -> RulesetSyntax | None:
     fields = Fields(found, "a ruleset file", ("ruleset", "owner", "note", "rules", "tests"), report)
     name = fields.word("ruleset", needed=True)
     fields.text("note")
-    rules = [_rule(node, position, report) for position, node in enumerate(fields.items("rules"))]
+    rules = [read_rule(node, report) for node in fields.items("rules")]
     tests = [_test(node, report) for node in fields.items("tests")]
     if name is None:
         return None
     return RulesetSyntax(
-        file,
-        name,
-        fields.text("owner"),
-        tuple(rule for rule in rules if rule is not None),
-        tuple(test for test in tests if test is not None),
+        file, name, fields.text("owner"), tuple(rules), tuple(test for test in tests if test is not None)
     )
 
 
-def _rule(node: Node, position: int, report: Report) -> RuleSyntax | None:
+def read_rule(node: Node, report: Report) -> RuleSyntax | None:
+    """One rule; None, reported, where it has no name or is none."""
     found = mapping(node, "a rule", report)
     if found is None:
         return None
@@ -91,7 +88,6 @@ def _rule(node: Node, position: int, report: Report) -> RuleSyntax | None:
         actions,
         read_limits(limits, "limits", report, has_budget=True) if limits is not None else None,
         fields.node("holdout"),
-        position,
     )
 
 

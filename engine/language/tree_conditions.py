@@ -21,6 +21,10 @@ class Place:
     line: int
     column: int
 
+    def below(self, lines: int) -> Place:
+        """The same so many lines further down."""
+        return Place(self.file, self.line + lines, self.column)
+
 
 NOWHERE = Place("", 0, 0)
 

@@ -117,6 +117,8 @@ class Rule:
         budget: Minor units, or None.
         identity: The bound attributes that the rule uses, in conditions, payloads and the content of its offers, sorted by
             name and attribute (`$n.value` of an aggregate is none): their values tell its activations apart.
+        lines: Lines of its file before its text. Places inside its condition count from there, so that a rule which
+            only moved keeps its condition: `located` says where such a place is in the file.
     """
 
     id: str
@@ -136,6 +138,11 @@ class Rule:
     digest: str
     place: Place
     identity: tuple[BoundRef, ...] = ()
+    lines: int = field(default=0, compare=False)  # how a file was read makes no other rule
+
+    def located(self, place: Place) -> Place:
+        """Where a place that its condition names is in the file; one in a segment is there already."""
+        return place.below(self.lines) if place.file == self.place.file else place
 
 
 @dataclass(frozen=True, slots=True)

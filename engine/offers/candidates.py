@@ -99,6 +99,7 @@ class Considered:
     Attributes:
         fields: By placement, in the order of the request.
         scores: All answers of models that were used, for conditions and for the rank.
+        looked_up: Whether the catalogue was asked, so that the answer can change when that does.
     """
 
     program: Program
@@ -108,6 +109,7 @@ class Considered:
     decision_id: str
     fields: tuple[Field, ...]
     scores: tuple[tuple[str, ScoreAnswer], ...]
+    looked_up: bool = False
 
     @property
     def is_pending(self) -> bool:

@@ -156,6 +156,8 @@ def _valid_until(
         moments.extend(named.cap.expires for named in candidate.caps if named.limit and named.limit.calendar)
         if not all(named.is_own for named in candidate.caps):
             moments.append(now + RECHECK)
+    if considered.looked_up:
+        moments.append(now + RECHECK)  # stock runs out with no event of this session
     ranked_by_model = any(candidate.offer.propensity for candidate in placed.candidates)
     vocabulary = considered.program.vocabulary
     figures = (name for candidate in standing.shown for name in holes(candidate.offer.content))

@@ -46,7 +46,7 @@ class Clocked:
     ages: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Compiled:
     """The parts of a network. None of them holds session state.
 
@@ -75,9 +75,11 @@ class Compiled:
         patterns: Joined conditions, by the index of their quantity.
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
+        offered: The patterns at which no rule looks, only an offer: when one changes, that is no step.
         forms: Conditions of rules that the network runs in another form.
         plain: The other conditions of rules, by their id.
         branching: Productions with several patterns: a score stands beside what is bound, and either will do.
+        lineage: Of networks that were amended from one another: an index means the same in all of them.
     """
 
     program: Program
@@ -109,9 +111,11 @@ class Compiled:
     patterns: dict[int, Pattern]
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
+    offered: frozenset[int]
     forms: dict[Condition, Condition]
     plain: frozenset[int]
     branching: tuple[Production, ...]
+    lineage: object
 
 
 def compile_program(program: Program) -> Compiled:
@@ -124,10 +128,11 @@ def compile_program(program: Program) -> Compiled:
             _register(offer.eligible, quantities)
     every = quantities.all
     computed = tuple(sorted((each for each in every if each.origin is Origin.COMPUTED), key=attrgetter("index")))
-    for production in productions:
-        _time(production, every)
     joined = [each for each in every if each.origin is Origin.JOINED]
-    _time_all([index for each in joined for index in each.reads], every)
+    for index in _with_what_they_read((index for each in joined for index in each.reads), every).union(
+        *(timed_by(production, every) for production in productions)
+    ):
+        every[index].is_timed = True
     numbering = Numbering()
     patterns = {}
     for each in joined:
@@ -148,7 +153,7 @@ def compile_program(program: Program) -> Compiled:
     tests = tuple(dict.fromkeys(test for each in scored for test in each.score_tests))
     sources = {name: fact.source for name, fact in vocabulary.facts.items()}
     given = (FactSource.PROFILE, FactSource.CATALOGUE)
-    clocked, layers = _clocked(productions), strata(productions, every)
+    clocked, layers = clocked_in(productions), strata(productions, every)
     assert_gates = Gates([each for each in productions if each.asserts])
     scanned = tuple(each for each in every if each.origin is Origin.SCANNED)
     last_known = tuple(
@@ -157,6 +162,7 @@ def compile_program(program: Program) -> Compiled:
         )
     )
     alpha = build(shapes, pairs)
+    readers = _by_key((index, each.index) for each in joined for index in each.reads)
     _connect(alpha, patterns, numbering)
     return Compiled(
         program=program,
@@ -186,30 +192,36 @@ def compile_program(program: Program) -> Compiled:
         texts={},
         plans=Plans(vocabulary),
         patterns=patterns,
-        readers=_by_key((index, each.index) for each in joined for index in each.reads),
+        readers=readers,
         forms={each.rule.when: each.form for each in productions if each.form is not None},
         plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
         branching=tuple(each for each in productions if len(each.patterns) > 1),
         joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
+        offered=frozenset(each.index for each in joined).difference(readers, *(each.reads for each in productions)),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
+        lineage=object(),
     )
 
 
-def _time(production: Production, quantities: Sequence[Quantity]) -> None:
-    """Mark the windows through which time alone can make the rule true, or change a fact that it asserts."""
+def timed_by(production: Production, quantities: Sequence[Quantity]) -> set[int]:
+    """The quantities through which time alone can make the rule true, or change a fact that it asserts."""
+    found: list[int] = []
     for literal in production.literals:
         if production.asserts or production.conjuncts[0].whole is not None or not _only_falls(literal, quantities):
-            _time_all(literal.reads, quantities)
+            found += literal.reads
+    return _with_what_they_read(found, quantities)
 
 
-def _time_all(indices: Iterable[int], quantities: Sequence[Quantity]) -> None:
-    """Mark quantities, and all that their values are made from."""
+def _with_what_they_read(indices: Iterable[int], quantities: Sequence[Quantity]) -> set[int]:
+    found: set[int] = set()
     pending = list(indices)
     while pending:
-        quantity = quantities[pending.pop()]
-        quantity.is_timed = True
-        pending.extend(quantity.reads)
+        index = pending.pop()
+        if index not in found:
+            found.add(index)
+            pending.extend(quantities[index].reads)
+    return found
 
 
 def _only_falls(literal: Literal, quantities: Sequence[Quantity]) -> bool:
@@ -225,7 +237,8 @@ def _only_falls(literal: Literal, quantities: Sequence[Quantity]) -> bool:
     return counts and literal.shape == Shape.ABOVE
 
 
-def _clocked(productions: Iterable[Production]) -> tuple[Clocked, ...]:
+def clocked_in(productions: Iterable[Production]) -> tuple[Clocked, ...]:
+    """What productions test against the clock."""
     ages: dict[int, dict[int, None]] = {}
     for production in productions:
         for literal in production.literals:

@@ -23,6 +23,7 @@ from engine.rete.agenda.rising import risen_rules
 from engine.rete.agenda.scoring import Asking
 from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.alpha.aggregates import Changed
+from engine.rete.amendment import amended
 from engine.rete.beta.combinations import combinations, true_tokens
 from engine.rete.beta.joins import Following
 from engine.rete.beta.pattern import Token
@@ -36,6 +37,7 @@ from engine.rete.session.clockwork import clock_moments, next_moment
 from engine.rete.session.memory import Memory
 from engine.rete.session.snapshot import Names, read_snapshot, write_snapshot
 from engine.rete.session.straight import NOTHING, insert_straight
+from engine.rete.session.takeover import Successor
 from engine.rete.view import View
 from engine.values import EpochMs, Value
 
@@ -74,10 +76,17 @@ class Network:
         rule_digests: What its rules mean; decides which rules are new for a session of another bundle.
     """
 
-    def __init__(self, compiled: Compiled, bundle_hash: str, ancestry: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        bundle_hash: str,
+        ancestry: Mapping[str, frozenset[str]],
+        names: Names | None = None,
+    ) -> None:
         """Use `build`."""
         self._compiled = compiled
-        self._names = Names(compiled, bundle_hash, ancestry)
+        self._names = Names(compiled, bundle_hash, ancestry, names)
+        self._successor = Successor(compiled, self._names)
         self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
         self._has_patterns = bool(compiled.patterns)
         self._alpha = compiled.alpha
@@ -87,7 +96,11 @@ class Network:
 
     @classmethod
     def build(
-        cls, program: Program, bundle_hash: str = "", ancestry: Mapping[str, frozenset[str]] | None = None
+        cls,
+        program: Program,
+        bundle_hash: str = "",
+        ancestry: Mapping[str, frozenset[str]] | None = None,
+        previous: Network | None = None,
     ) -> Network:
         """Compile a checked program.
 
@@ -97,8 +110,12 @@ class Network:
             bundle_hash: Of the bundle that it is.
             ancestry: The digests of the rules of earlier bundles, by bundle hash: a rule that is not among those of a
                 snapshot's bundle is new to its session. For a bundle that is not here, no rule is new.
+            previous: Of a program much like this one; makes no difference but to the time, and to that of `take_over`.
         """
-        return cls(compile_program(program), bundle_hash, dict(ancestry or {}))
+        former = None if previous is None else previous._successor  # noqa: SLF001 - its own kind
+        compiled = None if former is None else amended(program, former.compiled)
+        names = None if former is None else former.names
+        return cls(compiled or compile_program(program), bundle_hash, dict(ancestry or {}), names)
 
     def nodes(self) -> tuple[ListedNode, ...]:
         """What it is made of, for people."""
@@ -124,6 +141,18 @@ class Network:
             SnapshotError: These bytes are no snapshot, or one of a format that this version does not read.
         """
         return read_snapshot(self._compiled, self._names, snapshot)
+
+    def take_over(self, memory: Memory, former: Network) -> Memory:
+        """The memory of a session of another network as one of this: as if written there and restored here.
+
+        It goes on as it is where what the networks differ in does not touch it; the caller gives it away in any case.
+
+        Raises:
+            SnapshotError: The other network keeps something that this one can't read.
+        """
+        if self._successor.takes_over(memory, former._successor):
+            return memory
+        return self.restore(former.snapshot(memory))
 
     def snapshot(self, memory: Memory) -> bytes:
         """The memory as bytes; the same memory gives the same bytes."""
@@ -313,10 +342,16 @@ class Network:
             self._age_answers(memory, changed)
             if (
                 is_free
-                and all(values.get(index, compiled.defaults[index]) == old for index, old in changed.items())
-                and not (memory.joins is not None and any(memory.joins.was.values()))
+                and all(
+                    values.get(index, compiled.defaults[index]) == old or index in compiled.offered
+                    for index, old in changed.items()
+                )
+                and not (
+                    memory.joins is not None
+                    and any(was and index not in compiled.offered for index, was in memory.joins.was.items())
+                )
             ):
-                return  # something left a window, and it made no difference
+                return  # something left a window, and it made no difference to any rule
             for clocked in compiled.clocked:
                 if clocked.index not in changed and clocked.index in values:
                     changed[clocked.index] = values[clocked.index]

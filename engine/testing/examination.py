@@ -133,7 +133,9 @@ def _changes(rule: Rule, program: Program) -> Iterator[_Change]:
     used = _names_used(rule, program)
     for number, (leaf, rest) in enumerate(_without_one(rule.when, used)):
         changed = replace(rule, when=All(()) if rest is None else rest, digest=f"{rule.digest}-{number}")
-        yield _Change(changed, f"it does not look whether {sentence(leaf, program.vocabulary)}", leaf.place)
+        yield _Change(
+            changed, f"it does not look whether {sentence(leaf, program.vocabulary)}", rule.located(leaf.place)
+        )
     if rule.schedule is not None:
         changed = replace(rule, schedule=None, digest=f"{rule.digest}-schedule")
         yield _Change(changed, "it has no schedule", rule.place)

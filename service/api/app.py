@@ -120,6 +120,8 @@ class Application:
                     admission.check_room(key)
                     if endpoint.streams:
                         admission.check_streams()
+                    if endpoint.check is not None:
+                        endpoint.check(services)
                 body = b""
                 if endpoint.request:
                     _check_media_type(headers, endpoint.accepts)

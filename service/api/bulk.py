@@ -38,6 +38,8 @@ async def post_bulk(services: Services, call: Call) -> Answer:
         raise ProblemError("scope-missing", "Bulk decisions are for server keys; a page asks for its own session.")
     services.admission.check_streams()
     lines = [(number, raw) for number, raw in enumerate(call.body.split(b"\n"), 1) if raw.strip()]
+    if not lines:
+        raise ProblemError("invalid-field", "The body has no line; send a request on each.", field="/")
     if len(lines) > MOST_LINES:
         raise ProblemError("too-many-lines", f"{len(lines)} lines, at most {MOST_LINES} are taken at once.")
     return Answer(_answers(services, call, lines), content_type=NDJSON.encode())

@@ -96,16 +96,20 @@ Handler: TypeAlias = Callable[["Services", Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the path or the query; all are texts."""
+    """A parameter of the path, the query or a header; all are texts, `pattern` (ECMA 262) says which."""
 
     name: str
     where: str
     description: str
     required: bool = False
+    pattern: str | None = None
 
 
 IDEMPOTENCY_KEY = Parameter(
-    "Idempotency-Key", "header", "Sent again with the same key, the same body gets the answer of the first time."
+    "Idempotency-Key",
+    "header",
+    "Sent again with the same key, the same body gets the answer of the first time.",
+    pattern="^[!-~]{1,200}$",
 )
 
 
@@ -121,6 +125,7 @@ class Endpoint:
         problems: Slugs that this endpoint answers with, beside those that every endpoint of its kind does.
         content_type: Of the answer.
         accepts: Media types of the body.
+        check: Asked before the body is read; raises `ProblemError`.
         streams: It answers line by line, and its lines take turns behind everybody else.
     """
 
@@ -137,6 +142,7 @@ class Endpoint:
     content_type: str = "application/json"
     accepts: tuple[str, ...] = JSON_TYPES
     streams: bool = False
+    check: Callable[[Services], None] | None = None
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw, below: str = "") -> T:

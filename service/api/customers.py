@@ -21,8 +21,8 @@ async def put_customer(services: Services, call: Call) -> Answer:
     rules = services.live()
     customer_id = call.parameters["customer_id"]
     if not 0 < len(customer_id) <= LONGEST_ID or not customer_id.isprintable():
-        detail = f"A customer id has 1 to {LONGEST_ID} printable characters."
-        raise ProblemError("invalid-field", detail, field="customer_id")
+        detail = f"No customer has this id: it would have 1 to {LONGEST_ID} printable characters."
+        raise ProblemError("not-found", detail, field="customer_id")
     raw = call.read(_request).facts
     if len(raw) > LARGEST_PROFILE:
         raise ProblemError("invalid-field", f"{len(raw)} facts, at most {LARGEST_PROFILE} are taken.", field="/facts")
@@ -62,7 +62,7 @@ ENDPOINTS = (
         scope=Scope.CUSTOMERS,
         request=(CustomerRequest,),
         parameters=(*_CUSTOMER, IDEMPOTENCY_KEY),
-        problems=("no-ruleset", "store-unavailable"),
+        problems=("no-ruleset", "store-unavailable", "not-found"),
     ),
     Endpoint(
         "DELETE",

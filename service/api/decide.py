@@ -53,9 +53,6 @@ def asked_by(services: Services, call: Call) -> RawDecideRequest:
     asked = call.read(_request)
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
-    if asked.preview is not None and asked.events:
-        detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
-        raise ProblemError("invalid-field", detail, field="/events")
     if asked.events and not call.has(Scope.EVENTS):
         raise ProblemError("scope-missing", "Events ride along with a key that has the scope events.", field="/events")
     limit = services.settings.max_batch_events
@@ -137,14 +134,23 @@ def _start_append(
 ) -> asyncio.Future[PortError | None] | PortError | None:
     if not admitted.records:
         return None
+    breaker = services.log_breaker
+    if not breaker.allows():
+        return PortError("the event log failed before and is not asked for a moment")
     try:
         appending = append(services.events, admitted.records)
     except PortError as error:
+        breaker.abandoned() if isinstance(error, LogFullError) else breaker.failed()
         return error
 
     def keep(done: asyncio.Future[PortError | None]) -> None:
         # Also where the answer could not wait for it.
-        if not done.cancelled() and done.result() is None:
+        if done.cancelled():
+            breaker.abandoned()
+        elif done.result() is not None:
+            breaker.failed()
+        else:
+            breaker.succeeded()
             services.accepted.keep(rules, admitted.events, admitted.records, services.clock())
 
     appending.add_done_callback(keep)

@@ -14,16 +14,16 @@ from engine.decision import Decision, Degradation
 from engine.offers import Ask, Considered, View, claims, conclude, fall_back, next_grants, unavailable
 from engine.ports import Verdict
 from engine.values import EpochMs, Millis
-from models.scorer import Collector
 from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
 from service.api.evaluated import Question
-from service.api.evaluation import Asked, Terms, ask_models, evaluate, lacking
+from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
 from service.api.identity import identify, owned
 from service.api.inputs import Basis, Inputs
 from service.api.rules import Rules
 from service.api.services import Services
 from service.api.session import Session
+from service.things import Lookup
 
 log = logging.getLogger("salience.api.deciding")
 
@@ -157,15 +157,18 @@ async def _evaluate(
     timing.mark("state")
     terms = Terms(person, services.salt, services.settings.holdout_percent / 100)
 
-    async def ask(scores: Collector) -> None:
-        answers = await ask_models(services, rules, scores, deadline)
+    things = Lookup(rules.things, services.clock())
+
+    async def ask(wanting: Evaluation) -> None:
+        answers = await ask_wanted(services, rules, wanting, deadline)
         for answer in answers.values():
             services.metrics.scores.labels(answer.status).inc()
 
-    considered, evaluation = await evaluate(rules, session, asked, decision_id, terms, ask, timing)
+    considered, evaluation = await evaluate(rules, session, asked, decision_id, terms, things, ask, timing)
     for failure in considered.view.failures:
         services.metrics.failures.labels(failure.rule).inc()
-    return considered, (*evaluation.degraded, *lacking(considered)), Basis.of(session, asked, terms, evaluation.scores)
+    missing = (*evaluation.degraded, *lacking(considered, things))
+    return considered, missing, Basis.of(session, asked, terms, evaluation)
 
 
 def _draws(services: Services, rules: Rules) -> bool:

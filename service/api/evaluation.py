@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Degradation, Request
@@ -14,10 +15,11 @@ from engine.offers import Considered, Person, consider
 from engine.rete import Memory, SnapshotError, View
 from models.scorer import Collector
 from service.api.call import Timing
-from service.api.deadline import RESERVE, Deadline
+from service.api.deadline import RESERVE, Deadline, UnavailableError
 from service.api.rules import Rules
 from service.api.services import Services
 from service.api.session import Session
+from service.things import Lookup
 
 log = logging.getLogger("salience.api.evaluation")
 
@@ -58,28 +60,36 @@ class Terms:
     holdout: float = 0.0
 
 
-Asking: TypeAlias = Callable[[Collector], Awaitable[None]]
-"""Gives the answers to all that is wanted."""
-
-
 class Evaluation:
-    """One session at one moment, evaluated again for as long as models have something to add.
+    """One session at one moment, evaluated again for as long as models or the catalogue have something to add.
 
     Attributes:
         scores: What models were asked and answered; what is `wanted` is to be asked before the next evaluation.
+        things: What was looked up in the catalogue; likewise.
         is_last: What is not known now will not be: it counts as not answered in time.
     """
 
     def __init__(
-        self, rules: Rules, session: Session, asked: Asked, known: Mapping[str, ScoreAnswer] | None = None
+        self,
+        rules: Rules,
+        session: Session,
+        asked: Asked,
+        things: Lookup,
+        known: Mapping[str, ScoreAnswer] | None = None,
     ) -> None:
         self._rules = rules
         self._session = session
         self._asked = asked
         self._memory: Memory | None = None
         self.scores = Collector(rules.loaded.scorer, known)
+        self.things = things
         self.is_last = False
         self.degraded = session.degraded
+
+    @property
+    def is_wanting(self) -> bool:
+        """Whether something is to be asked before the next evaluation."""
+        return bool(self.scores.wanted or self.things.wanted)
 
     def score(self, name: str, reader: FactReader) -> ScoreAnswer:
         """The `ScoreFunction` of the evaluation."""
@@ -93,12 +103,12 @@ class Evaluation:
         if memory is None:
             memory = self._open()
             if self._session.profile:
-                network.set_facts(memory, self._session.profile, request.now, self.score)
+                network.set_facts(memory, self._session.profile, request.now, self.score, self.things)
             for event in self._asked.events:
-                network.insert(memory, event, self.score)
-            if not self.scores.wanted:
+                network.insert(memory, event, self.score, self.things)
+            if not self.is_wanting:
                 self._memory = memory
-        return network.view(memory, request.now, request.context, self.score)
+        return network.view(memory, request.now, request.context, self.score, self.things)
 
     def _open(self) -> Memory:
         network, request = self._rules.loaded.network, self._asked.request
@@ -118,12 +128,17 @@ class Evaluation:
         return network.open(request.session_id, self._session.customer_id)
 
 
+Asking: TypeAlias = Callable[[Evaluation], Awaitable[None]]
+"""Gives the answers to all that is wanted."""
+
+
 async def evaluate(
     rules: Rules,
     session: Session,
     asked: Asked,
     decision_id: str,
     terms: Terms,
+    things: Lookup,
     ask: Asking,
     timing: Timing,
     known: Mapping[str, ScoreAnswer] | None = None,
@@ -136,11 +151,12 @@ async def evaluate(
         asked: The request.
         decision_id: Unique.
         terms: For whom, and who is held out.
-        ask: Asks the models.
+        things: Looks things of the catalogue up.
+        ask: Asks the models and the catalogue.
         timing: Is told where the time goes.
         known: Answers that no model is asked for.
     """
-    evaluation = Evaluation(rules, session, asked, known)
+    evaluation = Evaluation(rules, session, asked, things, known)
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         considered = consider(
@@ -156,15 +172,15 @@ async def evaluate(
             holdout=terms.holdout,
         )
         timing.mark("rules")
-        if evaluation.is_last or not evaluation.scores.wanted:
+        if evaluation.is_last or not evaluation.is_wanting:
             break
-        await ask(evaluation.scores)
+        await ask(evaluation)
         timing.mark("scores")
-    return considered, evaluation
+    return replace(considered, looked_up=bool(things.used or things.failure)), evaluation
 
 
-def lacking(considered: Considered) -> tuple[Degradation, ...]:
-    """Models that did not answer and rules that failed."""
+def lacking(considered: Considered, things: Lookup) -> tuple[Degradation, ...]:
+    """Models that did not answer, a catalogue that could not be asked, and rules that failed."""
     silent = (
         Degradation("model_unavailable", f"Score {name} was not answered: {answer.status}.")
         for name, answer in considered.scores
@@ -174,7 +190,34 @@ def lacking(considered: Considered) -> tuple[Degradation, ...]:
         Degradation("rule_failed", f"Rule {failure.rule} failed; the others were decided.")
         for failure in considered.view.failures
     )
-    return (*silent, *failed)
+    return (*silent, *_without_things(things), *failed)
+
+
+def _without_things(things: Lookup) -> tuple[Degradation, ...]:
+    if things.failure is None and not things.wanted:
+        return ()
+    why = things.failure or "it was asked too often"
+    return (Degradation("catalogue_unavailable", f"Facts of things are unknown: {why}."),)
+
+
+async def ask_wanted(
+    services: Services, rules: Rules, evaluation: Evaluation, deadline: Deadline
+) -> Mapping[str, ScoreAnswer]:
+    """Ask for all that an evaluation wants, models and the catalogue at once; what the models answered."""
+    _, answers = await asyncio.gather(
+        _ask_things(services, evaluation.things, deadline), ask_models(services, rules, evaluation.scores, deadline)
+    )
+    return answers
+
+
+async def _ask_things(services: Services, things: Lookup, deadline: Deadline) -> None:
+    if not things.wanted:
+        return
+    coming: Coroutine[Any, Any, Mapping[str, bytes]] = services.state.things(sorted(things.wanted))
+    try:
+        things.give(await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000))
+    except UnavailableError as error:
+        things.give_up(str(error))
 
 
 async def ask_models(

@@ -36,7 +36,7 @@ async def get_readyz(services: Services, call: Call) -> Answer:
         missing.append(Degradation("keys", f"Keys can't be read, those known stay valid: {services.keys.problem}."))
     missing += [
         Degradation("store", f"{breaker.name} does not answer.")
-        for breaker in (services.state_breaker, services.limits_breaker)
+        for breaker in (services.state_breaker, services.limits_breaker, services.log_breaker)
         if breaker.circuit is not Circuit.CLOSED
     ]
     revision = rules.loaded.revision

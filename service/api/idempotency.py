@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ CAPACITY = 5_000
 LONGEST = 200
 
 HEADER = b"idempotency-key"
+_IS_KEY = re.compile(rb"[!-~]{1,%d}" % LONGEST).fullmatch
 _REPLAYED = (b"idempotency-replayed", b"true")
 
 
@@ -42,8 +44,8 @@ class Idempotency:
     async def answer(self, call: Call, now: EpochMs, handle: Callable[[], Awaitable[Answer]]) -> Answer:
         """Handle a call with an Idempotency-Key, or answer as its first one was; raises `ProblemError`."""
         given = call.headers[HEADER]
-        if not 0 < len(given) <= LONGEST or not given.decode("latin-1").isprintable():
-            detail = f"An Idempotency-Key has 1 to {LONGEST} printable characters."
+        if not _IS_KEY(given):
+            detail = f"An Idempotency-Key has 1 to {LONGEST} printable characters of ASCII, no spaces."
             raise ProblemError("invalid-field", detail, field="Idempotency-Key")
         caller = "" if call.key is None else call.key.id
         place = (caller, call.path, given)

@@ -13,6 +13,7 @@ from engine.event import Event, RawEvent
 from engine.ports import EventLog, LogFullError, NewRecord, PortError
 from engine.values import EpochMs, Millis
 from engine.vocabulary import EventRefusedError
+from service.api.breaker import Circuit
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint
 from service.api.problems import ProblemError, located
 from service.api.rules import Rules
@@ -52,7 +53,7 @@ def admit(
     raws: Sequence[msgspec.Raw | bytes],
     now: EpochMs,
     *,
-    sent_at: EpochMs | None = None,
+    sent_at: float | None = None,
     session_id: str | None = None,
 ) -> Admitted:
     """Check events. An event without time happened now, one without id gets one.
@@ -65,7 +66,7 @@ def admit(
         session_id: Where given, events of other sessions are refused.
     """
     admitted = Admitted([], [], [], [])
-    shift = 0 if sent_at is None else now - sent_at
+    shift = 0 if sent_at is None else now - int(sent_at)
     for raw in raws:
         event_id: str | None = None
         try:
@@ -162,17 +163,34 @@ async def post_events(services: Services, call: Call) -> Answer:
     return Answer(EventsAnswer(accepted, len(verdicts) - accepted, verdicts), 202)
 
 
+def check_log(services: Services) -> None:
+    """Raise `ProblemError` where the log failed just now: cheaper than to read a body and to wait for it."""
+    if services.log_breaker.circuit is Circuit.OPEN:
+        raise _not_asked()
+
+
+def _not_asked() -> ProblemError:
+    detail = "The event log failed before and is not asked for a moment. Nothing of this request was taken."
+    return ProblemError("log-unavailable", detail, retry_after=1)
+
+
 async def _append_durably(services: Services, admitted: Admitted) -> None:
     """Return when all are durable; else nothing was accepted, and the sender is told to send all again."""
+    if not services.log_breaker.allows():
+        raise _not_asked()
     try:
         error = await asyncio.wait_for(append(services.events, admitted.records), DURABLE_WITHIN_S)
     except LogFullError as full:
+        services.log_breaker.abandoned()
         raise log_full(full) from full
     except TimeoutError:
         error = PortError(f"not durable after {DURABLE_WITHIN_S:.0f} s")
     except PortError as failed:
         error = failed
-    if error is not None:
+    if error is None:
+        services.log_breaker.succeeded()
+    else:
+        services.log_breaker.failed()
         detail = f"It is not certain that the events were kept: {error}."
         raise ProblemError("log-unavailable", detail, retry_after=2) from error
 
@@ -189,5 +207,6 @@ ENDPOINTS = (
         scope=Scope.EVENTS,
         request=(RawEvent, EventBatch),
         problems=("too-many-events", "log-full", "log-unavailable", "no-ruleset"),
+        check=check_log,
     ),
 )

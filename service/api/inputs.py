@@ -13,8 +13,7 @@ from engine.event import Event
 from engine.offers import Person
 from engine.ports import Verdict
 from engine.values import EpochMs, Value
-from models.scorer import Collector
-from service.api.evaluation import Asked, Terms
+from service.api.evaluation import Asked, Evaluation, Terms
 from service.api.session import Session
 
 
@@ -30,6 +29,8 @@ class Basis(msgspec.Struct, frozen=True, array_like=True):
         holdout: The share that was held out of everything.
         scores: What models answered.
         degraded: That the state was not the live one, where it was not.
+        things: What the catalogue said of what was looked up.
+        without_things: Why it could not be asked, where it could not.
     """
 
     time: EpochMs
@@ -43,9 +44,11 @@ class Basis(msgspec.Struct, frozen=True, array_like=True):
     holdout: float
     scores: Mapping[str, ScoreAnswer]
     degraded: tuple[Degradation, ...] = ()
+    things: Mapping[str, Mapping[str, Value]] = {}
+    without_things: str = ""
 
     @classmethod
-    def of(cls, session: Session, asked: Asked, terms: Terms, scores: Collector) -> Self:
+    def of(cls, session: Session, asked: Asked, terms: Terms, evaluation: Evaluation) -> Self:
         """As it was evaluated."""
         return cls(
             asked.request.now,
@@ -57,8 +60,10 @@ class Basis(msgspec.Struct, frozen=True, array_like=True):
             terms.person,
             terms.salt is not None,
             terms.holdout,
-            scores.answers,
+            evaluation.scores.answers,
             session.degraded,
+            evaluation.things.used,
+            str(evaluation.things.failure or ""),
         )
 
 

@@ -11,6 +11,8 @@ from engine.values import Millis
 
 log = logging.getLogger("salience.api.late_log")
 
+PATIENCE_S = 1.0
+"""At a start, so long for a log that says nothing: decisions need none."""
 AGAIN_S = 1.0
 
 
@@ -26,14 +28,16 @@ class LateEventLog:
         self._opened: EventLog | None = None
         self._problem = "not opened yet"
         self._stop = threading.Event()
+        self._tried = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Try once now; in a thread from then on."""
-        if not self._try():
+        """Try in a thread until it is there, and wait for that a moment."""
+        self._thread = threading.Thread(target=self._go_on, name="event log", daemon=True)
+        self._thread.start()
+        self._tried.wait(PATIENCE_S)
+        if self._opened is None:
             log.warning("the event log can't be reached, events are refused until it can: %s", self._problem)
-            self._thread = threading.Thread(target=self._go_on, name="event log", daemon=True)
-            self._thread.start()
 
     @property
     def partitions(self) -> int:
@@ -69,6 +73,10 @@ class LateEventLog:
         return True
 
     def _go_on(self) -> None:
+        is_there = self._try()
+        self._tried.set()
+        if is_there:
+            return
         while not self._stop.wait(AGAIN_S):
             if self._try():
                 log.info("the event log is there")

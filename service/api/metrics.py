@@ -58,6 +58,14 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.opened = Counter("salience_api_circuit_opened", "How often a circuit opened.", ["name"], registry=of)
+        self.rejection = Gauge(
+            "salience_api_rejection",
+            "Share of calls to another side that its success rate turns away, 0 to 1.",
+            ["name"],
+            registry=of,
+            multiprocess_mode="livemax",
+        )
+        self.shed = Counter("salience_api_shed", "Calls turned away by the success rate.", ["name"], registry=of)
         self.dropped = Counter(
             "salience_api_log_dropped", "Entries of the decision log that could not be kept.", registry=of
         )

@@ -22,6 +22,7 @@ from service.api.schema import (
     OfrepRequest,
     PlacementAnswer,
     RawDecideRequest,
+    RawOfrepRequest,
 )
 from service.api.services import Services
 from service.keys import Scope
@@ -29,7 +30,7 @@ from service.keys import Scope
 TARGETING_KEY = "targetingKey"
 CUSTOMER = "customer_id"
 
-_request = msgspec.json.Decoder(OfrepRequest)
+_request = msgspec.json.Decoder(RawOfrepRequest)
 
 
 REASONS: Mapping[Outcome, str] = {

@@ -97,7 +97,7 @@ def _operation(endpoint: Endpoint, schema_of: Object) -> Object:
                 "in": each.where,
                 "required": each.required,
                 "description": each.description,
-                "schema": {"type": "string"},
+                "schema": {"type": "string"} | ({"pattern": each.pattern} if each.pattern else {}),
             }
             for each in endpoint.parameters
         ],

@@ -19,12 +19,11 @@ from engine.offers import MemoryLimits, Person, claims, conclude, fall_back
 from engine.ports import Verdict
 from engine.values import EpochMs, Value
 from engine.vocabulary import EventRefusedError
-from models.scorer import Collector
 from service.api.answering import answered, new_decision_id, placements_of, warned
 from service.api.call import Call
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Decided
-from service.api.evaluation import Asked, Terms, ask_models, evaluate, lacking
+from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
 from service.api.problems import ProblemError
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, PreviewMark, RawDecideRequest, Warned
@@ -32,6 +31,7 @@ from service.api.services import Services
 from service.api.session import Session, last_read, read_session
 from service.keys import Scope
 from service.preview import Preview, PreviewRefusedError, read
+from service.things import Lookup
 
 KIND = "p"
 """Decisions with such an id were never made: nothing of them can be exposed, and no log has them."""
@@ -47,6 +47,9 @@ def is_preview(decision_id: str) -> bool:
 async def previewed(services: Services, call: Call, asked: RawDecideRequest, token: str) -> DecideAnswer:
     """Decide what a checked request asks as its token says; raises `ProblemError`."""
     preview = _read(services, call, token)
+    if asked.events:
+        detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
+        raise ProblemError("invalid-field", detail, field="/events")
     deadline = Deadline(PREVIEW_MS, asyncio.get_running_loop().time())
     rules = await services.in_thread(services.forced_rules.of, services.live(), preview.segments)
     names, errors = placements_of(rules, asked.placements)
@@ -150,18 +153,20 @@ async def _decide(
     session = replace(session, profile={**session.profile, **forced.profile}, grants={})
     person = Person(asked.request.session_id, asked.request.customer_id)
 
-    async def ask(scores: Collector) -> None:
-        await ask_models(services, rules, scores, deadline)
+    things = Lookup(rules.things, services.clock())
+
+    async def ask(wanting: Evaluation) -> None:
+        await ask_wanted(services, rules, wanting, deadline)
 
     asked = replace(asked, events=tuple(events))
     considered, evaluation = await evaluate(
-        rules, session, asked, decision_id, Terms(person), ask, call.timing, forced.scores
+        rules, session, asked, decision_id, Terms(person), things, ask, call.timing, forced.scores
     )
     limits, verdicts = MemoryLimits(), list[Verdict]()
     while asks := claims(considered, verdicts):
         for each in asks:
             verdicts += limits.take(each.claims, each.slots, considered.view.now, None)
-    missing_here = (*evaluation.degraded, *lacking(considered))
+    missing_here = (*evaluation.degraded, *lacking(considered, things))
     decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing_here)
     return Decided(_without_tokens(decision), considered.view)
 

@@ -33,6 +33,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "preview-refused": ProblemType(403, "The preview is not valid", "Make another one with `salience preview`."),
     "not-found": ProblemType(404, "There is nothing here", "See openapi.json for what there is."),
     "decision-unknown": ProblemType(404, "No such decision", "Decisions are kept for some days; check the id."),
+    "rule-unknown": ProblemType(404, "No such rule", "The live ruleset names its rules `ruleset.rule`."),
     "not-public": ProblemType(
         404, "The placement is not the same for everybody", "Ask for it with `POST /v1/decide` and a session."
     ),

@@ -10,6 +10,7 @@ from engine.language.tree import FactSource, OfferAction, Program, Rule
 from engine.offers.consent import uses_only_the_request
 from engine.vocabulary import Admission, FactReaders
 from service.loading import Loaded
+from service.things import Things
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Rules:
         profile_facts: Names of the facts that a profile can give.
         nominating: Rules by the placement that they nominate for, in order of acting.
         draws: Whether a rule or an offer holds anybody out.
+        things: What the process knows of the catalogue.
         public: Placements that show everybody the same.
     """
 
@@ -31,6 +33,7 @@ class Rules:
     nominating: Mapping[str, tuple[Rule, ...]]
     draws: bool
     public: frozenset[str]
+    things: Things
 
     @classmethod
     def of(cls, loaded: Loaded) -> Rules:
@@ -50,6 +53,7 @@ class Rules:
             any(rule.holdout > 0 for rule in loaded.program.rules)
             or any(offer.holdout > 0 for offer in loaded.program.offers.values()),
             frozenset(name for name, rules in nominating.items() if _is_public(loaded.program, name, rules)),
+            Things(vocabulary),
         )
 
 

@@ -16,6 +16,9 @@ from engine.values import EpochMs, Millis
 from service.api.problems import Problem
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="Printable, 1 to 200 characters.")]
+Moment: TypeAlias = Annotated[float, Meta(ge=0, le=1e14, description="Milliseconds since 1970, UTC.")]
+"""A number, as JSON has no other: some clocks tell fractions."""
+Patience: TypeAlias = Annotated[float, Meta(ge=1, le=60_000, description="Milliseconds.")]
 JsonScalar: TypeAlias = bool | int | float | str | None
 LARGEST_PROFILE = 1_000
 """Facts of one customer."""
@@ -33,14 +36,14 @@ class EventBatch(msgspec.Struct, frozen=True):
     """
 
     events: list[RawEvent]
-    sent_at: EpochMs | UnsetType = UNSET
+    sent_at: Moment | UnsetType = UNSET
 
 
 class RawBatch(msgspec.Struct, frozen=True):
     """`EventBatch` with each event still in JSON, so that one that does not fit does not spoil the others."""
 
     events: list[msgspec.Raw] | UnsetType = UNSET
-    sent_at: EpochMs | UnsetType = UNSET
+    sent_at: Moment | UnsetType = UNSET
 
 
 class EventOutcome(enum.StrEnum):
@@ -98,8 +101,8 @@ class DecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: dict[str, object] = {}
     events: list[RawEvent] = []
     explain: bool = False
-    deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
-    sent_at: EpochMs | None = None
+    deadline_ms: Patience | None = None
+    sent_at: Moment | None = None
     preview: str | None = None
 
 
@@ -112,8 +115,8 @@ class RawDecideRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: dict[str, object] = {}
     events: list[msgspec.Raw] = []
     explain: bool = False
-    deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
-    sent_at: EpochMs | None = None
+    deadline_ms: Patience | None = None
+    sent_at: Moment | None = None
     preview: str | None = None
 
 
@@ -230,12 +233,26 @@ class PublicAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     valid_until: EpochMs | None = None
 
 
-class OfrepRequest(msgspec.Struct, frozen=True):
-    """An evaluation as OFREP asks it.
+class OfrepContext(msgspec.Struct, frozen=True, rename={"targeting_key": "targetingKey"}):
+    """Of an evaluation: members beside these are request facts.
 
     Attributes:
-        context: `targetingKey` is the session id, `customer_id` who is signed in; the rest are request facts.
+        targeting_key: The session id.
+        customer_id: Who is signed in; null: nobody any more; absent: whoever the session belongs to.
     """
+
+    targeting_key: Id
+    customer_id: Id | UnsetType | None = UNSET
+
+
+class OfrepRequest(msgspec.Struct, frozen=True):
+    """An evaluation as OFREP asks it."""
+
+    context: OfrepContext
+
+
+class RawOfrepRequest(msgspec.Struct, frozen=True):
+    """`OfrepRequest` with the context as it came."""
 
     context: dict[str, object] = {}
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from config.schema import ApiSettings
-from engine.ports import DecisionLog, DecisionState, EventLog, PortError, ProfileStore, SessionView
+from engine.facts import FactStore
+from engine.ports import DecisionLog, DecisionState, EventLog, PortError, SessionView
 from engine.values import Millis
 from service.api.accepted import Accepted
 from service.api.admission import Admission
@@ -40,6 +41,7 @@ class Services:
         lately: What was read of sessions, for when the state store is away.
         accepted: Events that the stream may not have come to.
         evaluations: What was evaluated and still holds.
+        asks_crm: Whether the workers ask a CRM for customers: one without a profile was not answered for yet.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -50,12 +52,13 @@ class Services:
     events: EventLog
     state: DecisionState
     decisions: DecisionLog
-    profiles: ProfileStore
+    profiles: FactStore
     keys: KeyRing
     recorder: Recorder
     batcher: Batcher
     state_breaker: Breaker
     limits_breaker: Breaker
+    log_breaker: Breaker
     lately: Lately[SessionView]
     accepted: Accepted
     evaluations: Evaluations
@@ -65,6 +68,7 @@ class Services:
     preview_secret: bytes | None
     forced_rules: ForcedRules
     score_ms: Millis
+    asks_crm: bool = False
 
     def live(self) -> Rules:
         """The live rules, or a problem for endpoints that can do nothing without."""

@@ -34,6 +34,8 @@ from service.wiring import Wiring
 
 log = logging.getLogger("salience.api.startup")
 
+PATIENCE_S = 1.0
+"""At a start, so long for tables that say nothing."""
 WATCH_S = 1.0
 WARM_UP_S = 1.0
 SLOW_THREADS = 4
@@ -66,17 +68,23 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         poll_ms=settings.bundle.poll_ms,
     )
     keys = KeyRing(wiring.tables(), settings.data_dir / FOLDER / "keys.json")
-    await asyncio.to_thread(holder.start)
-    await asyncio.to_thread(keys.start)
+    events = LateEventLog(lambda: _event_log(wiring))
+    # All at once, each for a moment at most: without any of them the first decision still comes.
+    salt, secret, _, _, _ = await asyncio.gather(
+        _salt(wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),
+        _preview_secret(wiring.tables()),
+        asyncio.to_thread(holder.start),
+        asyncio.to_thread(keys.start),
+        asyncio.to_thread(events.start),
+    )
     if holder.current is None:
         reason = holder.problem or "nothing was published yet"
         log.warning("no rules are live (%s): decisions are empty until some are, see `salience publish`", reason)
-    events = LateEventLog(lambda: _event_log(wiring))
-    await asyncio.to_thread(events.start)
     metrics = Metrics()
     state_breaker = Breaker("the state store", time.monotonic)
     limits_breaker = Breaker("the limit store", time.monotonic)
     model_breaker = Breaker("the models", time.monotonic)
+    log_breaker = Breaker("the event log", time.monotonic)
     state = wiring.decision_state()
     recorder = Recorder(wiring.decisions(), wiring.activity(), metrics)
     recorder.start()
@@ -96,18 +104,20 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         batcher=batcher,
         state_breaker=state_breaker,
         limits_breaker=limits_breaker,
+        log_breaker=log_breaker,
         lately=Lately(),
         accepted=Accepted(),
         evaluations=Evaluations(),
         metrics=metrics,
         slow=slow,
-        salt=await asyncio.to_thread(_salt, wiring.tables(), settings.data_dir / FOLDER / "holdout_salt"),
-        preview_secret=await asyncio.to_thread(_preview_secret, wiring.tables()),
+        salt=salt,
+        preview_secret=secret,
         forced_rules=ForcedRules(),
         score_ms=settings.models.deadline_ms,
+        asks_crm=bool(settings.crm.url),
     )
     await _warm_up(services)
-    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker)))
+    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))
 
     async def closing() -> None:
         watch.cancel()
@@ -137,16 +147,32 @@ async def _warm_up(services: Services) -> None:
             await services.state.read("warm-up", None)
 
 
-def _salt(tables: Tables, kept: Path) -> str | None:
-    """The installation's holdout salt; a copy on disk serves while the tables are gone."""
+async def _drawn(draw: Callable[[Tables], bytes], tables: Tables) -> bytes | str:
+    """What the installation drew once; a sentence where the tables don't tell it soon."""
     try:
-        salt = holdout_salt(tables)
+        async with asyncio.timeout(PATIENCE_S):
+            return await asyncio.to_thread(draw, tables)
     except PortError as error:
-        try:
-            return kept.read_text("ascii")
-        except OSError:
-            log.warning("nobody is held out until the next start: the control tables can't be reached (%s)", error)
-            return None
+        return str(error)
+    except TimeoutError:
+        return f"they have not answered for {PATIENCE_S:g} s"
+
+
+async def _salt(tables: Tables, kept: Path) -> str | None:
+    """The installation's holdout salt; a copy on disk serves while the tables are gone."""
+    salt = await _drawn(lambda tables: holdout_salt(tables).encode(), tables)
+    return _kept_salt(kept, salt) if isinstance(salt, str) else _keep_salt(kept, salt.decode())
+
+
+def _kept_salt(kept: Path, why: str) -> str | None:
+    try:
+        return kept.read_text("ascii")
+    except OSError:
+        log.warning("nobody is held out until the next start: the control tables can't be reached (%s)", why)
+        return None
+
+
+def _keep_salt(kept: Path, salt: str) -> str:
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(salt, "ascii")
@@ -155,24 +181,28 @@ def _salt(tables: Tables, kept: Path) -> str | None:
     return salt
 
 
-def _preview_secret(tables: Tables) -> bytes | None:
-    try:
-        return preview_secret(tables)
-    except PortError as error:
-        log.warning("previews are refused until the next start: the control tables can't be reached (%s)", error)
+async def _preview_secret(tables: Tables) -> bytes | None:
+    secret = await _drawn(preview_secret, tables)
+    if isinstance(secret, str):
+        log.warning("previews are refused until the next start: the control tables can't be reached (%s)", secret)
         return None
+    return secret
 
 
 async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:
     """Show the circuits in the metrics, and tell the log when one opens or closes."""
     before = dict.fromkeys(breakers, Circuit.CLOSED)
     counted = dict.fromkeys(breakers, 0)
+    shed = dict.fromkeys(breakers, 0)
     while True:
         for breaker in breakers:
             circuit = breaker.circuit
             metrics.circuits.labels(breaker.name).set(circuit)
             metrics.opened.labels(breaker.name).inc(breaker.opened - counted[breaker])
             counted[breaker] = breaker.opened
+            metrics.rejection.labels(breaker.name).set(breaker.rejection)
+            metrics.shed.labels(breaker.name).inc(breaker.shed - shed[breaker])
+            shed[breaker] = breaker.shed
             if (circuit is Circuit.CLOSED) is not (before[breaker] is Circuit.CLOSED):
                 if circuit is Circuit.CLOSED:
                     log.info("%s answers again", breaker.name)

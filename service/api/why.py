@@ -10,12 +10,13 @@ from msgspec import UNSET
 from engine.decision import Decision, Request
 from service.api.call import Answer, Call, Endpoint, Parameter
 from service.api.deadline import Deadline, UnavailableError
-from service.api.evaluation import PASSES, Asked, Evaluation, ask_models
+from service.api.evaluation import PASSES, Asked, Evaluation, ask_wanted
 from service.api.problems import ProblemError
 from service.api.schema import SessionWhy
 from service.api.services import Services
 from service.api.session import read_session
 from service.keys import Scope
+from service.things import Lookup
 
 WHY_MS = 5_000
 """A person asks and waits; there is no storefront behind it that has to move on."""
@@ -51,7 +52,7 @@ async def get_why(services: Services, call: Call) -> Answer:
     only = call.query.get("rule")
     wanted = [rule for rule in loaded.program.rules if only is None or rule.id == only]
     if not wanted:
-        raise ProblemError("invalid-field", f"The live ruleset has no rule {only!r}.", field="rule")
+        raise ProblemError("rule-unknown", f"The live ruleset has no rule {only!r}.", field="rule")
     try:
         session = await read_session(services, rules, session_id, call.query.get("customer_id", UNSET), deadline)
     except UnavailableError as error:
@@ -60,15 +61,15 @@ async def get_why(services: Services, call: Call) -> Answer:
 
     request = Request(session_id, session.customer_id, services.clock(), context, ())
     events = tuple(sorted(session.pending, key=lambda event: event.time))
-    evaluation = Evaluation(rules, session, Asked(request, events))
+    evaluation = Evaluation(rules, session, Asked(request, events), Lookup(rules.things, services.clock()))
     for passes_left in reversed(range(PASSES)):
         evaluation.is_last = passes_left == 0
         view = evaluation.view()
         view.holding()  # asks the models that are worth asking; an explanation alone does not
         reports = tuple(view.explain(rule) for rule in wanted)
-        if evaluation.is_last or not evaluation.scores.wanted:
+        if evaluation.is_last or not evaluation.is_wanting:
             break
-        await ask_models(services, rules, evaluation.scores, deadline)
+        await ask_wanted(services, rules, evaluation, deadline)
     call.timing.mark("rules")
     raws = await services.in_thread(services.decisions.of_session, session_id, DECISIONS)
     call.timing.mark("log")
@@ -122,6 +123,6 @@ ENDPOINTS = (
             Parameter("customer_id", "query", "The customer; default: the one that the session belongs to."),
             Parameter("rule", "query", "Only this rule, by its id (`ruleset.rule`)."),
         ),
-        problems=("no-ruleset", "store-unavailable", "invalid-field"),
+        problems=("no-ruleset", "store-unavailable", "invalid-field", "rule-unknown"),
     ),
 )

@@ -24,6 +24,7 @@ COMMANDS = {
     "publish": "Make a ruleset live, once every process has it.",
     "rollback": "Go back to the previous revision.",
     "status": "Show what is live and how it is.",
+    "facts": "Load and show what is known of customers and things.",
     "topics": "Make and check the topics on Kafka.",
     "lag": "Show how far behind the workers are, by partition.",
     "state": "Show the working memory of a session, and what was live at which offset.",

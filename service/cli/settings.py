@@ -31,7 +31,7 @@ def command(invocation: Invocation, changed: bool, as_json: bool) -> None:
 def _plain(value: object) -> Any:
     if isinstance(value, Secret):
         return repr(value)
-    return value if isinstance(value, bool | int | str | tuple) else str(value)
+    return value if isinstance(value, bool | int | str | tuple | None) else str(value)
 
 
 def _shown(value: object) -> str:
@@ -40,4 +40,4 @@ def _shown(value: object) -> str:
         return ", ".join(plain) or "(none)"
     if isinstance(plain, bool):
         return str(plain).lower()
-    return str(plain) if plain != "" else "(empty)"
+    return "(empty)" if plain is None or plain == "" else str(plain)

@@ -52,8 +52,8 @@ def show_command(invocation: Invocation, session: str, reveal: bool, as_json: bo
                     f"no session {session!r} is stored: it ended, or none of its events was evaluated. It belongs to "
                     f"partition {partition}, whose state is at offset {position.offset:,}; `salience lag` says how far that is"
                 )
-            loaded = load_stored(control, live, settings.models.registry)
-            report = report_session(loaded, partition, position, state, reveal=reveal)
+            loaded = load_stored(control, wiring.signing(), live, settings.models.registry)
+            report = report_session(loaded, partition, position, state, wiring.catalogue(), reveal=reveal)
         except (PortError, BundleRefusedError, SnapshotError) as error:
             raise Failure(str(error)) from error
     if as_json:

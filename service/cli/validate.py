@@ -1,12 +1,16 @@
 """`salience validate`: check a ruleset folder and name every mistake."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from engine.language import Checked, check
 from engine.language.diagnostics import Diagnostic, Severity, render
+from engine.language.sentence import value_text
+from engine.language.worst_case import worst_cases
+from engine.values import Kind, ValueType
 from service.cli.console import print_json, stderr
 from service.cli.invocation import Failure, Invocation, json_option, pass_invocation
 from service.ruleset_folder import RulesetFolderError, read_sources
@@ -59,21 +63,31 @@ def summary(checked: Checked) -> str:
 def command(invocation: Invocation, path: Path | None, as_json: bool) -> int:
     """Check the rulesets of a folder and name every mistake with its place.
 
-    PATH is the folder with vocabulary.yaml; without it the setting bundle.folder. Exit code 0 where the folder could be
+    It also says what each placement could give away at worst, in one decision and to one session, and why not more.
+        PATH is the folder with vocabulary.yaml; without it the setting bundle.folder. Exit code 0 where the folder could be
     published (warnings do not stop that), 1 where it has errors, 2 where it can't be read.
     """
     sources = folder_sources(invocation, path)
     checked = check(sources)
+    program = checked.program
+    worst = () if program is None else worst_cases(program)
     if as_json:
         print_json(
             {
                 "valid": checked.program is not None,
                 "files": list(sources),
                 "diagnostics": [diagnostic_json(found) for found in checked.diagnostics],
+                "worst_cases": [asdict(found) for found in worst],
             }
         )
     else:
         print_diagnostics(checked, sources)
+        if program is not None:
+            for each in worst:
+                money = value_text(each.decision, ValueType(Kind.MONEY), program.vocabulary)
+                stderr().print(
+                    f"{each.placement} gives away {money} in a decision at worst: {each.proof}", markup=False
+                )
         stderr().print(summary(checked), style="green" if checked.program is not None else "bold red", markup=False)
     return 0 if checked.program is not None else 1
 

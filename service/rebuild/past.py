@@ -5,25 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from engine.bundle import BundleError, Revision
-from engine.ports import ProfileStore
+from engine.bundle import Revision
+from engine.facts import FactStore
 from engine.regime import Regime
 from models.registry import ModelRegistry
 from models.scorer import Scorer
 from service.clock import Clock, wall_ms
 from service.control import Control
-from service.loading import BundleRefusedError, Loaded, load
+from service.loading import BundleRefusedError, Loaded, load_stored
 from service.rebuild.plan import RebuildError
+from service.signing import Signing
 from service.worker.partition import Equipment
 
 
 class Past:
     """Makes what a regime evaluates with; each once."""
 
-    def __init__(self, control: Control, registry: Path, profiles: ProfileStore, clock: Clock = wall_ms) -> None:
+    def __init__(
+        self,
+        control: Control,
+        signing: Signing,
+        registry: Path,
+        profiles: FactStore,
+        catalogue: FactStore,
+        clock: Clock = wall_ms,
+    ) -> None:
         self._control = control
+        self._signing = signing
         self._registry = registry
         self._profiles = profiles
+        self._catalogue = catalogue
         self._clock = clock
         self._made: dict[tuple[object, ...], Equipment] = {}
 
@@ -31,17 +42,17 @@ class Past:
         """The equipment of a regime. Raises `RebuildError` where a bundle or a model is not there any more."""
         key = (regime.revision, regime.bundle, tuple(sorted(regime.models.items())), regime.lateness)
         if key not in self._made:
-            self._made[key] = Equipment.of(self._load(regime), self._profiles, self._clock, regime.lateness)
+            loaded = self._load(regime)
+            self._made[key] = Equipment.of(loaded, self._profiles, self._catalogue, self._clock, regime.lateness)
         return self._made[key]
 
     def _load(self, regime: Regime) -> Loaded:
         told = f"revision {regime.revision} (bundle {regime.bundle[:12]}), which was live at offset {regime.offset},"
-        try:
-            bundle = self._control.bundle(regime.bundle)
+        revision = self._control.revision(regime.revision)
+        if revision is None or revision.bundle != regime.bundle:
             revision = Revision(regime.revision, regime.bundle, "", 0, "")
-            loaded = load(revision, bundle, self._control.ancestry(), self._registry)
-        except (KeyError, BundleError) as error:
-            raise RebuildError(f"{told} is not in the control tables any more: {error}") from error
+        try:
+            loaded = load_stored(self._control, self._signing, revision, self._registry)
         except BundleRefusedError as error:
             raise RebuildError(f"{told} can't be loaded any more: {error}") from error
         if loaded.scorer.versions == regime.models:

@@ -120,7 +120,7 @@ def _live(wiring: Wiring) -> Regime:
     if live is None:
         raise RebuildError("nothing is live to evaluate with: publish the rules that were with `salience publish`")
     try:
-        loaded = load_stored(control, live, settings.models.registry)
+        loaded = load_stored(control, wiring.signing(), live, settings.models.registry)
     except BundleRefusedError as error:
         raise RebuildError(f"revision {live.number} is live but can't be loaded: {error}") from error
     return regime_of(loaded, settings.worker.allowed_lateness_ms, 0, 0)

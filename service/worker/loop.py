@@ -9,17 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.ports import (
-    Activity,
-    EventLog,
-    EventSource,
-    LimitStore,
-    OutputLog,
-    PortError,
-    ProfileStore,
-    Record,
-    StateStore,
-)
+from engine.facts import FactStore
+from engine.identity import Identities
+from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog, PortError, Record, StateStore
 from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.loading import Loaded
@@ -61,7 +53,9 @@ class Ports:
     state: StateStore
     outputs: OutputLog
     limits: LimitStore
-    profiles: ProfileStore
+    profiles: FactStore
+    catalogue: FactStore
+    identities: Identities
     activity: Activity
 
 
@@ -116,7 +110,7 @@ class Worker:
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, salt)
+        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt)
         self._partitions: dict[int, Partition] = {}
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None
@@ -187,7 +181,8 @@ class Worker:
         if loaded is None:
             return None
         if self._equipment is None or self._equipment.loaded is not loaded:
-            self._equipment = Equipment.of(loaded, self._ports.profiles, self._clock, self._pace.lateness)
+            ports = self._ports
+            self._equipment = Equipment.of(loaded, ports.profiles, ports.catalogue, self._clock, self._pace.lateness)
         return self._equipment
 
     def _poll(self) -> None:

@@ -6,27 +6,18 @@ import enum
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Protocol
 
 from engine.event import Event
-from engine.ports import (
-    Applied,
-    Claim,
-    Output,
-    Place,
-    PortError,
-    Position,
-    ProfileStore,
-    Record,
-    StateStore,
-    Verdict,
-)
+from engine.facts import FactStore
+from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore
 from engine.values import EpochMs, Millis
 from service.clock import Clock
 from service.loading import Loaded
+from service.things import Lookup, Things
+from service.worker.allowing import Identities, Limits, concerns_persons, withhold
 from service.worker.counts import Counts
-from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
+from service.worker.evaluation import PoisonError, Work, evaluate, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
 
@@ -50,29 +41,37 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """A revision, and what reads events and profiles by its vocabulary; replaced as a whole between batches.
+    """A revision, and what reads events, profiles and things by its vocabulary; replaced as a whole between batches.
 
     Attributes:
+        things: What the catalogue says, kept for a while.
         lateness: Allowed lateness.
+        concerns_persons: Whether it matters to a trigger who a session is.
     """
 
     loaded: Loaded
     intake: Intake
     profiles: Profiles
+    things: Things
     lateness: Millis
+    concerns_persons: bool
+    _catalogue: FactStore
+    _clock: Clock
 
     @classmethod
-    def of(cls, loaded: Loaded, profiles: ProfileStore, clock: Clock, lateness: Millis) -> Equipment:
+    def of(cls, loaded: Loaded, profiles: FactStore, catalogue: FactStore, clock: Clock, lateness: Millis) -> Equipment:
         """What goes with a revision."""
         vocabulary = loaded.program.vocabulary
-        return cls(loaded, Intake(vocabulary), Profiles(profiles, vocabulary, clock), lateness)
+        reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
+        return cls(loaded, *reading, lateness, concerns_persons(loaded.program), catalogue, clock)
 
-
-class Limits(Protocol):
-    """What a partition takes from; see `LimitStore`."""
-
-    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
-        """As `LimitStore.take`."""
+    def lookup(self, events: Sequence[Event]) -> Lookup:
+        """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
+        now = self._clock()
+        asked = self.things.unknown(self.things.named_by(events), now)
+        if asked:
+            self.things.take(asked, self._catalogue.get(asked), now)
+        return Lookup(self.things, now, self._catalogue.get)
 
 
 class Sender(Protocol):
@@ -98,6 +97,7 @@ class Stores:
     state: StateStore
     limits: Limits
     emission: Sender
+    identities: Identities
     salt: str | None
 
 
@@ -270,7 +270,6 @@ class Partition:
                 return
 
     def _work(self, records: Sequence[Record], readings: Sequence[Reading], equipment: Equipment) -> Work:
-        stores = self._stores
         return Work(
             partition=self.number,
             offset=self.position,
@@ -282,7 +281,6 @@ class Partition:
             profiles={},
             loaded=equipment.loaded,
             lateness=equipment.lateness,
-            salt=stores.salt,
             step=self._step,
             brought=self._brought,
         )
@@ -314,6 +312,7 @@ class Partition:
             sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
         )
         profiles = equipment.profiles.get([each for each in customers if each is not None])
+        lookup = equipment.lookup(events)
         moments = [(sessions[each].due, each) for each in due if each in sessions]
         complete = replace(
             work,
@@ -321,6 +320,7 @@ class Partition:
             due=[(moment, each) for moment, each in moments if moment is not None],
             profiles=profiles,
             lost=sorted(lost),
+            catalogue=lookup,
         )
         return complete, sessions
 
@@ -336,8 +336,12 @@ class Partition:
                 logger.exception("session %s fails in the engine; the partition goes on", poison.session_id)
                 self.cache.clear()
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
-        granted = self._granted(outcome.acts)
-        batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
+        if isinstance(work.catalogue, Lookup) and work.catalogue.failure is not None:
+            raise work.catalogue.failure  # evaluated without what is known of a thing: again, when that can be had
+        stores = self._stores
+        signed_in = outcome.signed_in if equipment.concerns_persons else ()
+        withheld = withhold(outcome.acts, signed_in, stores.limits, stores.identities, stores.salt)
+        batch, sizes = to_write(work, outcome, self.generation, withheld.limited, withheld.held_out, self.out)
         applied = self._stores.state.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
@@ -362,16 +366,6 @@ class Partition:
         self._stores.emission.offer(self.number, batch.outputs)
         outcome.counts.batches += 1
         counts.add(outcome.counts)
-
-    def _granted(self, acts: Sequence[Act]) -> set[str]:
-        """Take from the limits that span sessions, in order; a token that took before is granted again."""
-        asking = [(act.claim, act.time) for act in acts if act.claim is not None]
-        granted: set[str] = set()
-        for time, group in groupby(asking, key=lambda each: each[1]):
-            claims: list[Claim] = [claim for claim, _ in group]
-            verdicts = self._stores.limits.take(claims, len(claims), time, None)
-            granted.update(verdict.token for verdict in verdicts if verdict.granted)
-        return granted
 
 
 def _without(work: Work, poison: PoisonError) -> Work:

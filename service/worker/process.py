@@ -6,7 +6,10 @@ import logging
 from collections.abc import Mapping
 
 from config.schema import Settings
+from engine.facts import FactKind
 from engine.ports import PortError
+from service.crm import CrmFacts
+from service.enrichment import Enrichment, Follower
 from service.folder_watcher import FolderWatcher
 from service.installation import holdout_salt
 from service.ruleset_holder import RulesetHolder
@@ -39,13 +42,19 @@ class WorkerProcess:
                 state=wiring.state(),
                 outputs=wiring.outputs(),
                 limits=wiring.limits(),
-                profiles=wiring.profiles(),
+                profiles=wiring.enriched_profiles(),
+                catalogue=wiring.catalogue(),
+                identities=wiring.identities(),
                 activity=wiring.activity(),
             )
+            self._profiles = ports.profiles
             salt = holdout_salt(wiring.tables())
         except PortError:
             wiring.close()
             raise
+        sources = [(kind, wiring.fact_source(kind)) for kind in FactKind]
+        followers = [Follower(kind, source, wiring.facts(kind)) for kind, source in sources if source is not None]
+        self._enrichment = Enrichment(followers)
         pace = Pace(
             batch=settings.worker.batch_events,
             poll_ms=settings.worker.poll_ms,
@@ -77,8 +86,10 @@ class WorkerProcess:
                 self._watcher.start()
             if self.holder.current is None:
                 logger.info("waiting for the first revision: %s", self.holder.problem or "nothing was published yet")
+            self._enrichment.start()
             self.worker.run()
         finally:
+            self._enrichment.stop()
             if self._watcher is not None:
                 self._watcher.stop()
             self.holder.stop()
@@ -91,4 +102,5 @@ class WorkerProcess:
         self.worker.stop()
 
     def _counts(self) -> Mapping[str, int]:
-        return self.worker.report()
+        crm = self._profiles.counts() if isinstance(self._profiles, CrmFacts) else {}
+        return {**self.worker.report(), **self._enrichment.counts(), **crm}

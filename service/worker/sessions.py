@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from engine.facts import FactStore
 from engine.language.tree import FactSource, Vocabulary
-from engine.ports import ProfileStore, SessionState
+from engine.ports import SessionState
 from engine.rete import Memory, SnapshotError
 from engine.values import EpochMs, Millis, Value
 from engine.vocabulary import FactReaders
@@ -57,7 +58,7 @@ class Session:
 
     def move_to(self, loaded: Loaded) -> None:
         """Take the memory over into another revision's network; raises `SnapshotError`."""
-        self.memory = loaded.network.restore(self.loaded.network.snapshot(self.memory))
+        self.memory = loaded.network.take_over(self.memory, self.loaded.network)
         self.loaded = loaded
         self.profile = None  # its facts were typed by the former vocabulary
 
@@ -134,7 +135,7 @@ class Profiles:
     """
 
     def __init__(
-        self, store: ProfileStore, vocabulary: Vocabulary, clock: Clock, *, age_ms: Millis = 30_000, limit: int = 50_000
+        self, store: FactStore, vocabulary: Vocabulary, clock: Clock, *, age_ms: Millis = 30_000, limit: int = 50_000
     ) -> None:
         self._store = store
         self._readers = FactReaders(vocabulary, FactSource.PROFILE)

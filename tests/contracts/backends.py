@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.embedded import Embedded
+from connectors.kafka_port import ClientName, ClientOptions
 from connectors.kafka_ports import KafkaPorts
 from connectors.redis_ports import RedisPorts
+from engine.facts import FactStore
+from engine.identity import Identities
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -16,7 +19,6 @@ from engine.ports import (
     EventSource,
     LimitStore,
     OutputLog,
-    ProfileStore,
     StateStore,
     Tables,
 )
@@ -27,7 +29,9 @@ class Stores(Protocol):
 
     def state(self) -> StateStore: ...
     def limits(self) -> LimitStore: ...
-    def profiles(self) -> ProfileStore: ...
+    def profiles(self) -> FactStore: ...
+    def catalogue(self) -> FactStore: ...
+    def identities(self) -> Identities: ...
     def decisions(self) -> DecisionLog: ...
     def activity(self) -> Activity: ...
     def tables(self) -> Tables: ...
@@ -35,6 +39,9 @@ class Stores(Protocol):
 
 
 PARTITIONS = 4
+
+LIBRARIES: tuple[ClientName, ...] = ("kafka-python", "librdkafka")
+"""The clients of Kafka."""
 
 
 def open_stores(backend: str, address: str) -> Stores:
@@ -68,7 +75,10 @@ class _InOneCluster:
 
 def open_streams(backend: str, address: str) -> Streams:
     """The streams of a backend: `address` is a folder, or the addresses of brokers and a prefix of topics."""
-    if backend == "kafka":
-        bootstrap, prefix = address.split("/")
-        return _InOneCluster(KafkaPorts(bootstrap.split(","), prefix=prefix, partitions=PARTITIONS), prefix)
+    for library in LIBRARIES:
+        if backend == library:
+            bootstrap, prefix = address.split("/")
+            options = ClientOptions(library)
+            ports = KafkaPorts(bootstrap.split(","), prefix=prefix, partitions=PARTITIONS, options=options)
+            return _InOneCluster(ports, prefix)
     return Embedded(Path(address), partitions=PARTITIONS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.backends import Stores, Streams, open_stores, open_streams
+from tests.contracts.backends import LIBRARIES, Stores, Streams, open_stores, open_streams
 
 BACKENDS = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
 
@@ -39,14 +39,14 @@ def opened(stores) -> Iterator[Opener]:
         yield lambda port: stack.enter_context(closing(getattr(stores, port)()))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["sqlite", *(pytest.param(each, marks=pytest.mark.kafka) for each in LIBRARIES)])
 def stream_address(request, tmp_path) -> tuple[str, str]:
     """A backend of streams and where it is; topics of a Kafka are made."""
     if request.param == "sqlite":
         return "sqlite", str(tmp_path)
     address = f"{request.getfixturevalue('kafka_cluster').bootstrap}/{request.getfixturevalue('kafka_prefix')}"
-    open_streams("kafka", address).topics().create()  # type: ignore[attr-defined]  # Kafka's alone
-    return "kafka", address
+    open_streams(request.param, address).topics().create()  # type: ignore[attr-defined]  # Kafka's alone
+    return request.param, address
 
 
 @pytest.fixture

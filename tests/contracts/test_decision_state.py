@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from engine.facts import FactChange
 from engine.identity import Identity
 from engine.ports import Cap, Claim, SessionState, SessionView, StateBatch, partition_of
 from tests.contracts.backends import PARTITIONS, Stores
@@ -53,6 +54,27 @@ def test_a_session_is_read_with_profile_and_grants(stores):
         SessionView(session, b'{"tier":"none"}', grants),
         SessionView(session, None, grants),
     ]
+
+
+def test_profiles_and_things_that_came_from_topics_are_read_like_others(stores):
+    profiles, catalogue = stores.profiles(), stores.catalogue()
+    profiles.follow(3, [FactChange("c1", 17, b'{"tier":"gold"}'), FactChange("c2", 18, None)])
+    catalogue.put({"product_id/p1": b'{"product.stock":4}'})
+    catalogue.follow(0, [FactChange("product_id/p2", 1, b'{"product.stock":0}'), FactChange("product_id/p3", 2, None)])
+    for each in (profiles, catalogue):
+        each.close()
+
+    async def work(state):
+        things = await state.things(["product_id/p1", "product_id/p2", "product_id/p3", "product_id/p4"])
+        return (
+            (await state.read("s", "c1")).profile,
+            (await state.read("s", "c2")).profile,
+            things,
+            await state.things([]),
+        )
+
+    things = {"product_id/p1": b'{"product.stock":4}', "product_id/p2": b'{"product.stock":0}'}
+    assert with_state(stores, work) == (b'{"tier":"gold"}', None, things, {})
 
 
 def test_grants_are_replaced_as_a_whole_and_expire(stores):
@@ -137,3 +159,21 @@ def test_ids_are_told_seen_together_with_the_session(stores):
         SessionView(session, None, {}, None, frozenset({"e1"})),
         SessionView(session, None, {}),
     )
+
+
+def test_the_stream_reads_and_keeps_the_same_identities(stores, opened):
+    identities = opened("identities")
+    assert identities.identify("c1", "s1", was_anonymous=True) == Identity("s1", ("s1",))
+    assert identities.identify("c2", "s2", was_anonymous=False) == Identity("c2")
+
+    async def work(state):
+        await state.put_grants("s1", {"": b"owner", "banner": b"grant"}, 60_000)
+        return await state.identify("c1", "s3", was_anonymous=True), (await state.read("s2", "c2")).identity
+
+    assert with_state(stores, work) == (Identity("s1", ("s1", "s3")), Identity("c2"))
+    assert identities.read([("s1", "c1"), ("s9", "c2"), ("s1", "c9")]) == [
+        (Identity("s1", ("s1", "s3")), {"": b"owner", "banner": b"grant"}),
+        (Identity("c2"), {}),
+        (None, {"": b"owner", "banner": b"grant"}),
+    ]
+    assert identities.read([]) == []

@@ -14,9 +14,11 @@ import pytest
 from kafka.errors import KafkaError
 
 from connectors.kafka_client import KafkaAddress
+from connectors.kafka_port import ClientOptions
 from connectors.kafka_ports import KafkaPorts
 from connectors.redis_ports import RedisPorts
 from engine.ports import Applied, Cap, Claim, NewRecord, Output, OutputKind, Place, PortError, SessionState, StateBatch
+from tests.contracts.backends import LIBRARIES
 from tests.contracts.test_event_streams import append, collect, join
 from tools.kafka.kafka_cluster import KafkaCluster
 from tools.redis_server import RedisServer
@@ -141,9 +143,10 @@ def test_a_state_that_redis_lost_asks_its_writer_to_rewind(own_redis):
 # -------------------------------------------------------------------------------------------------------- Kafka
 
 
-def test_a_kafka_that_is_gone_is_named():
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_kafka_that_is_gone_is_named(library):
     """Nothing listens there; no call takes longer than the time set for reaching a broker."""
-    ports = KafkaPorts(["127.0.0.1:1"], partitions=2, options={"bootstrap_timeout_ms": 200})
+    ports = KafkaPorts(["127.0.0.1:1"], partitions=2, options=ClientOptions(library, reach_ms=200))
     message = r"Kafka at 127\.0\.0\.1:1: .* failed"
     answers: list[PortError | None] = []
     with closing(ports.event_log()) as log:
@@ -168,9 +171,10 @@ def test_a_kafka_that_is_gone_is_named():
 @pytest.mark.kafka
 @pytest.mark.timeout(300)  # a broker is started twice, and a producer gives up in between
 @pytest.mark.usefixtures("kafka_required")
-def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path, library):
     with KafkaCluster(tmp_path) as cluster, ExitStack() as stack:
-        ports = KafkaPorts([cluster.bootstrap], partitions=4)
+        ports = KafkaPorts([cluster.bootstrap], partitions=4, options=ClientOptions(library))
         ports.topics().create()
         log = stack.enter_context(closing(ports.event_log()))
         source = stack.enter_context(closing(ports.event_source()))
@@ -212,18 +216,26 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path):
 @pytest.mark.kafka
 @pytest.mark.timeout(900)  # three brokers are started, and three times one of them again
 @pytest.mark.usefixtures("kafka_required")
-def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path):
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path, library, monkeypatch):
     """A transaction is decided while a partition has no leader: Kafka leaves out its mark, and says nothing of it."""
     with KafkaCluster(tmp_path, brokers=3) as cluster, ExitStack() as stack:
         address = KafkaAddress(cluster.bootstrap.split(","))
-        ports = KafkaPorts(address.bootstrap, partitions=4)
+        ports = KafkaPorts(address.bootstrap, partitions=4, options=ClientOptions(library))
         ports.topics().create()
         outputs = stack.enter_context(closing(ports.outputs()))
         admin = stack.enter_context(closing(address.admin()))
 
         def leaders() -> dict[tuple[str, int], int]:
-            topics = admin.describe_topics([address.positions, "__transaction_state"])
+            topics = described()
+            while topics is None:
+                topics = described()
             return {(t["name"], p["partition_index"]): p["leader_id"] for t in topics for p in t["partitions"]}
+
+        def described() -> list[Any] | None:
+            with suppress(KafkaError):  # it may have asked the one that was killed
+                return list(admin.describe_topics([address.positions, "__transaction_state"]))
+            return None
 
         def leave_without_leader() -> int:
             broker = leaders()[address.positions, 0]
@@ -235,14 +247,14 @@ def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path):
         def send_without_leader(number: int, then: Callable[[Callable[[], None]], None]) -> int:
             """The records are there when the leader dies; what follows decides."""
             turn = outputs.claim(0)
-            producer = outputs._senders[0].producer
-            commit, killed = producer.commit_transaction, []
+            transactor = outputs._senders[0].transactor
+            commit, killed = transactor.commit, []
 
             def late() -> None:
                 killed.append(leave_without_leader())
                 then(commit)
 
-            producer.commit_transaction = late
+            monkeypatch.setattr(transactor, "commit", late)
             with suppress(PortError):
                 outputs.send(0, turn.token, [Output(str(number), OutputKind.TRIGGER, "k", b"", number)])
             return killed[0]

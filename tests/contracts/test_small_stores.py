@@ -1,9 +1,10 @@
-"""What every `ProfileStore`, `DecisionLog`, `Activity` and `Tables` promises."""
+"""What every `FactStore`, `DecisionLog`, `Activity` and `Tables` promises."""
 
 from __future__ import annotations
 
 import pytest
 
+from engine.facts import FactChange
 from engine.ports import ConflictError, Row
 from tests.contracts.racing import count_up, race
 
@@ -17,6 +18,35 @@ def test_profiles_are_replaced_and_deleted(opened):
     assert opened("profiles").get(["a", "b", "c"]) == {"a": b'{"tier":"silver"}'}
     assert profiles.get([]) == {}
     profiles.put({})
+
+
+def test_facts_of_customers_and_of_things_are_apart(opened):
+    opened("profiles").put({"product_id/p1": b"{}"})
+    opened("catalogue").put({"product_id/p1": b'{"product.stock":4}'})
+    assert opened("profiles").get(["product_id/p1"]) == {"product_id/p1": b"{}"}
+    assert opened("catalogue").get(["product_id/p1", "product_id/p2"]) == {"product_id/p1": b'{"product.stock":4}'}
+
+
+def changes(*said: tuple[str, int, bytes | None]) -> list[FactChange]:
+    return [FactChange(*each) for each in said]
+
+
+@pytest.mark.parametrize("kind", ["profiles", "catalogue"])
+def test_what_a_topic_says_is_followed_once_and_never_backwards(opened, kind):
+    store = opened(kind)
+    assert store.followed() == {}
+    first = changes(("a", 0, b'{"n":0}'), ("b", 1, b'{"n":1}'), ("a", 2, b'{"n":2}'))
+    store.follow(0, first)
+    store.follow(1, changes(("c", 0, b"{}")))
+    assert opened(kind).get(["a", "b", "c"]) == {"a": b'{"n":2}', "b": b'{"n":1}', "c": b"{}"}
+    store.follow(0, changes(("b", 7, None), ("a", 8, b'{"n":8}')))
+    assert store.followed() == {0: 9, 1: 1}
+    zombie = opened(kind)
+    zombie.follow(0, first)
+    assert zombie.get(["a", "b"]) == {"a": b'{"n":8}'}, "who is deleted does not come back"
+    store.follow(0, [])
+    store.put({"a": b'{"n":9}', "c": None})
+    assert store.get(["a", "c"]) == {"a": b'{"n":9}'}
 
 
 def test_a_decision_is_found_by_its_id(opened):

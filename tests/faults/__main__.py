@@ -1,6 +1,6 @@
 """`make faults`: kill everything, and print what was promised beside what was seen. Ends with 1 where a promise was broken.
 
-    python -m tests.faults --seed 1 --minutes 30 --rows 1,3,4
+    python -m tests.faults --seed 1 --minutes 30 --rows 1,3,4 --client librdkafka
 
 Rows share the minutes; with enough of them each makes the full count of faults.
 """
@@ -14,7 +14,9 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
+from connectors.kafka_port import ClientName
 from tests.faults import scenarios
 from tests.faults.installation import Cluster
 from tests.faults.reloads import reloads
@@ -34,7 +36,7 @@ PLAN: list[tuple[str, Scenario, int, float, str]] = [
 """Row, what it does, how many faults at most, its share of the minutes, on which cluster."""
 
 
-def run(folder: Path, seed: int, minutes: float, rows: set[str]) -> Iterable[Row]:
+def run(folder: Path, seed: int, minutes: float, rows: set[str], library: ClientName) -> Iterable[Row]:
     """Every row asked for, as it is done."""
     asked = [each for each in PLAN if not rows or each[0] in rows]
     whole = sum(each[3] for each in asked)
@@ -42,7 +44,7 @@ def run(folder: Path, seed: int, minutes: float, rows: set[str]) -> Iterable[Row
         plan = [each for each in asked if each[4] == kind]
         if not plan:
             continue
-        with Cluster(folder / kind, 3 if kind == "three" else 1, proxied=kind == "proxied") as cluster:
+        with Cluster(folder / kind, 3 if kind == "three" else 1, proxied=kind == "proxied", library=library) as cluster:
             for number, scenario, faults, share, _ in plan:
                 bounds = Bounds(faults, share / whole * minutes * 60)
                 yield from scenario(folder / f"row-{number}", cluster, seed, bounds)
@@ -56,12 +58,18 @@ def main() -> int:
         "--minutes", type=float, default=30, help="for making faults; starting and comparing comes on top"
     )
     parser.add_argument("--rows", default="", help=f"only these, of {','.join(each[0] for each in PLAN)}")
+    parser.add_argument("--client", choices=get_args(ClientName), default="kafka-python", help="the client of Kafka")
     options = parser.parse_args()
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    for library in ("kafka", "librdkafka"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     began, is_kept = time.monotonic(), True
     with tempfile.TemporaryDirectory(prefix="salience-faults-") as folder:
-        print(f"seed {options.seed}\n| row | promise | faults | seen | kept |\n|---|---|---|---|---|", flush=True)
-        for row in run(Path(folder), options.seed, options.minutes, set(filter(None, options.rows.split(",")))):
+        print(
+            f"{options.client}, seed {options.seed}\n| row | promise | faults | seen | kept |\n|---|---|---|---|---|",
+            flush=True,
+        )
+        rows = set(filter(None, options.rows.split(",")))
+        for row in run(Path(folder), options.seed, options.minutes, rows, options.client):
             is_kept = is_kept and row.is_kept
             kept = "yes" if row.is_kept else "NO"
             print(f"| {row.number} | {row.promise} | {row.faults} | {row.figure} | {kept} |", flush=True)

@@ -20,6 +20,7 @@ from typing import Self
 from kafka.protocol.metadata import CoordinatorType
 
 from connectors.kafka_client import KafkaAddress
+from connectors.kafka_port import ClientName, ClientOptions
 from engine.ports import Cap, Claim, PortError
 from service.settings import load
 from service.wiring import Wiring
@@ -50,9 +51,15 @@ _PROCESSES.set_forkserver_preload([worker_module.__name__])
 
 
 class Cluster:
-    """Kafka for any number of scenarios; with `proxied`, all clients come through a `CommitProxy`."""
+    """Kafka for any number of scenarios; with `proxied`, all clients come through a `CommitProxy`.
 
-    def __init__(self, folder: Path, brokers: int = 1, *, proxied: bool = False) -> None:
+    Attributes:
+        library: Which one workers and the feed reach it with.
+    """
+
+    def __init__(
+        self, folder: Path, brokers: int = 1, *, proxied: bool = False, library: ClientName = "kafka-python"
+    ) -> None:
         settings: dict[str, object] = {"group.min.session.timeout.ms": 1_000}
         port = broker_port = 0
         if proxied:
@@ -64,6 +71,7 @@ class Cluster:
         self.proxy = CommitProxy(port, broker_port) if proxied else None
         self.bootstrap = f"{HOST}:{port}" if proxied else self.kafka.bootstrap
         self.brokers = brokers
+        self.library = library
         self._names = 0
 
     def __enter__(self) -> Self:
@@ -103,6 +111,7 @@ class Installation:
         self.redis = self._closing.enter_context(RedisServer(folder / "redis", settings=REDIS))
         self._environment = {
             "SALIENCE_KAFKA__BOOTSTRAP": cluster.bootstrap,
+            "SALIENCE_KAFKA__CLIENT": cluster.library,
             "SALIENCE_KAFKA__TOPIC_PREFIX": prefix,
             "SALIENCE_KAFKA__GROUP": self.group,
             "SALIENCE_KAFKA__PARTITIONS": str(PARTITIONS),
@@ -113,7 +122,7 @@ class Installation:
             "SALIENCE_WORKER__IDLE_MS": "3600000",
             "SALIENCE_WORKER__ALLOWED_LATENESS_MS": str(LATENESS_MS),
         }
-        self.address = KafkaAddress(cluster.bootstrap.split(","), prefix)
+        self.address = KafkaAddress(cluster.bootstrap.split(","), prefix, ClientOptions(cluster.library))
         self.wiring = Wiring(load(environ=self._environment, folder=folder).settings)
         self._closing.callback(self.wiring.close)
         self.wiring.ensure_topics()
@@ -258,15 +267,9 @@ class Installation:
 
     def ends(self) -> list[int]:
         """The end of each partition's log."""
-        from kafka import KafkaConsumer, TopicPartition
-
-        consumer = self.address.open(KafkaConsumer, {"metrics_enabled": False})
-        try:
-            tps = [TopicPartition(self.address.events, number) for number in range(PARTITIONS)]
-            ends = consumer.end_offsets(tps, timeout_ms=20_000)
-            return [ends[tp] for tp in tps]
-        finally:
-            consumer.close()
+        with closing(self.address.client.reader()) as reader:
+            ends = reader.ends(self.address.events, range(PARTITIONS))
+        return [ends[number] for number in range(PARTITIONS)]
 
     def advance(self, records: int = 400, timeout_s: float = 60.0) -> bool:
         """Wait until the state has moved on by so many records in all."""

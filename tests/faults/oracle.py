@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from kafka import KafkaConsumer, TopicPartition
 
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_outputs import READ_SETTINGS
+from connectors.kafka_port import Message
 from engine.ports import OutputKind, Record, SessionState
 from service.worker.counts import Counts
 from tests.faults.history import LATENESS_MS
@@ -60,20 +57,11 @@ class Difference:
         )
 
 
-def read_topic(address: KafkaAddress, topic: str, partitions: int) -> list[Any]:
-    """All committed records as the client gives them; in order within each partition."""
-    records: list[Any] = []
-    with closing(address.open(KafkaConsumer, READ_SETTINGS)) as consumer:
-        tps = [TopicPartition(topic, number) for number in range(partitions)]
-        ends = consumer.end_offsets(tps, timeout_ms=20_000)
-        consumer.assign(tps)
-        consumer.seek_to_beginning(*tps)
-        deadline = time.monotonic() + 120
-        while any(consumer.position(tp, timeout_ms=20_000) < ends[tp] for tp in tps):
-            assert time.monotonic() < deadline, f"{topic} was not read in time"
-            for polled in consumer.poll(timeout_ms=200, max_records=10_000).values():
-                records += polled
-    return records
+def read_topic(address: KafkaAddress, topic: str, partitions: int) -> Sequence[Message]:
+    """All committed records; in order within each partition."""
+    numbers = range(partitions)
+    with closing(address.client.reader()) as reader:
+        return reader.read(topic, reader.firsts(topic, numbers), reader.ends(topic, numbers), 120)
 
 
 def sent(address: KafkaAddress, partitions: int) -> Sent:
@@ -82,8 +70,12 @@ def sent(address: KafkaAddress, partitions: int) -> Sent:
     for kind in OutputKind:
         for record in read_topic(address, address.topic(kind), partitions):
             identity = dict(record.headers)["id"].decode()
-            found[kind, record.key.decode()].append((identity, record.value))
+            found[kind, _text(record.key)].append((identity, record.value or b""))
     return found
+
+
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode()
 
 
 class Oracle:
@@ -98,7 +90,7 @@ class Oracle:
         self.keys: dict[int, set[str]] = defaultdict(set)
         by_partition: dict[int, list[Record]] = defaultdict(list)
         for record in read_topic(address, address.events, partitions):
-            read = Record(record.partition, record.offset, record.key.decode(), record.value, record.timestamp)
+            read = Record(record.partition, record.offset, _text(record.key), record.value or b"", record.time)
             by_partition[record.partition].append(read)
             self.keys[record.partition].add(read.key)
         assert bench_module.LATENESS == LATENESS_MS

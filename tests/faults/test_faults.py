@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contracts.backends import LIBRARIES
 from tests.faults import scenarios
 from tests.faults.installation import Cluster, Installation
 from tests.faults.scenarios import Bounds
@@ -20,8 +21,10 @@ def cluster(tmp_path_factory, kafka_required, redis_required) -> Iterator[Cluste
         yield made
 
 
-def test_whatever_dies_state_and_outputs_are_those_of_the_engine_alone(tmp_path, cluster):
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_whatever_dies_state_and_outputs_are_those_of_the_engine_alone(tmp_path, cluster, library, monkeypatch):
     """Workers killed at every step, one stopped and followed, Redis crashed amid a batch and again. `make faults` has more."""
+    monkeypatch.setattr(cluster, "library", library)
     with Installation(tmp_path, cluster, 1) as installation:
         for step in STEPS:
             installation.kill_at(step)

@@ -12,14 +12,16 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaProducer
-
-from connectors import kafka_outputs, kafka_source, redis_state
+from connectors import kafka_librdkafka, kafka_outputs, kafka_python, kafka_source, redis_state
+from connectors.kafka_librdkafka_writing import RdTransactor
 from connectors.kafka_marks import TransactionMarks
 from connectors.kafka_outputs import KafkaOutputs
+from connectors.kafka_python_reading import PythonMember
+from connectors.kafka_python_writing import PythonTransactor
 from connectors.redis_state import RedisState
 from engine.ports import Place, Turn
 from service.settings import load
@@ -28,14 +30,17 @@ from service.worker.process import WorkerProcess
 SESSION_MS = 3_000
 """Members that died or were stopped leave the group so soon; the brokers of the harness allow it."""
 
-STEPS: Mapping[str, tuple[type[Any], str, bool]] = {
-    "claimed": (RedisState, "claim", True),
-    "evaluated": (RedisState, "apply", False),
-    "applied": (RedisState, "apply", True),
-    "begun": (KafkaProducer, "begin_transaction", True),
-    "flushed": (KafkaProducer, "commit_transaction", False),
-    "committed": (KafkaProducer, "commit_transaction", True),
-    "trimmed": (RedisState, "trim", True),
+STATE = (RedisState,)
+TRANSACTORS = (PythonTransactor, RdTransactor)
+
+STEPS: Mapping[str, tuple[tuple[type[Any], ...], str, bool]] = {
+    "claimed": (STATE, "claim", True),
+    "evaluated": (STATE, "apply", False),
+    "applied": (STATE, "apply", True),
+    "begun": (TRANSACTORS, "begin", True),
+    "flushed": (TRANSACTORS, "commit", False),
+    "committed": (TRANSACTORS, "commit", True),
+    "trimmed": (STATE, "trim", True),
 }
 """By name, the call before or after (True) which it is."""
 
@@ -57,9 +62,9 @@ def run(environment: Mapping[str, str], folder: str, log: str, fault: Fault | No
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    kafka_source.SETTINGS["session_timeout_ms"] = SESSION_MS
-    kafka_source.SETTINGS["heartbeat_interval_ms"] = SESSION_MS // 5
+    for library in ("kafka", "librdkafka"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    kafka_source.SESSION_MS = SESSION_MS
     if without:
         _take_out(without)
     if fault is not None:
@@ -76,18 +81,13 @@ def _tell(process: WorkerProcess) -> None:
     for number, each in worker._partitions.items():
         standing = f"{each.standing} at {each.position}, generation {each.generation}, out {each.out}"
         retry = worker._retry_at.get(number, 0.0) - worker._elapsed()
-        consumer = getattr(worker._ports.source, "_consumer", None)
-        paused = consumer and sorted(tp.partition for tp in consumer.paused())
-        states = consumer and {
-            tp.partition: str(vars(state)) for tp, state in consumer._subscription.assignment.items()
-        }
+        member = getattr(worker._ports.source, "_member", None)
+        held = member and member.standing()
+        paused = getattr(member, "_paused", None)
+        if isinstance(member, PythonMember):
+            paused = sorted(tp.partition for tp in member._consumer.paused())
         logging.getLogger("faults").info(
-            "partition %d: %s, retry in %.1f s, paused %s, %s",
-            number,
-            standing,
-            retry,
-            paused,
-            states and states.get(number),
+            "partition %d: %s, retry in %.1f s; held %s, paused %s", number, standing, retry, held, paused
         )
 
 
@@ -102,30 +102,28 @@ def _arm(fault: Fault) -> None:
             # To this very thread: told to the process, the signal may meet another first, and this one goes on a while.
             signal.pthread_kill(threading.get_ident(), fault.signum)
 
-    def armed(step: str, call: Callable[..., Any], *, is_after: bool) -> Callable[..., Any]:
-        def struck(*args: Any, **kwargs: Any) -> Any:
-            if step == fault.step and not is_after:
-                strike()
-            # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
-            is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
-            outcome = "done"
-            try:
-                answer = call(*args, **kwargs)
-            except BaseException as error:
-                outcome = repr(error)
-                raise
-            finally:
-                if is_on_again:
-                    left[0] = -1
-                    log.info("%d went on, %s: %s", os.getpid(), step, outcome)
-            if step == fault.step and is_after:
-                strike()
-            return answer
+    def armed(step: str, is_after: bool, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if step == fault.step and not is_after:
+            strike()
+        # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
+        is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
+        outcome = "done"
+        try:
+            answer = call(*args, **kwargs)
+        except BaseException as error:
+            outcome = repr(error)
+            raise
+        finally:
+            if is_on_again:
+                left[0] = -1
+                log.info("%d went on, %s: %s", os.getpid(), step, outcome)
+        if step == fault.step and is_after:
+            strike()
+        return answer
 
-        return struck
-
-    for step, (kind, name, is_after) in STEPS.items():
-        setattr(kind, name, armed(step, getattr(kind, name), is_after=is_after))
+    for step, (kinds, name, is_after) in STEPS.items():
+        for kind in kinds:
+            setattr(kind, name, partialmethod(partial(armed, step, is_after, getattr(kind, name))))
 
 
 def _take_out(guard: str) -> None:
@@ -145,7 +143,8 @@ def _take_out(guard: str) -> None:
         KafkaOutputs._transactional_id = lambda self, partition: f"{named(self, partition)}-{os.getpid()}"  # type: ignore[method-assign]
         # Reading the position would see the other's transaction, and wait until it is undone.
         TransactionMarks.complete = lambda *_: True  # type: ignore[method-assign]
-        kafka_outputs.SETTINGS["transaction_timeout_ms"] = 60_000
+        kafka_python.TRANSACTOR["transaction_timeout_ms"] = 60_000
+        kafka_librdkafka.TRANSACTOR["transaction.timeout.ms"] = 60_000
     elif guard == "suppression":
         claimed = kafka_outputs.KafkaOutputs.claim
         KafkaOutputs.claim = lambda self, partition: Turn(claimed(self, partition).token, Place())  # type: ignore[method-assign]

@@ -387,4 +387,28 @@ MUTANTS = (
         "if value is None and not link.is_own:",
         "if False:",
     ),
+    Mutant(
+        "above a whole number needs no more than the number",
+        "reports/explain.py",
+        "away += 1 if operator is Operator.ABOVE else -1",
+        "away += 0 if operator is Operator.ABOVE else -1",
+    ),
+    Mutant(
+        "what is required of a joined test names the other side, not its value",
+        "reports/explain.py",
+        "test if operand is None else ground)",
+        "test)",
+    ),
+    Mutant(
+        "an aggregate that is unknown for want of events does not exist",
+        "conditions/existing.py",
+        "else value(Presence(aggregate.of, aggregate.span))",
+        "else value(aggregate) is not None",
+    ),
+    Mutant(
+        "what only an offer looks at is a step",
+        "network.py",
+        "values.get(index, compiled.defaults[index]) == old or index in compiled.offered",
+        "values.get(index, compiled.defaults[index]) == old",
+    ),
 )

@@ -67,6 +67,7 @@ class Naive(Moments):
         standing: The same by rule, in order, each with what its names are bound to.
         failed: Rules that could not send something in the last call.
         asked: What models answered in it, in order.
+        answers: What they answered in the latest look.
     """
 
     def __init__(self, program: Program, catalogue: Catalogue = no_catalogue) -> None:
@@ -85,6 +86,7 @@ class Naive(Moments):
         self.acts: dict[str, list[int]] = {}
         self.failed: set[str] = set()
         self.asked: list[tuple[str, ScoreAnswer]] = []
+        self.answers: dict[str, ScoreAnswer] = {}
         self.unsettled = set()
 
     # ---------------------------------------------------------------- what happens
@@ -263,7 +265,7 @@ class Naive(Moments):
         """The state at a request, and the truth of score tests there."""
         now = now if self.clock is None else max(now, self.clock)
         state = State(now, {**self.facts, **context})
-        asked: dict[str, ScoreAnswer] = {}
+        asked = self.answers = dict[str, ScoreAnswer]()
         truths: dict[ScoreTest, Truth] = {}
 
         def truth(test: ScoreTest) -> Truth:

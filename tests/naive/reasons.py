@@ -6,51 +6,91 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.language.sentence import subject_text, subject_type, value_text
-from engine.language.tree import All, AnyOf, BoundRef, Condition, FactRef, Not, Rule, ScoreTest, Seen, Segment, Test
+from engine.activation import ScoreStatus
+from engine.language.sentence import required_text, subject_text, subject_type, value_text
+from engine.language.tree import (
+    Absence,
+    All,
+    AnyOf,
+    BoundRef,
+    Condition,
+    FactRef,
+    Not,
+    Rule,
+    ScoreTest,
+    Seen,
+    Segment,
+    Sequence,
+    Test,
+)
 from engine.units import rough_duration
 from engine.values import Truth
-from tests.naive.conditions import binders
+from tests.naive import distances
+from tests.naive.conditions import binders, names_of
 from tests.naive.evaluator import Naive
 from tests.naive.history import State, both, either
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A condition with its truth and what was found. Leaves of kinds without a name here tell their truth only."""
+    """A condition with its truth and what was found. Leaves without `required` tell their truth only."""
 
     kind: str
     truth: Truth
     actual: str | None = None
     missing: str | None = None
     parts: tuple[Reason, ...] = ()
+    required: str | None = None
+    distance: str | None = None
 
 
-def reason(naive: Naive, condition: Condition, state: State, score: Any) -> Reason:
-    """A condition, in one combination where it is part of one."""
+def reason(naive: Naive, condition: Condition, state: State, score: Any, *, wanted: bool = True) -> Reason:
+    """A condition, in one combination where it is part of one, and how far it is from what is wanted."""
     truth = naive._plain_truth(condition, state, score)
     match condition:
         case Segment():
-            return Reason("segment", truth, parts=(reason(naive, condition.condition, state, score),))
+            return Reason("segment", truth, parts=(reason(naive, condition.condition, state, score, wanted=wanted),))
         case Not():
-            return Reason("not", truth, parts=(reason(naive, condition.part, state, score),))
+            return Reason("not", truth, parts=(reason(naive, condition.part, state, score, wanted=not wanted),))
         case All() | AnyOf():
             kind = "all" if isinstance(condition, All) else "any"
-            return Reason(kind, truth, parts=tuple(reason(naive, part, state, score) for part in condition.parts))
+            parts = tuple(reason(naive, part, state, score, wanted=wanted) for part in condition.parts)
+            return Reason(kind, truth, parts=parts)
         case Test():
-            vocabulary = naive.program.vocabulary
-            value = naive.value(condition.subject, state)
-            kind_of = subject_type(condition.subject, vocabulary)
-            missing = None
-            if truth is None:
-                missing = subject_text(condition.subject, vocabulary) if value is None else _name(condition.operand)
-            return Reason("test", truth, None if value is None else value_text(value, kind_of, vocabulary), missing)
+            return _test(naive, condition, truth, state, wanted=wanted)
         case Seen() if condition.bind is None:
             seen = [event.time for event in naive.past(state) if naive.selected(condition.of, event, state)]
-            return Reason("seen", truth, f"{rough_duration(state.now - seen[-1])} ago" if seen else "not seen")
+            actual = f"{rough_duration(state.now - seen[-1])} ago" if seen else "not seen"
+            required, distance = distances.of_seen(naive, condition, state, truth, wanted=wanted)
+            return Reason("seen", truth, actual, None, (), required, distance)
         case ScoreTest():
-            return Reason("score", truth)
+            answer = naive.answers[condition.score]
+            value = answer.value if answer.status is ScoreStatus.OK else None
+            actual = f"no answer ({answer.status.value})" if value is None else f"{value:.3g}"
+            distance = distances.of_score(condition, value, truth, wanted=wanted)
+            missing = condition.score if truth is None else None
+            required = required_text(condition, naive.program.vocabulary)
+            return Reason("score", truth, actual, missing, (), required, distance)
+        case Absence():
+            actual, required, distance = distances.of_absence(naive, condition, state, truth, wanted=wanted)
+            return Reason("absence", truth, actual, None, (), required, distance)
+        case Sequence() if not names_of(condition):
+            actual, required, distance = distances.of_sequence(naive, condition, state, truth, wanted=wanted)
+            return Reason("sequence", truth, actual, None, (), required, distance)
     return Reason(type(condition).__name__.lower(), truth)
+
+
+def _test(naive: Naive, test: Test, truth: Truth, state: State, *, wanted: bool) -> Reason:
+    vocabulary = naive.program.vocabulary
+    value = naive.value(test.subject, state)
+    kind = subject_type(test.subject, vocabulary)
+    missing = None
+    if truth is None:
+        missing = subject_text(test.subject, vocabulary) if value is None else _name(test.operand)
+    actual = None if value is None else value_text(value, kind, vocabulary)
+    required = distances.required_of(naive, test, state)
+    distance = distances.of_test(naive, test, value, state, kind, wanted=wanted)
+    return Reason("test", truth, actual, missing, (), required, distance)
 
 
 def _name(operand: Any) -> str | None:

@@ -92,6 +92,10 @@ class ConflictIndex:
             trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
         )
 
+    def readers(self, index: int) -> Sequence[int]:
+        """The productions that look at a quantity."""
+        return self._by_quantity.get(index, ())
+
     def candidates(self, changed: Iterable[int]) -> set[int]:
         """The productions that look at one of these quantities: for when an index can't tell."""
         found: set[int] = set()

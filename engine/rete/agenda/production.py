@@ -104,10 +104,13 @@ class Production:
 
 def compile_rules(program: Program, quantities: Quantities, normal_form: NormalForm) -> list[Production]:
     """The productions of the rules, which stand in order of acting."""
-    return [_compile(index, rule, program, quantities, normal_form) for index, rule in enumerate(program.rules)]
+    return [compile_rule(index, rule, program, quantities, normal_form) for index, rule in enumerate(program.rules)]
 
 
-def _compile(index: int, rule: Rule, program: Program, quantities: Quantities, normal_form: NormalForm) -> Production:
+def compile_rule(
+    index: int, rule: Rule, program: Program, quantities: Quantities, normal_form: NormalForm
+) -> Production:
+    """The production of one rule; one that says why it is broken where it can't be compiled."""
     made = Production(index, rule)
     made.triggers = tuple(action for action in rule.actions if isinstance(action, TriggerAction))
     if not any(True for trigger in made.triggers for _ in holes(trigger.payload)):

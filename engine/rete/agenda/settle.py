@@ -173,4 +173,4 @@ def blame(compiled: Compiled, index: int, error: str, failures: Failures) -> Non
 
 def as_failures(failures: Failures) -> tuple[RuleFailure, ...]:
     """For a step or a view, in the order in which they came."""
-    return tuple(RuleFailure(rule, error) for rule, error in failures.items())
+    return tuple(RuleFailure(rule, error) for rule, error in failures.items()) if failures else ()

@@ -117,13 +117,14 @@ class AlphaType:
 
     def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
-        found = list(self.plain)
+        found, memories = [*self.plain], self.memories
         assert self.trie is not None
         try:
-            for end in self.trie.reached(attributes):  # type: ignore[arg-type]
-                memory = self.memories[end.production]
-                if not memory.checks or _passes(memory, memory.checks, attributes, time, broken):
-                    found.extend(memory.feeds)
+            for number, _, _ in self.trie.reached(attributes):  # type: ignore[arg-type]
+                memory = memories[number]
+                checks, _, feeds = memory
+                if not checks or _passes(memory, checks, attributes, time, broken):
+                    found += feeds
         except TypeError:
             # A value that can't be compared: look at the selections one by one, to know whose test it is.
             found = list(self.plain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -79,15 +80,34 @@ class Quantity:
 
 
 class Quantities:
-    """All quantities of a network, by index and by structure."""
+    """All quantities of a network, by index and by structure.
+
+    Attributes:
+        gone: Those that nothing needs any more.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.all: list[Quantity] = []
-        self._by_subject: dict[Subject, Quantity] = {}
+        self.gone: frozenset[int] = frozenset()
+        self.by_subject: dict[Subject, Quantity] = {}
         self.by_name: dict[str, Quantity] = {}
         for name in vocabulary.facts:
             self.of_fact(name)
+
+    def copy(self) -> Quantities:
+        """The same quantities, to which others can be added."""
+        made = copy(self)
+        made.all, made.by_subject = list(self.all), dict(self.by_subject)
+        return made
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Leave quantities out that nothing needs any more. Their indices stay theirs, so that those of others do."""
+        for index in indices:
+            subject = self.all[index].subject
+            if not isinstance(subject, FactRef):
+                del self.by_subject[subject]
+        self.gone = self.gone.union(indices)
 
     def of_fact(self, name: str) -> Quantity:
         """The quantity of a fact or feature; a feature over events is its aggregate."""
@@ -110,7 +130,7 @@ class Quantities:
         """The quantity of a subject, made when it is new."""
         if isinstance(subject, FactRef):
             return self.of_fact(subject.fact)
-        found = self._by_subject.get(subject)
+        found = self.by_subject.get(subject)
         if found is None:
             kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
             if isinstance(subject, Joined):
@@ -134,7 +154,7 @@ class Quantities:
         """The quantity of a subject, None where no rule and no feature has it."""
         if isinstance(subject, FactRef):
             return self.by_name.get(subject.fact)
-        return self._by_subject.get(subject)
+        return self.by_subject.get(subject)
 
     def _computed(self, name: str, expression: Expression) -> Quantity:
         reads = tuple(
@@ -155,7 +175,7 @@ class Quantities:
         made.is_concluded = origin is Origin.DERIVED
         self.all.append(made)
         if not isinstance(subject, FactRef):
-            self._by_subject[subject] = made
+            self.by_subject[subject] = made
         return made
 
 
@@ -169,6 +189,15 @@ def selections(subject: Aggregate | Presence) -> Iterator[tuple[Selection, int]]
     yield subject.of, 1
     if isinstance(subject, Aggregate) and subject.minus is not None:
         yield subject.minus, -1
+
+
+def events_of(quantity: Quantity) -> Iterator[str]:
+    """The types of events that change it, where it is over events."""
+    subject = quantity.subject
+    if isinstance(subject, Aggregate | Presence):
+        yield from (selection.event for selection, _ in selections(subject))
+        if subject.span.since is not None:
+            yield subject.span.since
 
 
 def facts_in(subject: Aggregate | Presence) -> Iterator[str]:

@@ -156,17 +156,19 @@ def _text(view: View, condition: Condition) -> str:
 
 def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
-    if id(rule.when) in view.compiled.plain:
-        grounding = None
+    grounding, compiled = None, view.compiled
+    if id(rule.when) in compiled.plain:
         if view.teller is None:
             view.teller = partial(_planned_leaf, view)
-        tree, needs, failing = tell(view.compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
+        tree, needs, failing = tell(compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
     else:
         grounding = _grounding(view, rule.when)
         tree = _told(view, rule.when, grounding, wanted=True)
         needs, failing = _leaves_between(tree), tuple(_failing(tree, wanted=True))
-    if len(failing) > 1 and any(leaf.truth is None for leaf in failing):
-        failing = tuple(sorted(failing, key=lambda leaf: leaf.truth is None))
+    if len(failing) > 1:
+        unknown = [leaf for leaf in failing if leaf.truth is None]
+        if unknown:
+            failing = (*(leaf for leaf in failing if leaf.truth is not None), *unknown)
     held_back = None
     if tree.truth is True:
         if not rule.enabled:
@@ -255,7 +257,7 @@ def _seen(view: View, seen: Seen, text: str, *, wanted: bool) -> ConditionReport
     if truth is False and wanted and latest is not None and window is not None:
         distance = f"seen {actual}, needs {rough_duration(window)}"
     elif truth is False and wanted:
-        distance = "not seen yet"
+        distance = "not seen yet" if latest is None else f"not seen since {seen.span.since}"
     elif truth is True and not wanted and window is not None and latest is not None:
         distance = f"leaves its window in {rough_duration(latest + window - view.now)}"
     required = "seen" if window is None else f"within {rough_duration(window)}"
@@ -272,10 +274,11 @@ def _score(view: View, test: ScoreTest, text: str, *, wanted: bool) -> Condition
     actual = f"{answer.value:.3g}" if answer.value is not None and is_there else f"no answer ({answer.status.value})"
     distance = None
     if answer.value is not None and is_there and truth is not None and truth is not wanted:
-        limit = test.operand
+        limit = test.release if truth and test.release is not None else test.operand
         if isinstance(limit, int | float):
-            away = limit - answer.value
-            distance = f"{abs(away):.3g} {'more' if away > 0 else 'less'}"
+            away = abs(limit - answer.value)
+            word = "more" if (test.operator in {Operator.ABOVE, Operator.AT_LEAST}) is wanted else "less"
+            distance = f"{away:.3g} {word}" if away else f"{word} than {answer.value:.3g}"
     return ConditionReport(
         text,
         truth,
@@ -317,10 +320,11 @@ def _distance(view: View, test: Test, value: Value | None, kind: ValueType, *, w
     away = limit - value
     if kind.kind is not Kind.NUMBER and operator in {Operator.ABOVE, Operator.BELOW}:
         away += 1 if operator is Operator.ABOVE else -1  # whole units: above 2 needs 3
-    if isinstance(away, float):
-        away = round(away, 6)
-    size = value_text(abs(away), kind, vocabulary)
-    return f"{size} {'more' if away > 0 else 'less'}" if away else f"more than {value_text(value, kind, vocabulary)}"
+    word = "more" if away > 0 or (away == 0 and operator is Operator.ABOVE) else "less"
+    away = abs(round(away, 6))
+    return (
+        f"{value_text(away, kind, vocabulary)} {word}" if away else f"{word} than {value_text(value, kind, vocabulary)}"
+    )
 
 
 def _limit(operator: Operator, value: Any, operand: Any) -> Any:
@@ -332,7 +336,9 @@ def _limit(operator: Operator, value: Any, operand: Any) -> Any:
 
 
 def _distance_in_time(operator: Operator, value: Any, age: Any, now: EpochMs, *, wanted: bool) -> str | None:
-    old, needs = rough_duration(max(0, now - value)), rough_duration(age)
+    if value > now and wanted:
+        return f"{rough_duration(value - now if operator is Operator.WITHIN_LAST else value + age - now)} to go"
+    old, needs = rough_duration(now - value), rough_duration(age)
     if (operator is Operator.OLDER_THAN) is wanted:
         return f"{rough_duration(max(0, value + age - now))} to go: {old} ago, needs {needs}"
     return f"{old} ago, needs less than {needs}"

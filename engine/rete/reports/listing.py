@@ -6,28 +6,21 @@ it, a rule. Equal ones are one node, however many rules have them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
+from engine.language.selections import selections_in
 from engine.language.sentence import sentence, subject_text
 from engine.language.tree import (
-    Absence,
     Aggregate,
-    All,
-    AnyOf,
     Condition,
     FactRef,
-    Keyed,
     Not,
-    ScoreTest,
     Seen,
-    Segment,
     Selection,
-    Sequence,
     Span,
-    Test,
     Vocabulary,
 )
 from engine.rete.agenda.production import Production
@@ -35,6 +28,7 @@ from engine.rete.compilation import Compiled
 from engine.rete.conditions.normal_form import Literal
 from engine.rete.conditions.quantity import Origin, Quantity, selections
 from engine.rete.conditions.subjects import Joined, Presence
+from engine.rete.reports.cost import Costs
 
 
 class NodeKind(StrEnum):
@@ -62,6 +56,7 @@ class ListedNode:
         quantity: Its index in the network, for quantities and patterns.
         feeds: Ids of the nodes that it leads to.
         rules: How many rules stand behind it: shared where there are several.
+        cost: Of a rule, places that an event touches for it at most, by type of event; see `cost`.
     """
 
     id: str
@@ -70,6 +65,7 @@ class ListedNode:
     quantity: int | None = None
     feeds: list[str] = field(default_factory=list)
     rules: int = 0
+    cost: dict[str, int] = field(default_factory=dict)
 
 
 def list_network(compiled: Compiled) -> tuple[ListedNode, ...]:
@@ -83,6 +79,7 @@ class _Listing:
         self.vocabulary: Vocabulary = compiled.program.vocabulary
         self.nodes: dict[tuple[NodeKind, object], ListedNode] = {}
         self.numbers: dict[NodeKind, int] = {}
+        self.costs = Costs(compiled)
         for production in compiled.productions:
             self._rule(production)
         self._count()
@@ -103,6 +100,7 @@ class _Listing:
 
     def _rule(self, production: Production) -> None:
         rule, _ = self._node(NodeKind.RULE, production.index, lambda: production.rule.id)
+        rule.cost = self.costs.of(production)
         for literal in production.literals:
             self._lead(self._condition(literal), rule)
         for test in production.score_tests:
@@ -192,37 +190,7 @@ def _selections(quantity: Quantity) -> Iterator[Selection]:
     subject = quantity.subject
     if isinstance(subject, Joined):
         for condition in (*subject.binders, *subject.rest):
-            yield from _in(condition)
+            yield from selections_in(condition)
     elif not isinstance(subject, FactRef):
         for selection, _ in selections(subject):
             yield selection
-
-
-def _in(condition: Condition) -> Iterator[Selection]:
-    """The selections of events in a condition."""
-    match condition:
-        case All() | AnyOf():
-            for part in condition.parts:
-                yield from _in(part)
-        case Not():
-            yield from _in(condition.part)
-        case Segment():
-            yield from _in(condition.condition)
-        case Seen():
-            yield condition.of
-        case Sequence():
-            for step in condition.steps:
-                yield step.of
-        case Absence():
-            yield from (condition.of, condition.after)
-        case Keyed():
-            yield from _of(condition.aggregate)
-        case Test():
-            if isinstance(condition.subject, Aggregate):
-                yield from _of(condition.subject)
-        case ScoreTest():
-            pass
-
-
-def _of(aggregate: Aggregate) -> Iterable[Selection]:
-    return (aggregate.of,) if aggregate.minus is None else (aggregate.of, aggregate.minus)

@@ -69,6 +69,12 @@ class Plans:
         self._by_condition: dict[Condition, Plan] = {}
         self._by_id: dict[int, Plan] = {}
 
+    def for_another(self) -> Plans:
+        """Plans for a network of the same vocabulary: conditions that were told there are not made into words again."""
+        made = Plans(self._vocabulary)
+        made._slots, made._by_condition = self._slots, self._by_condition
+        return made
+
     def of_rule(self, condition: Condition) -> Plan:
         """The plan of a rule's own condition, which lives as long as the network."""
         found = self._by_id.get(id(condition))
@@ -146,18 +152,19 @@ def tell(
 def _junction(plan: Plan, parts: list[Told], *, wanted: bool) -> Told:
     decides = plan.kind == "any"
     truth: Truth = not decides
-    for report, _, _ in parts:
+    reports: list[ConditionReport] = []
+    needs: list[int] = []
+    failing: tuple[ConditionReport, ...] = ()
+    for report, need, leaves in parts:
+        reports.append(report)
+        needs.append(need)
+        failing += leaves
         if report.truth is decides:
             truth = decides
-            break
-        if report.truth is None:
+        elif report.truth is None and truth is not decides:
             truth = None
-    report = ConditionReport(plan.text, truth, plan.kind, parts=tuple([part.report for part in parts]))
+    told = ConditionReport(plan.text, truth, plan.kind, parts=tuple(reports))
     if truth is wanted:
-        return Told(report, 0, ())
-    failing: tuple[ConditionReport, ...] = ()
-    for part in parts:
-        failing += part.failing
-    needs = [part.needs for part in parts]
+        return Told(told, 0, ())
     # Where one part is enough, the nearest counts.
-    return Told(report, min(needs, default=1_000_000) if decides is wanted else sum(needs), failing)
+    return Told(told, min(needs, default=1_000_000) if decides is wanted else sum(needs), failing)

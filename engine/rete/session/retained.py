@@ -65,18 +65,22 @@ class Retained:
 
     def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        width = len(shape)
+        width, get = len(shape), attributes.get
         number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
                 line = _encode((number, time - self.origin))
             elif width == 2:
-                line = _encode((number, time - self.origin, attributes.get(shape[1])))
+                line = _encode((number, time - self.origin, get(shape[1])))
+            elif width == 3:
+                line = _encode((number, time - self.origin, get(shape[1]), get(shape[2])))
+            elif width == 4:
+                line = _encode((number, time - self.origin, get(shape[1]), get(shape[2]), get(shape[3])))
             else:
-                line = _encode((number, time - self.origin, *map(attributes.get, shape[1:])))
+                line = _encode((number, time - self.origin, *map(get, shape[1:])))
         except OverflowError:
-            parts = [number, time - self.origin, *map(_short, map(attributes.get, shape[1:]))]
+            parts = [number, time - self.origin, *map(_short, map(get, shape[1:]))]
             line = _encode(parts)
         size, packed = len(line), self.packed
         if time < self.latest and self.count:

@@ -47,41 +47,57 @@ class Difference:
 class Names:
     """The structural names of a network's quantities, rules and score tests, and of its bundle and those before it."""
 
-    def __init__(self, compiled: Compiled, bundle_hash: str, ancestry: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        bundle_hash: str,
+        ancestry: Mapping[str, frozenset[str]],
+        former: Names | None = None,
+    ) -> None:
+        """`former`: of another network, whose names of rules that are the same are taken over."""
         quantities = compiled.quantities.all
+        live = [each for each in quantities if each.index not in compiled.quantities.gone]
         self.bundle = _hash(bundle_hash)
         self._compiled = compiled
-        self._ancestry = {_hash(name): digests for name, digests in ancestry.items()}
+        self._ancestry = ancestry
+        self._by_name = {_hash(name): name for name in ancestry}
         self._differences: dict[bytes, Difference | None] = {}
         self.ids = [each.id for each in quantities]
-        self.by_id = {each.id: each.index for each in quantities}
+        self.by_id = {each.id: each.index for each in live}
         self.places: dict[bytes, tuple[int, WindowNode | None]] = {
-            each.id: (each.index, compiled.windows.get(each.index)) for each in quantities
+            each.id: (each.index, compiled.windows.get(each.index)) for each in live
         }
-        self.signature = hashlib.sha256(b"".join(sorted(self.ids))).digest()[:_HASH]
-        self.rules = [_hash(each.rule.digest) for each in compiled.productions]
+        self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
+        self.digests = [each.rule.digest for each in compiled.productions]
+        known: dict[str, bytes] = {} if former is None else dict(zip(former.digests, former.rules, strict=True))
+        self.rules: list[bytes] = [known.get(digest) or _hash(digest) for digest in self.digests]
         self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
         self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
-        self.follows = frozenset(each.index for each in quantities if each.origin in {Origin.COMPUTED, Origin.SCANNED})
+        self.follows = frozenset(each.index for each in live if each.origin in {Origin.COMPUTED, Origin.SCANNED})
         self.unstored = self.follows.union(compiled.windows, compiled.patterns)
-        self.derived = tuple(each.index for each in quantities if each.origin is Origin.DERIVED)
+        self.derived = tuple(each.index for each in live if each.origin is Origin.DERIVED)
 
     def difference(self, bundle: bytes) -> Difference | None:
         """What is new since a bundle; None where that is not among the known ancestors."""
         if bundle not in self._differences:
-            known = self._ancestry.get(bundle)
-            found = None
-            if known is not None:
-                productions = self._compiled.productions
-                old = {index for each in productions if each.rule.digest in known for index in each.reads}
-                found = Difference(
-                    frozenset(each.index for each in productions if each.rule.digest not in known),
-                    frozenset(self._compiled.nodes).union(self._compiled.patterns) - old,
-                )
-            self._differences[bundle] = found
+            name = self._by_name.get(bundle)
+            self._differences[bundle] = None if name is None else self._since(self._ancestry[name])
         return self._differences[bundle]
+
+    def _since(self, known: frozenset[str]) -> Difference:
+        compiled = self._compiled
+        new = frozenset(index for index, digest in enumerate(self.digests) if digest not in known)
+        productions, readers = compiled.productions, compiled.index.readers
+        return Difference(
+            new,
+            frozenset(
+                index
+                for index in (*compiled.nodes, *compiled.patterns)
+                if not any(each not in new and index in productions[each].reads for each in readers(index))
+            ),
+        )
 
 
 def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:

@@ -99,9 +99,9 @@ def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], f
     productions, acting, read = compiled.productions, [], None
     for at in sorted(risen):
         production = productions[at]
-        if production.is_prompt:
-            assert production.messages is not None
-            acting.append(Activation(production.rule.id, now, (), True, None, production.messages))
+        messages = production.messages
+        if production.is_prompt and messages is not None:
+            acting.append(Activation(production.rule.id, now, (), True, None, messages))
         else:
             read = read or Reader(compiled, memory.values, is_score=False)
             acting.append(activate(production, memory, now, read, compiled.program.vocabulary, failures))

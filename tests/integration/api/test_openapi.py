@@ -137,7 +137,7 @@ def test_the_running_service_answers_as_the_document_says(api, document):
         call("GET", "/v1/decisions/{decision_id}", 200, decision_id=decision)
         call("GET", "/v1/decisions/{decision_id}", 404, decision_id="d_nothing")
         call("GET", "/v1/sessions/{session_id}/why", 200, session_id="o1", query={"context.page": "cart"})
-        call("GET", "/v1/sessions/{session_id}/why", 400, session_id="o1", query={"rule": "nothing"})
+        call("GET", "/v1/sessions/{session_id}/why", 404, session_id="o1", query={"rule": "nothing"})
 
         facts = {"facts": {"customer.tier": "gold", "customer": {"orders": 3}, "unknown": 1}}
         call("PUT", "/v1/customers/{customer_id}", 200, body=facts, customer_id="c1")

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 
 from connectors import kafka_source
-from connectors.kafka_client import KafkaAddress, RepairedClient
+from connectors.kafka_client import KafkaAddress
 from connectors.kafka_events import KafkaEventLog
+from connectors.kafka_port import ClientName, ClientOptions
 from connectors.kafka_ports import KafkaPorts
+from connectors.kafka_python import RepairedClient
+from connectors.kafka_python_reading import WatchfulAssignor
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
+from tests.contracts.backends import LIBRARIES
 from tests.contracts.test_event_streams import WAIT_MS, append, collect, join, numbered
 
 PARTITIONS = 4
 
 
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    return request.param
+
+
 @pytest.fixture
-def ports(kafka_cluster, kafka_prefix) -> KafkaPorts:
-    ports = KafkaPorts([kafka_cluster.bootstrap], partitions=PARTITIONS, prefix=kafka_prefix)
+def make(kafka_cluster, kafka_prefix, library):
+    """Make ports on topics of the test's own, with another number of partitions or another client, too."""
+
+    def made(partitions: int = PARTITIONS, client: ClientName = library) -> KafkaPorts:
+        options = ClientOptions(client)
+        return KafkaPorts([kafka_cluster.bootstrap], partitions=partitions, prefix=kafka_prefix, options=options)
+
+    return made
+
+
+@pytest.fixture
+def ports(make):
+    ports = make()
     ports.topics().create()
     return ports
 
@@ -32,18 +54,17 @@ def log(ports):
         yield log
 
 
-def test_appending_to_a_topic_with_other_partitions_fails(ports, kafka_cluster, kafka_prefix):
+def test_appending_to_a_topic_with_other_partitions_fails(ports, make):
     answers: list[PortError | None] = []
-    other = KafkaPorts([kafka_cluster.bootstrap], partitions=PARTITIONS + 1, prefix=kafka_prefix)
-    with closing(other.event_log()) as log:
+    with closing(make(PARTITIONS + 1).event_log()) as log:
         log.append(numbered(1), answers.append)
         log.flush(WAIT_MS)
     assert "has 4 partitions, 5 are set" in str(answers[0])
 
 
-def test_a_topic_that_is_missing_is_named(kafka_cluster, kafka_prefix):
+def test_a_topic_that_is_missing_is_named(make, kafka_prefix):
     answers: list[PortError | None] = []
-    with closing(KafkaPorts([kafka_cluster.bootstrap], partitions=2, prefix=kafka_prefix).event_log()) as log:
+    with closing(make(2).event_log()) as log:
         log.append(numbered(1), answers.append)
         log.flush(WAIT_MS)
     assert f"topic {kafka_prefix}events is not there" in str(answers[0])
@@ -53,15 +74,16 @@ def test_a_record_that_is_too_large_fails_and_the_others_do_not(log):
     answers: list[PortError | None] = []
     log.append([NewRecord("k", bytes(2_000_000))], answers.append)
     log.flush(WAIT_MS)
-    assert "larger than the maximum request size" in str(answers[0])
+    assert re.search("larger than the maximum request size|Message size too large", str(answers[0]))
     append(log, numbered(5))
 
 
-def test_a_full_log_takes_nothing_of_the_call():
+def test_a_full_log_takes_nothing_of_the_call(library):
     """While it looks for a broker, a log can't write: what it takes, it has to hold."""
-    address = KafkaAddress(["127.0.0.1:1"], options={"bootstrap_timeout_ms": 1_000})
+    address = KafkaAddress(["127.0.0.1:1"], options=ClientOptions(library, reach_ms=1_000))
     answers: list[PortError | None] = []
-    for limits in ({"capacity": 10}, {"capacity_bytes": 100}):
+    small: list[dict[str, Any]] = [{"capacity": 10}, {"capacity_bytes": 100}]
+    for limits in small:
         with closing(KafkaEventLog(address, PARTITIONS, **limits)) as log:
             log.append([NewRecord("k", b"123456789")] * 8, answers.append)
             with pytest.raises(LogFullError, match="8 records are on their way"):
@@ -123,8 +145,10 @@ def wait_for(condition) -> None:
     assert condition()
 
 
-def test_two_members_share_the_partitions_and_the_one_that_stays_takes_all(ports, log, kafka_prefix):
-    members = [Member(ports, kafka_prefix), Member(ports, kafka_prefix)]
+@pytest.mark.parametrize("other", LIBRARIES)
+def test_two_members_share_the_partitions_and_the_one_that_stays_takes_all(ports, make, other, log, kafka_prefix):
+    """Of one client or of both, as while workers go over from one to the other."""
+    members = [Member(ports, kafka_prefix), Member(make(client=other), kafka_prefix)]
     first, second = members
     try:
         wait_for(lambda: first.source.assignment() and second.source.assignment())
@@ -152,21 +176,21 @@ def test_a_member_that_never_joins_is_made_anew(ports, kafka_prefix, monkeypatch
     monkeypatch.setattr(kafka_source, "JOIN_S", 0.0)
     with closing(ports.event_source(kafka_prefix)) as source:
         source._open()
-        before = source._consumer
+        before = source._member
         join(source)
-        assert source._consumer is not before
+        assert source._member is not before
     assert "joining group" in caplog.text
 
 
 def test_a_spare_member_is_left_alone(ports, kafka_prefix, monkeypatch):
     with closing(ports.event_source(kafka_prefix)) as source:
         join(source)
-        before = source._consumer
+        before = source._member
         monkeypatch.setattr(kafka_source, "JOIN_S", 0.0)
         monkeypatch.setattr(KafkaAddress, "members", lambda self, group: PARTITIONS)
         source._view = {}
         source.poll(1, 0)
-        assert source._consumer is before
+        assert source._member is before
 
 
 def test_the_generation_grows_also_when_kafka_has_forgotten_the_group(ports, kafka_cluster, kafka_prefix, monkeypatch):
@@ -201,6 +225,32 @@ def test_the_group_is_told_offsets_for_displays(ports, log, kafka_prefix, kafka_
                 return {found.offset for partition, found in offsets.items()}
 
         wait_for(lambda: committed() == {3})
+
+
+class Unknowing:
+    """A cluster of which nothing was heard yet."""
+
+    def topics(self) -> set[str]:
+        return set()
+
+    def partitions_for_topic(self, topic: str) -> None:
+        return None
+
+
+def test_a_leader_that_did_not_know_the_topic_assigns_again(make, kafka_prefix, monkeypatch):
+    """kafka-python gives nobody any partition then, and may leave it at that."""
+    ports = make(client="kafka-python")
+    ports.topics().create()
+    monkeypatch.setattr(kafka_source, "JOIN_S", 3_600.0)
+    assign = WatchfulAssignor.assign
+    views: list[Any] = [Unknowing()]
+
+    def assign_blindly_first(self: WatchfulAssignor, cluster: Any, members: Any) -> Any:
+        return assign(self, views.pop() if views else cluster, members)
+
+    monkeypatch.setattr(WatchfulAssignor, "assign", assign_blindly_first)
+    with closing(ports.event_source(kafka_prefix)) as source:
+        join(source)
 
 
 def test_a_broker_that_is_gone_is_not_ready_rather_than_an_error():

@@ -41,7 +41,7 @@ def faults(topics: KafkaTopics, prefix: str) -> set[tuple[str, str, str, str]]:
 
 
 def test_what_is_missing_is_named_then_made_as_the_plan_says(topics, kafka_prefix):
-    names = {"events", "triggers", "dead", "late", "positions"}
+    names = {"events", "triggers", "dead", "late", "positions", "profiles", "catalogue"}
     assert faults(topics(), kafka_prefix) == {(name, "topic", "", "there") for name in names}
     assert {name.removeprefix(kafka_prefix) for name in topics().create()} == names
     assert not topics().check()
@@ -52,7 +52,7 @@ def test_each_setting_that_is_otherwise_is_named_with_what_is_there_and_what_is_
     topics().create()
     other = TopicPlan(replicas=3, min_insync=2, events_retention_ms=0, outputs_retention_ms=DAY_MS)
     found = faults(topics(other, partitions=3), kafka_prefix)
-    names = ("events", "triggers", "dead", "late", "positions")
+    names = ("events", "triggers", "dead", "late", "positions", "profiles", "catalogue")
     assert found == {
         ("events", "retention.ms", str(3 * DAY_MS), "-1"),
         *((name, "partitions", "2", "3") for name in names),
@@ -80,7 +80,7 @@ def test_more_copies_in_sync_than_wanted_are_no_fault(topics, admin, kafka_prefi
     name = f"{kafka_prefix}events"
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"min.insync.replicas": "2"})])
     assert not topics().check()
-    assert [each.setting for each in topics(replace(PLAN, min_insync=3)).check()].count("min.insync.replicas") == 5
+    assert [each.setting for each in topics(replace(PLAN, min_insync=3)).check()].count("min.insync.replicas") == 7
 
 
 def test_another_number_of_partitions_stops_a_start(topics):
@@ -108,9 +108,9 @@ def test_the_commands_make_check_and_tell(kafka_cluster, kafka_prefix, tmp_path)
     assert missing.return_value == 1
     assert "make it with `salience topics create`" in missing.stdout
     made = call(*on_kafka, "topics", "create")
-    assert (made.return_value, made.stdout.count("made ")) == (0, 5)
+    assert (made.return_value, made.stdout.count("made ")) == (0, 7)
     assert "nothing was missing" in call(*on_kafka, "topics", "create").stderr
-    assert call(*on_kafka, "topics", "check").stdout == "5 topics are as the settings say\n"
+    assert call(*on_kafka, "topics", "check").stdout == "7 topics are as the settings say\n"
     changed = call(*on_kafka, "--set=kafka.outputs_retention_ms=1000", "topics", "check", "--json")
     assert changed.return_value == 1
     told = json.loads(changed.stdout)

@@ -233,3 +233,21 @@ def test_every_setting_is_read_by_something() -> None:
 
 def test_every_setting_has_a_variable_of_its_own() -> None:
     assert len({variable_of(key) for key in kinds()}) == len(kinds())
+
+
+def test_a_client_that_is_not_installed_is_refused_with_the_extra_that_installs_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("service.settings.find_spec", lambda module: None)
+    assert refused(tmp_path, file="kafka:\n  client: librdkafka\n").splitlines()[0] == (
+        "salience.yaml:2:11: kafka.client can't be librdkafka: install the extra, salience[librdkafka]"
+    )
+
+
+def test_files_of_certificates_are_paths_and_empty_ones_nothing(tmp_path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "s.yaml").write_text("kafka: {ssl_ca: ca.pem, ssl_key: ''}\n")
+    loaded = load(file="etc/s.yaml", environ={}, folder=tmp_path)
+    kafka = loaded.settings.kafka
+    assert (kafka.ssl_ca, kafka.ssl_key, kafka.ssl_certificate) == (folder / "ca.pem", None, None)
+    again = load(environ=loaded.environment(), folder=tmp_path / "elsewhere").settings.kafka
+    assert (again.ssl_ca, again.ssl_key) == (folder / "ca.pem", None)

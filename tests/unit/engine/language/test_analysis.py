@@ -117,6 +117,13 @@ def derived_codes(*rules: tuple[str, str]) -> list[str]:
         [("{fact: d.mood, is: good}", "{assert: d.mood, value: bad}")],
         [("{fact: d.next, above: 3}", "{assert: d.n, value: 1}")],
         [("{fact: d.a, is: true}", "{assert: d.n, value: 1}"), ("{fact: d.n, exists: true}", "{assert: d.a}")],
+        [("{event: cart_added, where: {quantity: {above: {fact: d.n}}}}", "{assert: d.n, value: 1}")],
+        [
+            (
+                "{absence: {of: purchase, after: {event: cart_added, where: {quantity: {is: {fact: d.n}}}}, for: 1 hour}}",
+                "{assert: d.n, value: 1}",
+            )
+        ],
     ],
 )
 def test_a_cycle_without_one_answer_is_refused(rules: list[tuple[str, str]]) -> None:
@@ -132,11 +139,31 @@ def test_a_cycle_without_one_answer_is_refused(rules: list[tuple[str, str]]) -> 
             ("{any: [{fact: d.b, is: true}, {event: purchase}]}", "{assert: d.a}"),
         ],
         [("{event: purchase}", "{assert: d.a}"), ("{not: {fact: d.a, is: true}}", "{assert: d.b}")],
+        [
+            ("{event: purchase}", "{assert: d.n, value: 1}"),
+            ("{event: cart_added, where: {quantity: {above: {fact: d.n}}}}", "{assert: d.a}"),
+        ],
         [("{event: purchase}", "{assert: d.mood, value: bad}"), ("{fact: d.mood, is: bad}", "{assert: d.n, value: 2}")],
     ],
 )
 def test_other_chains_are_taken(rules: list[tuple[str, str]]) -> None:
     assert derived_codes(*rules) == []
+
+
+def test_a_fact_inside_where_that_no_rule_asserts_or_the_stream_does_not_know() -> None:
+    where = "{event: cart_added, where: {quantity: {above: {fact: d.n}}}}"
+    assert derived_codes((where, "{trigger: t}")) == ["never-asserted"]
+    facts = "{event: product_viewed, where: {category: {is: {fact: context.page}}}}"
+    assert derived_codes((facts, "{trigger: t}")) == ["not-in-stream"]
+    assert derived_codes((f"{{not: {facts}}}", "{trigger: t}")) == []
+
+
+def test_a_feature_selects_by_values() -> None:
+    feature = "features:\n  cart.dear: {count: cart_added, where: {price: {above: {fact: customer.average_order}}}}\n"
+    found = check(
+        {"vocabulary.yaml": VOCABULARY.replace("features:\n", feature), "offers.yaml": "offers: {standard: {}}"}
+    )
+    assert "operator-not-here" in [each.code for each in found.diagnostics]
 
 
 def test_layers_put_what_is_asserted_before_what_depends_on_it() -> None:

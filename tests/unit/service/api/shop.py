@@ -163,8 +163,11 @@ class FakeState:
         self.identities: dict[str, Identity] = {}
         self.seen: set[str] = set()
         self.limits = MemoryLimits()
+        self.catalogue: dict[str, bytes] = {}
+        self.asked: list[str] = []
         self.gone = False
         self.limits_gone = False
+        self.things_gone = False
         self.delay_s = 0.0
         self.reads = 0
         self.puts = 0
@@ -183,6 +186,13 @@ class FakeState:
             self.identities.get(customer or ""),
             frozenset(ids) & self.seen,
         )
+
+    async def things(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        self.asked += list(ids)
+        await asyncio.sleep(self.delay_s)
+        if self.gone or self.things_gone:
+            raise PortError("connection refused")
+        return {each: self.catalogue[each] for each in ids if each in self.catalogue}
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         if self.gone:
@@ -330,6 +340,7 @@ class Shop:
     def __init__(self, settings: ApiSettings = SETTINGS, current: Loaded | None = None, *, ruled: bool = True) -> None:
         self.settings = settings
         self.scorer = FakeScorer()
+        self.asks_crm = False
         self.holder = Holder((current or loaded(scorer=self.scorer)) if ruled else None)
         self.log = FakeLog()
         self.state = FakeState()
@@ -396,6 +407,7 @@ class Shop:
             batcher=batcher,
             state_breaker=Breaker("the state store", clock),
             limits_breaker=Breaker("the limit store", clock),
+            log_breaker=Breaker("the event log", clock),
             lately=self.lately,
             accepted=self.accepted,
             evaluations=self.evaluations,
@@ -405,6 +417,7 @@ class Shop:
             preview_secret=PREVIEW_SECRET,
             forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
+            asks_crm=self.asks_crm,
         )
 
         async def close() -> None:

@@ -20,7 +20,7 @@ def clock():
 
 @pytest.fixture
 def breaker(clock: Clock) -> Breaker:
-    return Breaker("the store", clock, failures=3, rest_s=0.25, longest_rest_s=2.0)
+    return Breaker("the store", clock, failures=3, rest_s=0.25, longest_rest_s=2.0, draw=lambda: 1.0)
 
 
 def state(breaker: Breaker) -> int:

@@ -35,9 +35,11 @@ def test_events_are_refused_until_the_log_is_there(monkeypatch):
     assert log.partitions == 1
 
 
-def test_a_log_that_is_there_needs_no_thread():
+def test_a_log_that_is_there_is_opened_once():
     log = LateEventLog(FakeLog)
     log.start()
     log.append([NewRecord("s1", b"{}")], lambda error: None)
-    assert log._thread is None
+    assert log._thread is not None
+    log._thread.join(10)
+    assert not log._thread.is_alive()
     log.close()

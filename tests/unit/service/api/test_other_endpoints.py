@@ -57,7 +57,7 @@ def test_why_of_an_unknown_session_says_so_and_of_one_rule_only_that(shop):
     why = shop.get("/v1/sessions/nobody/why?rule=shop.golden").json()
     assert not why["known"]
     assert [report["rule"] for report in why["rules"]] == ["shop.golden"]
-    assert shop.get("/v1/sessions/s1/why?rule=shop.nothing").status_code == 400
+    assert shop.get("/v1/sessions/s1/why?rule=shop.nothing").status_code == 404
     assert shop.get("/v1/sessions/s1/why?context.nothing=1").status_code == 400
 
 

@@ -102,6 +102,16 @@ def test_programs_get_json_on_stdout_and_nothing_else(folder: Path) -> None:
     assert found["proposal"] == "did you mean cart.value?"
 
 
+def test_it_says_what_a_placement_gives_away_at_worst(folder: Path) -> None:
+    offers = (folder / "offers.yaml").read_text()
+    name = next(line.split(":")[0].strip() for line in offers.splitlines() if line.startswith("  "))
+    (folder / "offers.yaml").write_text(offers.replace(f"{name}: {{", f"{name}: {{cost: 7.50, ", 1))
+    result = salience("validate", folder)
+    assert "gives away 7.50 EUR in a decision at worst" in result.stderr
+    answer = json.loads(salience("validate", "--json", folder).stdout)
+    assert [(each["decision"], each["offers"]) for each in answer["worst_cases"]] == [(750, [name])]
+
+
 def test_a_warning_does_not_make_a_folder_invalid(folder: Path) -> None:
     change(
         folder,

@@ -94,7 +94,7 @@ class Installed:
     def publish(self, files: Mapping[str, str]) -> Loaded:
         publisher = self.wiring.publisher()
         revision = publisher.publish(files, "anna", "").revision
-        return load_stored(publisher.control, revision, self.folder / "models")
+        return load_stored(publisher.control, self.wiring.signing(), revision, self.folder / "models")
 
     def append(self, records: Sequence[NewRecord]) -> None:
         self.wiring.event_log().append(records, lambda _: None)
@@ -107,7 +107,7 @@ class Installed:
         wiring = self.wiring
         ports = Ports(
             wiring.event_source(), wiring.event_log(), wiring.state(), wiring.outputs(), wiring.limits(), wiring.profiles(),
-            wiring.activity(),
+            wiring.catalogue(), wiring.identities(), wiring.activity(),
         )  # fmt: skip
         pace = Pace(batch=batch, poll_ms=20, lateness=lateness, idle_ms=3_600_000)
         worker = Worker(ports, live, pace, salt=holdout_salt(wiring.tables()))

@@ -176,7 +176,7 @@ def test_a_bundle_that_is_gone_is_named(embedded: Installed) -> None:
     first = embedded.copies()[0].regimes[0].bundle
     embedded.wiring.tables().put("bundles", first, None)
     assert (
-        f"revision 1 (bundle {first[:12]}), which was live at offset 0, is not in the control tables any more"
+        f"revision 1 (bundle {first[:12]}), which was live at offset 0, can't be loaded any more: its bundle is not in the tables"
         in str(embedded.salience("rebuild").exception)
     )
 

@@ -87,21 +87,32 @@ class Bench:
         self.limits = Failing(self.embedded.limits())
         self.outputs = Failing(self.embedded.outputs())
         self.profiles = self.embedded.profiles()
+        self.catalogue = Failing(self.embedded.catalogue())
+        self.identities = Failing(self.embedded.identities())
         self.activity = self.embedded.activity()
         self.log = self.embedded.event_log()
         self.clock = Clock(NOON)
-        self._opened: list[Any] = [self.state, self.limits, self.outputs, self.profiles, self.activity, self.log]
+        self._opened: list[Any] = [
+            self.state,
+            self.limits,
+            self.outputs,
+            self.profiles,
+            self.catalogue,
+            self.identities,
+            self.activity,
+            self.log,
+        ]
         self.emission: Emission | None = None
 
     def equipment(self, of: Loaded) -> Equipment:
-        return Equipment.of(of, self.profiles, self.clock, LATENESS)
+        return Equipment.of(of, self.profiles, self.catalogue, self.clock, LATENESS)
 
     def partition(
         self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
     ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, salt)
+        stores = Stores(self.state, self.limits, self.emission, self.identities, salt)
         partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition
@@ -111,7 +122,10 @@ class Bench:
     ) -> Worker:
         source = self.embedded.event_source()
         self._opened.append(source)
-        ports = Ports(source, self.log, self.state, self.outputs, self.limits, self.profiles, self.activity)
+        ports = Ports(
+            source, self.log, self.state, self.outputs, self.limits, self.profiles, self.catalogue,
+            self.identities, self.activity,
+        )  # fmt: skip
         return Worker(
             ports, current, Pace(**({"poll_ms": 1, "lateness": LATENESS} | pace)), clock=self.clock, elapsed=elapsed
         )

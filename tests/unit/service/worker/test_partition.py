@@ -407,8 +407,8 @@ def test_a_claim_that_finds_everything_as_it_was_keeps_the_cache(bench: Bench) -
 def test_an_event_on_which_the_engine_fails_is_set_aside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Network.insert
 
-    def failing(self: Network, memory: Any, each: Any, score: Any) -> Any:
-        step = honest(self, memory, each, score)
+    def failing(self: Network, memory: Any, each: Any, score: Any, catalogue: Any) -> Any:
+        step = honest(self, memory, each, score, catalogue)
         if each.attributes.get("product") == "poison":
             raise ZeroDivisionError("as told")
         return step
@@ -425,10 +425,10 @@ def test_an_event_on_which_the_engine_fails_is_set_aside(bench: Bench, monkeypat
 def test_a_session_whose_timer_fails_ends_and_the_others_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Network.advance
 
-    def failing(self: Network, memory: Any, now: int, score: Any) -> Any:
+    def failing(self: Network, memory: Any, now: int, score: Any, catalogue: Any) -> Any:
         if memory.session_id == "bad":
             raise ZeroDivisionError("as told")
-        return honest(self, memory, now, score)
+        return honest(self, memory, now, score, catalogue)
 
     monkeypatch.setattr(Network, "advance", failing)
     counts = run(bench, [*views("bad", 0), *views("good", 1), tick(400)], batch=2)
@@ -563,7 +563,7 @@ def test_a_worker_that_another_has_followed_sends_nothing_more(bench: Bench) -> 
     """The store and the outputs each refuse it, whichever it asks first."""
     old = bench.partition(generation=1)
     assert bench.emission is not None
-    new = Partition(0, 2, Stores(bench.state, bench.limits, Emission(bench.outputs), None), 1 << 20)
+    new = Partition(0, 2, Stores(bench.state, bench.limits, Emission(bench.outputs), bench.identities, None), 1 << 20)
     new.claim()
     bench.emission.offer(0, [Output("stale", OutputKind.TRIGGER, "s", b"", 0)])
     until(lambda: bench.emission is not None and bench.emission.has_failed(0), lambda: None)
