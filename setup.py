@@ -29,6 +29,7 @@ PACKAGES = [
     "engine.testing",
     "models",
     "rulesets",
+    "salience",
     "service",
     "service.api",
     "service.cli",
@@ -45,6 +46,7 @@ PACKAGE_DATA = {
     "admin_ui": ["static/**/*", "templates/**/*"],
     "config": ["*.yaml"],
     "engine": ["py.typed"],
+    "salience": ["py.typed"],
     "rulesets": ["**/*.yaml", "**/*.json", "**/*.md"],
     "service": ["static/**/*", "shop/*.json", "shop/static/**/*"],
 }

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 
-from connectors import kafka_python
 from connectors.kafka_client import KafkaAddress
+from connectors.kafka_python import MEMBER, TRANSACTOR
 from engine.event import RawEvent
 from engine.ports import Output, OutputKind, Place, Turn, partition_of
 from service.settings import load
@@ -55,9 +55,9 @@ def floor(bootstrap: Sequence[str], prefix: str, partitions: int, goal: int, bat
     """Consume, decode, commit, and nothing else, with the client and the settings of the worker."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     address = KafkaAddress(bootstrap, prefix)
-    settings = kafka_python.MEMBER | {"auto_offset_reset": "earliest"}
+    settings = {**MEMBER, "auto_offset_reset": "earliest", "group_id": f"{prefix}floor{os.getpid()}"}
     decode = msgspec.json.Decoder(RawEvent).decode
-    with closing(address.open(KafkaConsumer, settings, group_id=f"{prefix}floor{os.getpid()}")) as consumer:
+    with closing(address.open(KafkaConsumer, settings)) as consumer:
         consumer.assign([TopicPartition(address.events, number) for number in range(partitions)])
         count, watch = 0, None
         while count < goal:
@@ -78,8 +78,8 @@ class PlainOutputs:
     """An `OutputLog` without transactions: what is sent may be there twice after a crash. For comparison only."""
 
     def __init__(self, address: KafkaAddress, partitions: int) -> None:
-        settings = {name: value for name, value in kafka_python.TRANSACTOR.items() if name != "transaction_timeout_ms"}
-        self._producer = address.open(KafkaProducer, settings, compression_type="lz4")
+        settings = {name: value for name, value in TRANSACTOR.items() if name != "transaction_timeout_ms"}
+        self._producer = address.open(KafkaProducer, settings | {"compression_type": address.options.compression})
         self._address = address
         self._partitions = partitions
 

@@ -18,6 +18,7 @@ from engine.event import RawEvent
 from service.api import schema
 from service.api.routes import ENDPOINTS
 from service.keys import KeyKind, Scope
+from service.wiring import Wiring
 from tests.integration.api.running import Running
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -118,6 +119,25 @@ def test_every_request_of_the_tutorial_is_answered_as_it_says(running: Running) 
     for command, answer in steps:
         response = made(command, {"URL": running.url, "KEY": running.server_key})
         agree(json.loads(answer), response.json())
+
+
+def test_the_python_of_the_tutorial_does_what_it_says(running: Running) -> None:
+    code = TUTORIAL.partition("```python\n")[2].partition("```")[0]
+    code = code.replace("Decisions(URL, KEY,", "Decisions(URL, KEY, timeout_s=20,")  # a busy machine is no shopper
+    names: dict[str, Any] = {"URL": running.url, "KEY": running.server_key}
+    exec(compile(code, "tutorial-storefront.md", "exec"), names)
+    assert names["title"] == "Delivered in two to three days"
+    assert names["sent"].result() in str(logged(running))
+
+
+def logged(running: Running) -> list[bytes]:
+    """All events in the log."""
+    with Wiring(running.settings) as wiring:
+        source = wiring.event_source("tutorial")
+        found: list[bytes] = []
+        while len(found) < sum(source.ends().values()):
+            found += [record.value for records in source.poll(1000, 100).values() for record in records]
+        return found
 
 
 def test_every_command_of_the_tutorial_exists() -> None:
