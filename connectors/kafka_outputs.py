@@ -41,6 +41,7 @@ class _Sender:
     def __init__(self, transactor: Transactor, token: int) -> None:
         self.transactor = transactor
         self.token = token
+        self.touched: set[tuple[str, int]] = set()  # partitions whose marks were not seen yet
         self.lock = threading.Lock()
 
 
@@ -61,14 +62,16 @@ class KafkaOutputs:
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
+        topics = map(self._address.topic, OutputKind)
+        shared = [(topic, number) for topic in topics for number in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
             with self._marking:
-                self._complete(partition)
+                self._complete(partition, shared)
             transactor = self._address.client.transactor(self._transactional_id(partition))
             try:
                 transactor.init()
                 with self._marking:
-                    self._complete(partition)
+                    self._complete(partition, shared)
                 out = self._position(partition)
             except BaseException:
                 transactor.close()
@@ -82,18 +85,21 @@ class KafkaOutputs:
         """Write all with the position in one transaction, looking at the answer for each record before the commit."""
         if not outputs:
             return
-        with self._using(partition, token, "sending outputs") as transactor:
-            self._send(transactor, partition, outputs)
+        with self._using(partition, token, "sending outputs") as sender:
+            self._send(sender, partition, outputs)
 
     def settle(self, partition: int, token: int) -> bool:
         """Write the marks of what was sent that the brokers left out, before the next mark decides over it."""
-        with self._using(partition, token, "settling what was sent"):
+        with self._using(partition, token, "settling what was sent") as sender:
             if not self._marking.acquire(blocking=False):
                 return False
             try:
-                return self._complete(partition)
+                is_settled = self._complete(partition, sorted(sender.touched))
             finally:
                 self._marking.release()
+            if is_settled:
+                sender.touched.clear()
+            return is_settled
 
     def read(self, kind: OutputKind, limit: int) -> Sequence[Output]:
         """The latest committed by time; those of a key in reverse of the order in which they were sent."""
@@ -119,11 +125,12 @@ class KafkaOutputs:
     def _transactional_id(self, partition: int) -> str:
         return f"{self._address.prefix}outputs-{partition}"
 
-    def _send(self, transactor: Transactor, partition: int, outputs: Sequence[Output]) -> None:
+    def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output]) -> None:
+        targets = [(self._address.topic(each.kind), partition_of(each.key, self._partitions)) for each in outputs]
+        sender.touched.update(targets)
         messages = [
             NewMessage(
-                self._address.topic(output.kind),
-                partition_of(output.key, self._partitions),
+                *target,
                 output.key.encode(),
                 output.value,
                 [
@@ -132,18 +139,18 @@ class KafkaOutputs:
                     ("ordinal", str(output.ordinal).encode()),
                 ],
             )
-            for output in outputs
+            for target, output in zip(targets, outputs, strict=True)
         ]
         last = outputs[-1]
         place = _encode((last.offset, last.ordinal + 1))
         messages.append(NewMessage(self._address.positions, partition, str(partition).encode(), place))
-        transactor.begin()
-        transactor.write(messages, SEND_S)
-        transactor.commit()
+        sender.transactor.begin()
+        sender.transactor.write(messages, SEND_S)
+        sender.transactor.commit()
 
     @contextmanager
-    def _using(self, partition: int, token: int, doing: str) -> Iterator[Transactor]:
-        """The producer of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
+    def _using(self, partition: int, token: int, doing: str) -> Iterator[_Sender]:
+        """The sender of a turn. What fails inside ends the turn: what was written is not known, nor the producer's state."""
         with self._lock:
             sender = self._senders.get(partition)
         if sender is None or sender.token != token:
@@ -153,7 +160,7 @@ class KafkaOutputs:
         with sender.lock:
             try:
                 with self._address.explained(f"{doing} of partition {partition}"):
-                    yield sender.transactor
+                    yield sender
             except PortError as error:
                 with self._lock:
                     if self._senders.get(partition) is sender:
@@ -165,10 +172,8 @@ class KafkaOutputs:
                 if self._senders.get(partition) is not sender:
                     sender.transactor.close()
 
-    def _complete(self, partition: int) -> bool:
+    def _complete(self, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
-        topics = map(self._address.topic, OutputKind)
-        shared = [(topic, number) for topic in topics for number in range(self._partitions)]
         return self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
 
     def _position(self, partition: int) -> Place:

@@ -52,11 +52,11 @@ def sources() -> dict[str, str]:
     return {"vocabulary.yaml": VOCABULARY, "load.yaml": f"ruleset: load\nowner: benchmark\nrules:\n{rules}"}
 
 
-def record(number: int) -> NewRecord:
+def record(number: int, at_once: int = AT_ONCE) -> NewRecord:
     """One event: the sessions of a round take turns."""
-    round_, place = divmod(number, AT_ONCE * SESSION_EVENTS)
-    step, slot = divmod(place, AT_ONCE)
-    session_number = round_ * AT_ONCE + slot
+    round_, place = divmod(number, at_once * SESSION_EVENTS)
+    step, slot = divmod(place, at_once)
+    session_number = round_ * at_once + slot
     session = f"session-{session_number:08d}"
     adds = step >= SESSION_EVENTS - 5
     event = RawEvent(
@@ -74,9 +74,9 @@ def record(number: int) -> NewRecord:
     return NewRecord(session, msgspec.json.encode(event))
 
 
-def records(first: int, count: int) -> Iterator[NewRecord]:
+def records(first: int, count: int, at_once: int = AT_ONCE) -> Iterator[NewRecord]:
     """Events by number."""
-    return map(record, range(first, first + count))
+    return (record(number, at_once) for number in range(first, first + count))
 
 
 def fill(log: EventLog, count: int) -> None:

@@ -214,7 +214,7 @@ def test_log_source_and_outputs_go_on_when_the_broker_is_back(tmp_path, library)
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(300)  # three brokers are started, and three times one of them again
+@pytest.mark.timeout(900)  # three brokers are started, and three times one of them again
 @pytest.mark.usefixtures("kafka_required")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path, library, monkeypatch):
@@ -292,7 +292,7 @@ def test_marks_of_transactions_that_brokers_left_out_are_written(tmp_path, libra
         assert outputs.claim(0).out == Place(3, 1)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     """Wait for it, at most so long."""
     deadline = time.monotonic() + seconds
     while not condition():
