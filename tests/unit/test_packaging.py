@@ -44,7 +44,7 @@ def tracked(*folders: str) -> list[PurePosixPath]:
 
 def test_every_package_of_the_application_is_listed(packaging: dict[str, Any]) -> None:
     tops = sorted({name.partition(".")[0] for name in packaging["packages"]})
-    assert tops == ["admin_ui", "config", "connectors", "engine", "models", "rulesets", "service"]
+    assert tops == ["admin_ui", "config", "connectors", "engine", "models", "rulesets", "salience", "service"]
     found = {".".join(path.parts[:-1]) for path in tracked(*tops) if path.suffix == ".py"}
     assert sorted(packaging["packages"]) == sorted(found)
 

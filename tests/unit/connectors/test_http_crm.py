@@ -37,7 +37,7 @@ class Time:
 
 def asking(server: CrmServer, deadline_ms: int = PATIENT_MS, token: str = "") -> tuple[HttpCrm, Breaker, Time]:
     time = Time()
-    circuit = Breaker("the CRM", time)
+    circuit = Breaker("the CRM", time, draw=lambda: 0.0)
     return HttpCrm(server.url, circuit, token=token, deadline_ms=deadline_ms), circuit, time
 
 
@@ -64,7 +64,7 @@ def test_a_failure_is_tried_again_once(server: CrmServer) -> None:
 
 def test_retries_end_with_their_budget(server: CrmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_crm, "RETRIES_AT_FIRST", 2.0)
-    circuit = Breaker("the CRM", Time(), failures=1_000)
+    circuit = Breaker("the CRM", Time(), failures=1_000, draw=lambda: 0.0)
     with closing(HttpCrm(server.url, circuit, deadline_ms=PATIENT_MS)) as crm:
         server.fails = 1_000
         for _ in range(20):
