@@ -21,6 +21,7 @@ BENCHMARKS = {
         "benchmarks.kafka_clients",
         "the two clients of Kafka: a worker, its floor, how soon a trigger is seen",
     ),
+    "stream": ("benchmarks.stream", "a worker on three brokers and Redis beside a bare loop of the same client"),
     "recording": (
         "benchmarks.recording",
         "a real recording through Kafka, worker, Redis and API (needs SALIENCE_DATA)",

@@ -20,7 +20,7 @@ from engine.facts import FactKind
 from engine.ports import OutputKind, PortError
 from engine.values import Millis
 
-ADMIN_TIMEOUT_MS: Millis = 10_000
+ADMIN_TIMEOUT_MS: Millis = 30_000
 
 OUTPUT_TOPICS = {OutputKind.TRIGGER: "triggers", OutputKind.DEAD: "dead", OutputKind.LATE: "late"}
 

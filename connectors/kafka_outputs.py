@@ -62,8 +62,7 @@ class KafkaOutputs:
     def claim(self, partition: int) -> Turn:
         """Make a producer with the partition's transactional id, then read the position."""
         self._retire(partition)
-        topics = map(self._address.topic, OutputKind)
-        shared = [(topic, number) for topic in topics for number in range(self._partitions)]
+        shared = [(topic, n) for topic in map(self._address.topic, OutputKind) for n in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
             with self._marking:
                 self._complete(partition, shared)
@@ -126,11 +125,10 @@ class KafkaOutputs:
         return f"{self._address.prefix}outputs-{partition}"
 
     def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output]) -> None:
-        targets = [(self._address.topic(each.kind), partition_of(each.key, self._partitions)) for each in outputs]
-        sender.touched.update(targets)
         messages = [
             NewMessage(
-                *target,
+                self._address.topic(output.kind),
+                partition_of(output.key, self._partitions),
                 output.key.encode(),
                 output.value,
                 [
@@ -139,11 +137,12 @@ class KafkaOutputs:
                     ("ordinal", str(output.ordinal).encode()),
                 ],
             )
-            for target, output in zip(targets, outputs, strict=True)
+            for output in outputs
         ]
         last = outputs[-1]
         place = _encode((last.offset, last.ordinal + 1))
         messages.append(NewMessage(self._address.positions, partition, str(partition).encode(), place))
+        sender.touched.update((message.topic, message.partition) for message in messages[:-1])
         sender.transactor.begin()
         sender.transactor.write(messages, SEND_S)
         sender.transactor.commit()

@@ -51,6 +51,12 @@ class Bench:
         settings = {"appendonly": "yes", "appendfsync": "everysec"}
         self.redis = stack.enter_context(RedisServer(folder / "redis", settings=settings))
 
+    def filled(self, events: int) -> Place:
+        """Topics of their own, with events: what was sent once from a log is not sent again."""
+        place = self.place()
+        load.fill(place.wiring.event_log(), events)
+        return place
+
     def place(self, prefix: str = "") -> Place:
         """Where a measurement takes place: on topics of its own, or on events that are there."""
         return Place(self, prefix or f"b{next(self._numbers)}.", self._stack)
@@ -127,8 +133,6 @@ def _answer(pipe: Any, child: Any) -> Any:
 
 def capacity(bench: Bench, events: int, repeat: int, profile: str) -> float:
     """One worker beside the floor; its events a second of wall time."""
-    filled = bench.place()
-    load.fill(filled.wiring.event_log(), events)
     rates: list[float] = []
     ratios: list[float] = []
     print(
@@ -136,6 +140,7 @@ def capacity(bench: Bench, events: int, repeat: int, profile: str) -> float:
         flush=True,
     )
     for _ in range(repeat):
+        filled = bench.filled(events)
         bare = filled.floor(events)
         _row("floor: consume, decode, commit", bare, "")
         for name, plain in (("worker, plain producer", True), ("worker, exactly once", False)):
@@ -216,11 +221,9 @@ def _all_events(place: Place) -> Iterator[Any]:
 
 def scaling(bench: Bench, events: int, workers: Sequence[int]) -> None:
     """Workers side by side on one log: wall time, and what all of them cost."""
-    filled = bench.place()
-    load.fill(filled.wiring.event_log(), events)
     print("| workers | events/s of wall time | CPU us an event, all of them |\n|---|---|---|", flush=True)
     for count in workers:
-        place = bench.place(filled.prefix)
+        place = bench.filled(events)
         running = [place.worker(1 << 60) for _ in range(count)]
         while not sum(_positions(place)):
             time.sleep(0.01)
