@@ -57,7 +57,7 @@ TRANSACTOR: dict[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 1,
-    "delivery.timeout.ms": 10_000,  # it outlives the election of a leader; with 6 s it often did not, and a claim followed
+    "delivery.timeout.ms": 6_000,
     "transaction.timeout.ms": 15_000,
 }
 

@@ -13,8 +13,8 @@ It is pinned. What it does wrong when brokers die, and is repaired here and wher
 8. `KafkaProducer.close(timeout=0)` flushes first, and where that fails goes on with its thread: `close_at_once`.
 9. A partition that is paused while some of its fetched records wait may never be read again: `_unpark`.
 10. An attempt to connect that fails, or that runs while its client is closed, leaves its socket: `ClosingSocket`, `ClosingTlsSocket`.
-11. A leader of a group that assigns before it knows the partitions of the topic gives nobody any, and may leave it at that:
-    `WatchfulAssignor`.
+11. A join that a poll did not wait out is forgotten, with its partitions, where what asked for it was a change of metadata, as it
+    is for most consumers that start: `_remember_join`.
 
 It also logs each attempt to reconnect as an error: keep its logger `kafka` at CRITICAL, our own messages say what matters.
 """
@@ -30,12 +30,13 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 
 from connectors.kafka_port import ClientOptions, Held, Security
-from connectors.kafka_python_reading import PythonMember, PythonReader, WatchfulAssignor
+from connectors.kafka_python_reading import PythonMember, PythonReader
 from connectors.kafka_python_writing import PythonProducer, PythonTransactor
 from engine.values import Millis
 
@@ -81,6 +82,7 @@ READER: dict[str, Any] = {
 MEMBER: dict[str, Any] = {
     **READER,
     "auto_offset_reset": "none",  # an offset that is not there is an error, never a silent jump
+    "partition_assignment_strategy": (CooperativeStickyAssignor,),
     "max_poll_interval_ms": 60_000,
     "fetch_max_wait_ms": 100,
     # The client hands out one partition's bytes before another's: some thousand events, a fraction of a second.
@@ -161,14 +163,8 @@ class KafkaPython:
 
     def member(self, group: str, topic: str, held: Held, session_ms: Millis) -> PythonMember:
         """A consumer of a group."""
-        assignor = WatchfulAssignor()
-        more = {
-            "group_id": group,
-            "session_timeout_ms": session_ms,
-            "heartbeat_interval_ms": session_ms // 5,
-            "partition_assignment_strategy": (assignor,),
-        }
-        return PythonMember(self.open(KafkaConsumer, MEMBER, **more), topic, held, assignor)
+        more = {"group_id": group, "session_timeout_ms": session_ms, "heartbeat_interval_ms": session_ms // 5}
+        return PythonMember(self.open(KafkaConsumer, MEMBER, **more), topic, held)
 
     def open(self, kind: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
         """Make a client of the library; one that can't be made leaves nothing behind."""

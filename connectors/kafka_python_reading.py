@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
@@ -67,25 +66,12 @@ class PythonReader(_PythonOffsets):
         self._consumer.close()
 
 
-class WatchfulAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the library ships no types
-    """Notes whether it assigned without knowing a topic's partitions; one for each member."""
-
-    has_missed = False
-
-    def assign(self, cluster: Any, members: Any) -> Any:
-        """Assign, as the leader of the group."""
-        topics = {topic for member in members for topic in member.metadata.topics}
-        self.has_missed = any(cluster.partitions_for_topic(topic) is None for topic in topics)
-        return super().assign(cluster, members)
-
-
 class PythonMember(_PythonOffsets):
     """`Member`."""
 
-    def __init__(self, consumer: Any, topic: str, held: Held, assignor: WatchfulAssignor) -> None:
+    def __init__(self, consumer: Any, topic: str, held: Held) -> None:
         super().__init__(consumer)
         self._topic = topic
-        self._assignor = assignor
         try:
             consumer.subscribe([topic], listener=_Listener(consumer, held))
         except BaseException:
@@ -95,6 +81,7 @@ class PythonMember(_PythonOffsets):
     def poll(self, limit: int, timeout_ms: Millis) -> Mapping[int, Sequence[Record]]:
         """Fetch."""
         _unpark(self._consumer)
+        _remember_join(self._consumer)
         try:
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=limit)
         except OffsetOutOfRangeError as error:
@@ -107,9 +94,6 @@ class PythonMember(_PythonOffsets):
         """Look at the group."""
         group = self._consumer.group_metadata()
         if group.state == MemberState.STABLE:
-            if self._assignor.has_missed:
-                self._assignor.has_missed = False
-                self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - nothing public does; the client is pinned
             return group.generation_id, _partitions(self._consumer.assignment())
         return (-1, ()) if group.generation_id < 0 else None
 
@@ -171,6 +155,17 @@ def _unpark(consumer: Any) -> None:
     fetcher = consumer._fetcher  # noqa: SLF001 - nothing public reaches it; the client is pinned
     if fetcher._paused_partition_records and not fetcher._next_partition_records:  # noqa: SLF001 - as above
         fetcher._next_partition_records = None  # noqa: SLF001 - as above
+
+
+def _remember_join(consumer: Any) -> None:
+    """Let the client wait for a join that is on its way.
+
+    It looks anew at each poll whether to join. A leader that joins since it learnt of the topic's partitions has no reason
+    any more once it has assigned them: without one it takes no notice of the answer, and beats no more.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - as above
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
 
 
 def _seek(consumer: Any, tp: TopicPartition, offset: int) -> None:

@@ -17,7 +17,6 @@ from connectors.kafka_events import KafkaEventLog
 from connectors.kafka_port import ClientName, ClientOptions
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_python import RepairedClient
-from connectors.kafka_python_reading import WatchfulAssignor
 from engine.ports import LogFullError, NewRecord, PortError, partition_of
 from tests.contracts.backends import LIBRARIES
 from tests.contracts.test_event_streams import WAIT_MS, append, collect, join, numbered
@@ -227,30 +226,18 @@ def test_the_group_is_told_offsets_for_displays(ports, log, kafka_prefix, kafka_
         wait_for(lambda: committed() == {3})
 
 
-class Unknowing:
-    """A cluster of which nothing was heard yet."""
-
-    def topics(self) -> set[str]:
-        return set()
-
-    def partitions_for_topic(self, topic: str) -> None:
-        return None
-
-
-def test_a_leader_that_did_not_know_the_topic_assigns_again(make, kafka_prefix, monkeypatch):
-    """kafka-python gives nobody any partition then, and may leave it at that."""
-    ports = make(client="kafka-python")
+def test_a_join_that_a_poll_did_not_wait_out_is_not_forgotten(kafka_cluster, kafka_prefix):
+    """kafka-python takes no notice of the answer where it joined since the metadata changed, and beats no more."""
+    ports = KafkaPorts([kafka_cluster.bootstrap], partitions=PARTITIONS, prefix=kafka_prefix)
     ports.topics().create()
-    monkeypatch.setattr(kafka_source, "JOIN_S", 3_600.0)
-    assign = WatchfulAssignor.assign
-    views: list[Any] = [Unknowing()]
-
-    def assign_blindly_first(self: WatchfulAssignor, cluster: Any, members: Any) -> Any:
-        return assign(self, views.pop() if views else cluster, members)
-
-    monkeypatch.setattr(WatchfulAssignor, "assign", assign_blindly_first)
     with closing(ports.event_source(kafka_prefix)) as source:
-        join(source)
+        before = set(join(source).values())
+        coordinator = source._member._consumer._coordinator  # type: ignore[union-attr]
+        coordinator._assignment_snapshot = {}
+        source.poll(1, 1)
+        assert coordinator.rejoining
+        wait_for(lambda: source.poll(1, 10) == {} and set(source.assignment().values()) != before)
+        assert not coordinator.rejoining
 
 
 def test_a_broker_that_is_gone_is_not_ready_rather_than_an_error():
