@@ -61,6 +61,13 @@ VerifyKey = Annotated[
 """A public key that vouches for revisions."""
 
 
+HttpUrl = Annotated[
+    str,
+    Meta(pattern=r"^(|https?://[^\s@?#]+)$", description="an address such as https://crm.example/customers, or empty"),
+]
+"""An address without user, query and fragment, or nothing."""
+
+
 class KafkaSettings(Struct, frozen=True):
     """The event log."""
 
@@ -91,6 +98,15 @@ class RedisSettings(Struct, frozen=True):
     url: RedisUrl
     password: Secret
     timeout_ms: Millis
+
+
+class CrmSettings(Struct, frozen=True):
+    """Facts of customers from another system over HTTP."""
+
+    url: HttpUrl
+    token: Secret
+    deadline_ms: Millis
+    max_age_ms: Millis
 
 
 class ApiSettings(Struct, frozen=True):
@@ -167,6 +183,7 @@ class Settings(Struct, frozen=True):
     data_dir: Path
     kafka: KafkaSettings
     redis: RedisSettings
+    crm: CrmSettings
     api: ApiSettings
     admin: AdminSettings
     shop: ShopSettings

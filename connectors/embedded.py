@@ -85,6 +85,10 @@ class Embedded:
         """Facts of things."""
         return SqliteFacts(self.folder / "catalogue.db")
 
+    def identities(self) -> SqliteGrants:
+        """Identities of customers."""
+        return SqliteGrants(self.folder / "grants.db")
+
     def decisions(self) -> SqliteDecisions:
         """Decisions and exposures."""
         return SqliteDecisions(self.folder / "decisions.db")

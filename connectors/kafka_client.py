@@ -84,9 +84,9 @@ class KafkaAddress:
         """The topic of a kind of output."""
         return self.prefix + OUTPUT_TOPICS[kind]
 
-    def open(self, kind: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    def open(self, kind: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
         """Make a client of kafka-python."""
-        return KafkaPython(self.bootstrap, self.options).open(kind, settings)
+        return KafkaPython(self.bootstrap, self.options).open(kind, settings, **more)
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:

@@ -28,7 +28,7 @@ RETRY_S = 0.5
 class _Taken:
     __slots__ = ("answers", "records")
 
-    def __init__(self, records: list[tuple[int, bytes, bytes | None]], answers: Countdown) -> None:
+    def __init__(self, records: list[tuple[int, bytes, bytes]], answers: Countdown) -> None:
         self.records = records
         self.answers = answers
 
@@ -80,11 +80,8 @@ class KafkaEventLog:
         if not records:
             done(None)
             return
-        placed = [
-            (partition_of(record.key, self._partitions), record.key.encode(), record.value or None)
-            for record in records
-        ]
-        size = sum(len(key) + len(value or b"") for _, key, value in placed)
+        placed = [(partition_of(record.key, self._partitions), record.key.encode(), record.value) for record in records]
+        size = sum(len(key) + len(value) for _, key, value in placed)
 
         def settled(error: PortError | None) -> None:
             try:

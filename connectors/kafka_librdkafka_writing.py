@@ -39,7 +39,7 @@ class RdProducer:
     def send(
         self,
         topic: str,
-        records: Sequence[tuple[int, bytes, bytes | None]],
+        records: Sequence[tuple[int, bytes, bytes]],
         done: Callable[[BaseException | None], None],
     ) -> None:
         """Hand the records to the client."""
@@ -52,7 +52,7 @@ class RdProducer:
             if self._fatal is not None:
                 raise self._fatal
             for partition, key, value in records:
-                produce(topic, value, key, partition, answered)
+                produce(topic, value or None, key, partition, answered)
 
     def close(self, timeout_s: float) -> None:
         """Wait for what was taken, purge the rest, and let go of it all."""

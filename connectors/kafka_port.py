@@ -130,10 +130,10 @@ class Producer(Protocol):
     def send(
         self,
         topic: str,
-        records: Sequence[tuple[int, bytes, bytes | None]],
+        records: Sequence[tuple[int, bytes, bytes]],
         done: Callable[[BaseException | None], None],
     ) -> None:
-        """Take records, each with partition, key and value (None deletes the key of a compacted topic); don't wait.
+        """Take records, each with partition, key and value; don't wait. An empty value is written as none.
 
         `done` is called once for each, from any thread, when it is durable or has failed. Where a call raises, it is not
         called for the records that were not taken: `TooLargeError` where nothing else is wrong.

@@ -39,7 +39,7 @@ from connectors.kafka_python_reading import PythonMember, PythonReader, Watchful
 from connectors.kafka_python_writing import PythonProducer, PythonTransactor
 from engine.values import Millis
 
-COMMON: Mapping[str, Any] = {
+COMMON: dict[str, Any] = {
     "request_timeout_ms": 5_000,
     # With the default of 100 each retry of a fresh connection costs that much.
     "retry_backoff_ms": 10,
@@ -48,7 +48,7 @@ COMMON: Mapping[str, Any] = {
     "proxy_url": "direct://",  # ClosingSocket
 }
 
-PRODUCER: Mapping[str, Any] = {
+PRODUCER: dict[str, Any] = {
     "metrics_enabled": False,
     "enable_idempotence": True,
     "acks": "all",
@@ -60,7 +60,7 @@ PRODUCER: Mapping[str, Any] = {
     "allow_auto_create_topics": False,
 }
 
-TRANSACTOR: Mapping[str, Any] = {
+TRANSACTOR: dict[str, Any] = {
     "metrics_enabled": False,
     "enable_idempotence": True,
     "acks": "all",
@@ -71,19 +71,20 @@ TRANSACTOR: Mapping[str, Any] = {
     "allow_auto_create_topics": False,
 }
 
-READER: Mapping[str, Any] = {
+READER: dict[str, Any] = {
     "metrics_enabled": False,
     "isolation_level": "read_committed",
     "enable_auto_commit": False,
     "allow_auto_create_topics": False,
 }
 
-MEMBER: Mapping[str, Any] = {
+MEMBER: dict[str, Any] = {
     **READER,
     "auto_offset_reset": "none",  # an offset that is not there is an error, never a silent jump
     "max_poll_interval_ms": 60_000,
     "fetch_max_wait_ms": 100,
-    "max_partition_fetch_bytes": 2 * 1024 * 1024,
+    # The client hands out one partition's bytes before another's: some thousand events, a fraction of a second.
+    "max_partition_fetch_bytes": 256 * 1024,
 }
 
 

@@ -33,7 +33,7 @@ class PythonProducer:
     def send(
         self,
         topic: str,
-        records: Sequence[tuple[int, bytes, bytes | None]],
+        records: Sequence[tuple[int, bytes, bytes]],
         done: Callable[[BaseException | None], None],
     ) -> None:
         """Hand the records to the client."""
@@ -44,7 +44,7 @@ class PythonProducer:
         send = self._producer.send
         for partition, key, value in records:
             try:
-                future = send(topic, key=key, value=value, partition=partition)
+                future = send(topic, key=key, value=value or None, partition=partition)
             except MessageSizeTooLargeError as error:
                 raise TooLargeError(str(error)) from error
             future.add_callback(written)

@@ -18,35 +18,21 @@ import redis.asyncio
 
 from connectors.redis_client import RedisAddress
 from connectors.redis_facts import facts_key, read_facts
+from connectors.redis_identities import (
+    IDENTIFY,
+    decode_grants,
+    decode_identity,
+    grants_key,
+    identify_arguments,
+    identity_key,
+)
 from connectors.redis_layout import decode_session, seen_keys, session_key
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
-from engine.identity import IDENTITY_KEPT_MS, MERGED_SESSIONS, Identity
+from engine.identity import Identity
 from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_identity = msgspec.msgpack.Decoder(list[str]).decode
-_decode_grants = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-
-
-# Arguments: who draws where nobody was drawn yet, the session that was anonymous or '', sessions kept, ms to keep.
-IDENTIFY = """
-local found = redis.call('GET', KEYS[1])
-local identity = found and cmsgpack.unpack(found) or {ARGV[1]}
-local is_new = ARGV[2] ~= ''
-for i = 2, #identity do
-    if identity[i] == ARGV[2] then is_new = false end
-end
-if is_new then
-    identity[#identity + 1] = ARGV[2]
-    if #identity > 1 + tonumber(ARGV[3]) then table.remove(identity, 2) end
-end
-if is_new or not found then
-    found = cmsgpack.pack(identity)
-    redis.call('SET', KEYS[1], found, 'PX', ARGV[4])
-end
-return found
-"""
 
 
 class RedisDecisionState:
@@ -65,7 +51,7 @@ class RedisDecisionState:
         """One round trip; one more for the profile where only the session knows the customer, and one for ids."""
         prefix = self._address.prefix
         partition = partition_of(session_id, self._partitions)
-        keys = [session_key(prefix, partition, session_id), f"{prefix}grants:{session_id}"]
+        keys = [session_key(prefix, partition, session_id), grants_key(prefix, session_id)]
         if customer_id is not None:
             keys += self._customer_keys(customer_id)
         seen: frozenset[str] = frozenset()
@@ -82,8 +68,8 @@ class RedisDecisionState:
         return SessionView(
             state,
             read_facts(profile),
-            _decode_grants(grants) if grants else {},
-            _identity(identity) if identity else None,
+            decode_grants(grants),
+            decode_identity(identity) if identity else None,
             seen,
         )
 
@@ -110,7 +96,7 @@ class RedisDecisionState:
 
     async def put_grants(self, session_id: str, grants: Mapping[str, bytes], keep: Millis) -> None:
         """Replace all grants of the session."""
-        key = f"{self._address.prefix}grants:{session_id}"
+        key = grants_key(self._address.prefix, session_id)
         with self._address.explained():
             if grants:
                 await self._redis.set(key, _encode(grants), px=max(1, keep))
@@ -119,16 +105,15 @@ class RedisDecisionState:
 
     async def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         """One script, so that of two devices that sign in at once one draws for both."""
-        drawn_as = session_id if was_anonymous else customer_id
-        arguments: list[str | int] = [drawn_as, session_id if was_anonymous else "", MERGED_SESSIONS, IDENTITY_KEPT_MS]
+        arguments = identify_arguments(customer_id, session_id, was_anonymous=was_anonymous)
         with self._address.explained():
-            found: Any = await self._identify(keys=[f"{self._address.prefix}identity:{customer_id}"], args=arguments)
-        return _identity(found)
+            found: Any = await self._identify(keys=[identity_key(self._address.prefix, customer_id)], args=arguments)
+        return decode_identity(found)
 
     async def forget_identity(self, customer_id: str) -> None:
         """Delete it."""
         with self._address.explained():
-            await self._redis.delete(f"{self._address.prefix}identity:{customer_id}")
+            await self._redis.delete(identity_key(self._address.prefix, customer_id))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -148,12 +133,7 @@ class RedisDecisionState:
 
     def _customer_keys(self, customer_id: str) -> list[str]:
         prefix = self._address.prefix
-        return [facts_key(prefix, "profile", customer_id), f"{prefix}identity:{customer_id}"]
-
-
-def _identity(value: bytes) -> Identity:
-    drawn_as, *sessions = _decode_identity(value)
-    return Identity(drawn_as, tuple(sessions))
+        return [facts_key(prefix, "profile", customer_id), identity_key(prefix, customer_id)]
 
 
 class _SharedReads:

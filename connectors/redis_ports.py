@@ -7,6 +7,7 @@ from connectors.redis_client import RedisAddress
 from connectors.redis_decision_state import RedisDecisionState
 from connectors.redis_decisions import RedisDecisions
 from connectors.redis_facts import RedisFacts
+from connectors.redis_identities import RedisIdentities
 from connectors.redis_limits import RedisLimits
 from connectors.redis_state import RedisState
 from connectors.redis_tables import RedisTables
@@ -56,6 +57,10 @@ class RedisPorts:
     def catalogue(self) -> RedisFacts:
         """Facts of things."""
         return RedisFacts(self._address, "thing")
+
+    def identities(self) -> RedisIdentities:
+        """Identities of customers."""
+        return RedisIdentities(self._address)
 
     def decisions(self) -> RedisDecisions:
         """Decisions and exposures."""

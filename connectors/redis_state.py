@@ -138,6 +138,22 @@ while true do
 end
 """
 
+# Ids travel once for all buckets, and only the few that were seen come back, as their places among the ids.
+SEEN = """
+local found = {}
+for _, key in ipairs(KEYS) do
+    if redis.call('EXISTS', key) == 1 then
+        for first = 1, #ARGV, 4000 do
+            local answers = redis.call('SMISMEMBER', key, unpack(ARGV, first, math.min(first + 3999, #ARGV)))
+            for i = 1, #answers do
+                if answers[i] == 1 then found[#found + 1] = first + i - 2 end
+            end
+        end
+    end
+end
+return found
+"""
+
 
 class RedisState:
     """`StateStore` in Redis.
@@ -155,6 +171,7 @@ class RedisState:
         self._claim = self._redis.register_script(CLAIM)
         self._apply = self._redis.register_script(APPLY)
         self._due = self._redis.register_script(DUE)
+        self._seen = self._redis.register_script(SEEN)
         self._copies = RedisCopies(address, self._redis, session_ttl_ms)
 
     def claim(self, partition: int, generation: int) -> Position | None:
@@ -188,11 +205,9 @@ class RedisState:
         """Look ids up in all buckets, in one round trip."""
         if not ids:
             return set()
-        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
-            for key in seen_keys(self._address.prefix, partition):
-                pipe.smismember(key, list(ids))
-            buckets = pipe.execute()
-        return {id_ for id_, *found in zip(ids, *buckets, strict=True) if any(found)}
+        with self._address.explained():
+            places = self._seen(keys=seen_keys(self._address.prefix, partition), args=ids)
+        return {ids[place] for place in places}
 
     def apply(self, batch: StateBatch) -> Applied:
         """Check owner and offset and write all parts in one script."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -62,6 +62,10 @@ class SqliteGrants:
         """The customer's identity."""
         with self._file.reading() as db:
             return _identity(db, customer_id)
+
+    def read(self, who: Sequence[tuple[str, str]]) -> Sequence[tuple[Identity | None, Mapping[str, bytes]]]:
+        """As `Identities.read`."""
+        return [(self.identity(customer_id), self.get(session_id)) for session_id, customer_id in who]
 
     def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
         """As `DecisionState.identify`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import msgspec
 
 from engine.values import Millis
@@ -20,10 +23,29 @@ class Identity(msgspec.Struct, frozen=True):
     sessions: tuple[str, ...] = ()
 
 
+OWNER = ""
+"""The entry of the grants that says for whom they were granted; no placement has this name."""
+ANONYMOUS = b""
+SIGNED_OUT = b"\0"
+"""No customer has such an id: ids are printable."""
+
 MERGED_SESSIONS = 8
 """Anonymous sessions kept of a customer; an older one's acts count for nobody any more."""
 IDENTITY_KEPT_MS: Millis = 400 * 86_400_000
 """An identity is forgotten this long after its last change: as long as the longest limit."""
+
+
+class Identities(Protocol):
+    """Identities as the stream reads and keeps them: those of the decision API, synchronously."""
+
+    def read(self, who: Sequence[tuple[str, str]]) -> Sequence[tuple[Identity | None, Mapping[str, bytes]]]:
+        """For each (session, customer), in order: what is kept of the customer, and the session's grants."""
+
+    def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        """As `DecisionState.identify`."""
+
+    def close(self) -> None:
+        """Let go."""
 
 
 def identified(known: Identity | None, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:

@@ -14,6 +14,7 @@ from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from models.registry import ModelRegistry
 from models.scorer import Scorer
+from service.collecting import collection_put_off
 from service.control import Control
 from service.signing import Signing, SigningError
 
@@ -77,11 +78,14 @@ def compile_bundle(
     Raises:
         BundleRefusedError: The checker reports an error, the network can't be built, or a test beside the rules fails.
     """
-    checked = checked or check(bundle.sources, None if former is None else former.checked)
+    with collection_put_off():
+        checked = checked or check(bundle.sources, None if former is None else former.checked)
     if checked.program is None:
         raise BundleRefusedError((render(checked.diagnostics, bundle.sources),), checked.diagnostics)
     try:
-        network = Network.build(checked.program, bundle.hash, ancestry, None if former is None else former.network)
+        with collection_put_off():
+            before = None if former is None else former.network
+            network = Network.build(checked.program, bundle.hash, ancestry, before)
         tests = tuple(run_tests(checked.program, network))
     except Exception as error:
         # Whatever a compiler that we wrote stumbles over: the bundle stays out, and the one before goes on serving.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -15,11 +16,13 @@ from typing import Protocol, Self, TypeVar, cast
 
 from config.schema import KafkaSettings, Settings
 from connectors.embedded import Embedded
+from connectors.http_crm import HttpCrm
 from connectors.kafka_port import ClientOptions, Security
 from connectors.kafka_ports import KafkaPorts
 from connectors.kafka_topics import KafkaTopics, TopicPlan
 from connectors.redis_ports import RedisPorts
 from engine.facts import FactKind, FactStore
+from engine.identity import Identities
 from engine.ports import (
     Activity,
     DecisionLog,
@@ -33,6 +36,8 @@ from engine.ports import (
     Tables,
 )
 from models.registry import ModelRegistry
+from service.api.breaker import Breaker
+from service.crm import CrmFacts
 from service.publisher import Publisher
 from service.signing import Signing
 
@@ -73,6 +78,9 @@ class Stores(Protocol):
 
     def catalogue(self) -> FactStore:
         """Facts of things."""
+
+    def identities(self) -> Identities:
+        """Identities of customers."""
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
@@ -190,9 +198,26 @@ class Wiring:
         """Facts of customers."""
         return self._once("profiles", self._stores.profiles)
 
+    def enriched_profiles(self) -> FactStore:
+        """Facts of customers, with what the CRM says where the settings name one."""
+        crm = self.settings.crm
+        if not crm.url:
+            return self.profiles()
+
+        def make() -> CrmFacts:
+            circuit = Breaker("the CRM", time.monotonic)
+            asked = HttpCrm(crm.url, circuit, token=crm.token.reveal(), deadline_ms=crm.deadline_ms)
+            return CrmFacts(self.profiles(), asked, age_ms=crm.max_age_ms)
+
+        return self._once("enriched_profiles", make)
+
     def catalogue(self) -> FactStore:
         """Facts of things."""
         return self._once("catalogue", self._stores.catalogue)
+
+    def identities(self) -> Identities:
+        """Identities of customers, for the stream."""
+        return self._once("identities", self._stores.identities)
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""

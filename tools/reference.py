@@ -52,7 +52,7 @@ the only truth values.
 
 A path is relative to the settings file that names it; in a variable or flag, to the working directory.
 
-Secrets (`redis.password`, `kafka.sasl_password`, `kafka.ssl_key_password`, `admin.secret_key`) are shown as `set` or `not set`, and are refused as flags, because other users
+Secrets (`redis.password`, `kafka.sasl_password`, `kafka.ssl_key_password`, `crm.token`, `admin.secret_key`) are shown as `set` or `not set`, and are refused as flags, because other users
 of a machine can read command lines. Without `admin.secret_key`, one is generated at the first start and kept in
 `data_dir`, in `secrets/`, readable by its owner alone.
 

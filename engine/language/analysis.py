@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from engine.language.derived import unsettled
 from engine.language.diagnostics import Found, Report
 from engine.language.gist import Gist, derived_in, segments_in
-from engine.language.proofs import prove
+from engine.language.proofs import Proofs
 from engine.language.tree import Condition, Offer, OfferAction, Place, Program, Rule, Vocabulary
 from engine.values import Kind
 
@@ -109,8 +109,9 @@ def analyse_conditions(
 ) -> Found:
     """What can be said of segments and of offers' own conditions; `report` lends itself."""
     with report.apart() as found:
+        proofs = Proofs(vocabulary, report)
         for condition in _beside(segments, offers):
-            prove(condition, vocabulary, report)
+            proofs.visit(condition)
     return found
 
 

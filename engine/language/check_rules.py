@@ -14,6 +14,7 @@ from engine.language.check_values import Values
 from engine.language.digest import Digests
 from engine.language.nodes import Mapping as MappingNode
 from engine.language.nodes import Node
+from engine.language.proofs import Proofs
 from engine.language.syntax import (
     ActionSyntax,
     AssertActionSyntax,
@@ -49,6 +50,7 @@ class Rules:
         self.offers = offers
         self.declared_offers = declared_offers
         self.digests = Digests(conditions.vocabulary)
+        self.proofs = Proofs(conditions.vocabulary, conditions.report)
 
     def check(self, syntax: RuleSyntax, ruleset: RulesetSyntax, position: int, lines: int) -> Rule | None:
         """A rule; None, reported, where it has no name or a part of its condition does not fit.

@@ -11,33 +11,36 @@ from engine.language.tree import FactRef, Keyed, Rule, ScoreTest, Seen, Segment,
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
 _LATER = frozenset({"bind", "identity"})
 _NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name", "lines"})
+_MEANT = sorted(each.name for each in dataclasses.fields(Rule) if each.name not in _NOT_MEANT)
 
 
 class Digests:
     """Hashes of rules over one vocabulary. What many rules share (features, segments) is written out once."""
 
-    __slots__ = ("_facts", "_leaves", "_segments", "_vocabulary")
+    __slots__ = ("_facts", "_latest", "_leaves", "_segments", "_vocabulary")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._facts: dict[str, str] = {}
         self._segments: dict[str, str] = {}
         self._leaves: dict[object, str] = {}
+        self._latest: tuple[object, str] = (None, "")  # the condition of a rule, which others ask for next
 
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
-        meant = [
-            each.name
-            for each in dataclasses.fields(rule)
-            if each.name not in _NOT_MEANT and not _is_unsaid(each.name, getattr(rule, each.name))
-        ]
-        text = ",".join(f"{name}={self.canonical(getattr(rule, name))}" for name in sorted(meant))
+        self._latest = (rule.when, self.canonical(rule.when))
+        said = ((name, getattr(rule, name)) for name in _MEANT)
+        text = ",".join([f"{name}={self.canonical(value)}" for name, value in said if not _is_unsaid(name, value)])
         return _hash(f"{rule.id}\n{text}")
 
     def canonical(self, item: object) -> str:
         """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
         if isinstance(item, enum.Enum):
             return repr(item.value)
+        if item is None or isinstance(item, str | int | float):
+            return repr(item)
+        if item is self._latest[0]:
+            return self._latest[1]
         if isinstance(item, FactRef):
             if item.of is not None:
                 return f"{self.canonical(FactRef(item.fact))} of {self.canonical(item.of)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.language.bindings import holes
 from engine.language.diagnostics import Found, Report
 from engine.language.digest import Digests
-from engine.language.proofs import flattened, prove
+from engine.language.proofs import Proofs, flattened
 from engine.language.selections import compared_in
 from engine.language.tree import (
     All,
@@ -56,10 +56,11 @@ class Gist:
     found: Found
 
 
-def gist_of(rule: Rule, vocabulary: Vocabulary, digests: Digests, report: Report) -> Gist:
-    """The gist of a checked rule; `report` lends itself and has nothing of it afterwards."""
+def gist_of(rule: Rule, digests: Digests, proofs: Proofs) -> Gist:
+    """The gist of a checked rule; the report of the proofs lends itself and has nothing of it afterwards."""
+    vocabulary, report = proofs.vocabulary, proofs.report
     with report.apart() as found:
-        prove(rule.when, vocabulary, report)
+        proofs.visit(rule.when)
         _not_in_stream(rule, vocabulary, report)
     offers = tuple((action.offer, action.placement) for action in rule.actions if isinstance(action, OfferAction))
     own: frozenset[str] = frozenset()

@@ -186,7 +186,7 @@ def _judged(placed: Placed, text: RulesetText, rules: Rules) -> Judged:
         rule = rules.check(passage.syntax, text.syntax, position, lines)
     ruled = None
     if rule is not None and not found.errors:
-        ruled = Ruled(rule, gist_of(rule, rules.vocabulary, rules.digests, rules.report))
+        ruled = Ruled(rule, gist_of(rule, rules.digests, rules.proofs))
     return Judged(placed, f"{text.syntax.name.text}.{passage.syntax.name.text}", ruled, found)
 
 

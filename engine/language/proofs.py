@@ -39,15 +39,10 @@ _WRITTEN_OUT = 40
 _NATURAL = frozenset({Aggregation.COUNT, Aggregation.DISTINCT})
 
 
-def prove(condition: Condition, vocabulary: Vocabulary, report: Report) -> None:
-    """Report what can never be and what always is in a condition, what is inside its segments aside."""
-    _Proofs(vocabulary, report).visit(condition)
-
-
 def contradiction(condition: All, vocabulary: Vocabulary) -> str | None:
     """Why the parts of an `all` can't hold together, in words; None where that is not certain."""
     report = Report()
-    _Proofs(vocabulary, report).together(condition)
+    Proofs(vocabulary, report).together(condition)
     return next((found.message for found in report.diagnostics() if found.code == "impossible"), None)
 
 
@@ -55,7 +50,6 @@ def contradiction(condition: All, vocabulary: Vocabulary) -> str | None:
 class _Literal:
     """A test as a part of an `all`, with a `not` before it carried into the operator."""
 
-    key: object
     domain: Domain
     operator: Operator
     operand: object
@@ -63,10 +57,13 @@ class _Literal:
     place: Place
 
 
-class _Proofs:
+class Proofs:
+    """Reports what can never be and what always is. What many conditions have is looked at once."""
+
     def __init__(self, vocabulary: Vocabulary, report: Report) -> None:
         self.vocabulary = vocabulary
         self.report = report
+        self._open: set[Condition] = set()  # tests that may hold and may fail
 
     def visit(self, condition: Condition) -> None:
         """All parts of a condition but what is inside its segments, which are looked at once, where they are declared."""
@@ -81,7 +78,8 @@ class _Proofs:
         elif isinstance(condition, Not):
             self.visit(condition.part)
         elif isinstance(condition, Test | ScoreTest):
-            self._single(condition)
+            if condition not in self._open and not self._single(condition):
+                self._open.add(condition)
         elif isinstance(condition, Keyed):
             self._keyed(condition)
 
@@ -97,7 +95,8 @@ class _Proofs:
             message = f"{sentence(keyed, self.vocabulary)}: no value is all of that"
             self.report.warning_at("impossible", keyed.place, message)
 
-    def _single(self, test: Test | ScoreTest) -> None:
+    def _single(self, test: Test | ScoreTest) -> bool:
+        """Whether something can be said of a test alone."""
         domain = self._domain(test)
         if isinstance(test, Test) and test.operand == test.subject:
             if test.operator in {Operator.IS_NOT, Operator.ABOVE, Operator.BELOW, Operator.BEFORE, Operator.AFTER}:
@@ -106,18 +105,21 @@ class _Proofs:
             else:
                 message = f"{sentence(test, self.vocabulary)}: that holds for every value"
                 self.report.warning_at("always-true", test.place, message)
-            return
+            return True
         if domain is None:
-            return
+            return False
         narrowed = domain.narrowed(test.operator, test.operand)
         if narrowed is None or (isinstance(test, ScoreTest) and test.if_unavailable is IfUnavailable.ASSUME_TRUE):
-            return
+            return False
         if narrowed.is_empty:
             message = f"{sentence(test, self.vocabulary)}: there is no such value"
             self.report.warning_at("impossible", test.place, message)
-        elif narrowed == domain and test.operator not in {Operator.IS_NOT, Operator.IS_NONE_OF}:
+            return True
+        if narrowed == domain and test.operator not in {Operator.IS_NOT, Operator.IS_NONE_OF}:
             message = f"{sentence(test, self.vocabulary)}: that holds for every value that it can have"
             self.report.warning_at("always-true", test.place, message, "delete this condition")
+            return True
+        return False
 
     def _domain(self, test: Test | ScoreTest) -> Domain | None:
         if isinstance(test, ScoreTest):
@@ -131,13 +133,16 @@ class _Proofs:
         """The parts of an `all`, each with the others."""
         parts = list(flattened(condition))
         self._contradicting_parts(parts)
-        by_subject: dict[object, list[_Literal]] = {}
+        by_subject: dict[object, list[Condition]] = {}
         for part in parts:
-            literal = self._literal(part)
-            if literal is not None:
-                by_subject.setdefault(literal.key, []).append(literal)
-        for literals in by_subject.values():
-            self._contradiction(literals)
+            test = part.part if isinstance(part, Not) else part
+            if isinstance(test, Test | ScoreTest):
+                by_subject.setdefault(test.subject if isinstance(test, Test) else test.score, []).append(part)
+        for several in by_subject.values():
+            if len(several) > 1:
+                literals = [literal for part in several if (literal := self._literal(part)) is not None]
+                if literals:
+                    self._contradiction(literals)
 
     def _contradiction(self, literals: Sequence[_Literal]) -> None:
         absent = next((each for each in literals if each.operator is Operator.EXISTS and each.operand is False), None)
@@ -176,15 +181,13 @@ class _Proofs:
             operator = complement(test.operator)
         if operator is None:
             return None
-        key = test.subject if isinstance(test, Test) else test.score
-        return _Literal(key, domain, operator, operand, sentence(part, self.vocabulary), part.place)
+        return _Literal(domain, operator, operand, sentence(part, self.vocabulary), part.place)
 
     def _contradicting_parts(self, parts: Sequence[Condition]) -> None:
         """`X` beside `not X`, and an event seen lately beside the same event not seen for longer."""
-        whole = set(parts)
-        for part in parts:
-            if not isinstance(part, Not):
-                continue
+        negated = [part for part in parts if isinstance(part, Not)]
+        whole = set(parts) if len(negated) > 2 else parts
+        for part in negated:
             if part.part in whole:
                 message = f"{sentence(part.part, self.vocabulary)}, and also not: both can't be"
                 self.report.warning_at("impossible", part.place, message)

@@ -14,18 +14,12 @@ from typing import TypeAlias
 from msgspec import UNSET, UnsetType
 
 from engine.decision import Decision, Outcome
-from engine.identity import Identity, identified
+from engine.identity import ANONYMOUS, OWNER, SIGNED_OUT, Identity, identified
 from engine.offers import Person
 from service.api.deadline import Deadline, UnavailableError
 from service.api.services import Services
 
 log = logging.getLogger("salience.api.identity")
-
-OWNER = ""
-"""The entry of the grants that says for whom they were granted; no placement has this name."""
-ANONYMOUS = b""
-SIGNED_OUT = b"\0"
-"""No customer has such an id: ids are printable."""
 
 Named: TypeAlias = "str | UnsetType | None"
 """Whom a request names: a customer, nobody (None: signed out), or whoever the session belongs to (UNSET)."""

@@ -41,6 +41,7 @@ class Services:
         lately: What was read of sessions, for when the state store is away.
         accepted: Events that the stream may not have come to.
         evaluations: What was evaluated and still holds.
+        asks_crm: Whether the workers ask a CRM for customers: one without a profile was not answered for yet.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
 
@@ -67,6 +68,7 @@ class Services:
     preview_secret: bytes | None
     forced_rules: ForcedRules
     score_ms: Millis
+    asks_crm: bool = False
 
     def live(self) -> Rules:
         """The live rules, or a problem for endpoints that can do nothing without."""

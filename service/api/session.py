@@ -12,11 +12,11 @@ from msgspec import UNSET
 
 from engine.decision import Degradation
 from engine.event import Event
-from engine.identity import Identity
+from engine.identity import OWNER, Identity
 from engine.ports import SessionView
 from engine.values import Value
 from service.api.deadline import RESERVE, Deadline, UnavailableError
-from service.api.identity import OWNER, Named, continued, is_signed_out
+from service.api.identity import Named, continued, is_signed_out
 from service.api.rules import Rules
 from service.api.services import Services
 
@@ -82,6 +82,9 @@ async def read_session(
         services.lately.keep(session_id, customer_id, found, now)
     session = _session(rules, found, named, services.accepted.of_session(session_id, rules, now))
     services.accepted.drop(session_id, found.seen)
+    if services.asks_crm and session.customer_id is not None and found.profile is None:
+        detail = "Nothing is known of the customer: the CRM has not answered yet."
+        return replace(session, degraded=(Degradation("profile_unavailable", detail),))
     return session
 
 

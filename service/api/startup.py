@@ -114,6 +114,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         preview_secret=secret,
         forced_rules=ForcedRules(),
         score_ms=settings.models.deadline_ms,
+        asks_crm=bool(settings.crm.url),
     )
     await _warm_up(services)
     watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))

@@ -96,6 +96,7 @@ def command(
 
     PATH is the folder with vocabulary.yaml; without it the setting bundle.folder. With --recording and --mapping, or
     with --tests, it also shows how often each node was reached and its time, and the ten conditions that took most.
+    Behind each rule stands what an event may cost it, estimated from its structure: places that are touched for it alone.
     Models give no answer in a recording. Exit code 2 where there is nothing to list.
     """
     if (recording is None) != (mapping_name is None):
@@ -166,7 +167,9 @@ def _list(nodes: Sequence[ListedNode], measured: Measured | None) -> None:
         for node in listed:
             rules = f"  [{node.rules} rules]" if kind is not NodeKind.RULE and node.rules > 1 else ""
             feeds = f"  -> {' '.join(node.feeds)}" if node.feeds else ""
-            out.print(f"  {node.id:<4} {node.text}{rules}{feeds}{_taken(node, measured)}", markup=False)
+            out.print(
+                f"  {node.id:<4} {node.text}{rules}{feeds}{_estimate(node)}{_taken(node, measured)}", markup=False
+            )
     if measured is None:
         return
     each = measured.ns / measured.events / 1000 if measured.events else 0.0
@@ -178,6 +181,12 @@ def _list(nodes: Sequence[ListedNode], measured: Measured | None) -> None:
     out.print("The most expensive conditions", style="bold")
     for spent, texts in expensive(nodes, measured):
         out.print(f"  {spent.ns / 1e6:9,.2f} ms {spent.times:>9,} times  {'; '.join(texts)}", markup=False)
+
+
+def _estimate(node: ListedNode) -> str:
+    """The event that costs a rule most."""
+    event, places = next(iter(node.cost.items()), ("", 0))
+    return f"  at most {places:,} places for a {event}" if event else ""
 
 
 def _taken(node: ListedNode, measured: Measured | None) -> str:
@@ -209,6 +218,8 @@ def _json(node: ListedNode, measured: Measured | None) -> dict[str, object]:
         "feeds": node.feeds,
         "rules": node.rules,
     }
+    if node.kind is NodeKind.RULE:
+        found["cost"] = node.cost
     if measured is not None and node.kind is NodeKind.RULE and measured.activations is not None:
         found["activations"] = measured.activations.get(node.text, 0)
     elif measured is not None and node.quantity is not None and node.quantity in measured.spent:

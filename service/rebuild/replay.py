@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from engine.identity import Identities, Identity, identified
 from engine.ports import Claim, LimitStore, Output, Place, Record, StateStore, Verdict
 from engine.regime import regime_at
 from engine.values import EpochMs, Millis
@@ -21,12 +22,20 @@ class Replay:
     was evaluated with. What the batches are otherwise cut like does not matter.
     """
 
-    def __init__(self, goal: Goal, scratch: StateStore, limits: LimitStore, salt: str | None, past: Past) -> None:
+    def __init__(
+        self,
+        goal: Goal,
+        scratch: StateStore,
+        limits: LimitStore,
+        identities: Identities,
+        salt: str | None,
+        past: Past,
+    ) -> None:
         self.goal = goal
         self._past = past
         self._limits = _Limits(limits)
         self._partition = Partition(
-            goal.partition, 1, Stores(scratch, self._limits, _Withheld(goal.out), salt), CACHE_BYTES
+            goal.partition, 1, Stores(scratch, self._limits, _Withheld(goal.out), _Known(identities), salt), CACHE_BYTES
         )
         self._partition.claim()
         self._partition.must_begin_at_start = False
@@ -105,6 +114,20 @@ class _Withheld:
 
     def drop(self, partition: int) -> None:
         pass
+
+
+class _Known:
+    """Identities as they are: what is evaluated again makes none."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+
+    def read(self, who: Sequence[tuple[str, str]]) -> Sequence[tuple[Identity | None, Mapping[str, bytes]]]:
+        return self._identities.read(who)
+
+    def identify(self, customer_id: str, session_id: str, *, was_anonymous: bool) -> Identity:
+        ((known, _),) = self._identities.read([(session_id, customer_id)])
+        return identified(known, customer_id, session_id, was_anonymous=was_anonymous)
 
 
 class _Limits:

@@ -139,7 +139,9 @@ class Rebuild:
         control, settings = wiring.publisher().control, wiring.settings
         past = Past(control, wiring.signing(), settings.models.registry, wiring.profiles(), wiring.catalogue())
         salt = holdout_salt(wiring.tables())
-        replays = {goal.partition: Replay(goal, scratch, wiring.limits(), salt, past) for goal in goals}
+        replays = {
+            goal.partition: Replay(goal, scratch, wiring.limits(), wiring.identities(), salt, past) for goal in goals
+        }
         started(sum(max(0, each.goal.offset - each.position) for each in replays.values()), is_resumed)
         waiting = {number: each for number, each in replays.items() if not each.is_done}
         if not waiting:

@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from engine.activation import Activation, Catalogue, Step
 from engine.event import Event
 from engine.language.tree import Rule
-from engine.offers import Person, claim_of_activation, is_held_out
-from engine.ports import Claim, Output, OutputKind, Place, Record, SessionState, StateBatch
+from engine.ports import Output, OutputKind, Place, Record, SessionState, StateBatch
 from engine.regime import Regime
 from engine.values import EpochMs, Millis
 from service.loading import Loaded
@@ -56,7 +55,6 @@ class Work:
         profiles: Of the customers that occur, by id.
         catalogue: Looks facts of things up.
         lateness: Allowed lateness.
-        salt: Of the holdouts.
         step: Batches written at `offset` before.
         brought: Outputs that the record before `offset` has brought before.
     """
@@ -71,7 +69,6 @@ class Work:
     profiles: Mapping[str, Profile]
     loaded: Loaded
     lateness: Millis
-    salt: str | None = None
     lost: Collection[str] = ()
     step: int = 0
     brought: int = 0
@@ -79,12 +76,29 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """What decides whether a rule's act is sent.
+
+    Attributes:
+        token: The id of the act.
+        customer_id: Whose the session is, None while anonymous.
+        is_named: Whether the event that brought it about names the customer.
+    """
+
+    rule: Rule
+    token: str
+    session_id: str
+    customer_id: str | None
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
-    """What is to be sent; where a limit spans sessions, after its claim was granted."""
+    """What is to be sent; a rule's, where nothing withholds it."""
 
     outputs: Sequence[Output]
-    claim: Claim | None
     time: EpochMs
+    sending: Sending | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +109,7 @@ class Outcome:
         touched: Sessions that changed; None for one that ended.
         seen: Ids to remember.
         acts: Everything to send, in order.
+        signed_in: (session, customer) where an anonymous session was said to be a customer's.
     """
 
     offset: int
@@ -102,6 +117,7 @@ class Outcome:
     touched: dict[str, Session | None] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
+    signed_in: list[tuple[str, str]] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
 
@@ -126,7 +142,7 @@ def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
 
 
 def to_write(
-    work: Work, outcome: Outcome, generation: int, granted: Collection[str], out: Place
+    work: Work, outcome: Outcome, generation: int, limited: Collection[str], held_out: Collection[str], out: Place
 ) -> tuple[StateBatch, list[int]]:
     """The one write of a batch, and the stored size of each session that lives, in order of `outcome.touched`.
 
@@ -134,7 +150,8 @@ def to_write(
         work: The batch.
         outcome: What it brought.
         generation: Under which the partition is owned.
-        granted: Tokens of the claims that were granted.
+        limited: Tokens of the acts that a limit over sessions keeps back.
+        held_out: Those of whom is held out.
         out: The place before which all outputs are out: a replay does not send them again.
     """
     states: dict[str, SessionState] = {}
@@ -151,14 +168,15 @@ def to_write(
     outputs: list[Output] = []
     place = Place(work.offset - 1, work.brought)
     for act in outcome.acts:
-        is_granted = act.claim is None or act.claim.token in granted
-        if not is_granted:
-            outcome.counts.limited += len(act.outputs)
+        token = None if act.sending is None else act.sending.token
+        is_withheld = token in limited or token in held_out
+        outcome.counts.limited += len(act.outputs) if token in limited else 0
+        outcome.counts.held_out += len(act.outputs) if token in held_out else 0
         for output in act.outputs:
-            # Limited ones are numbered, too: in a replay the limit may answer otherwise, and the others keep their places.
+            # Withheld ones are numbered, too: in a replay that may be decided otherwise, and the others keep their places.
             ordinal = place.ordinal if place.offset == output.offset else 0
             place = Place(output.offset, ordinal + 1)
-            if is_granted and (output.offset, ordinal) >= (out.offset, out.ordinal):
+            if not is_withheld and (output.offset, ordinal) >= (out.offset, out.ordinal):
                 outputs.append(replace(output, ordinal=ordinal))
                 outcome.counts.triggers += output.kind is OutputKind.TRIGGER
     batch = StateBatch(
@@ -200,6 +218,8 @@ class _Evaluation:
         self._seen = set(work.seen)
         self._due = list(work.due)
         heapq.heapify(self._due)
+        self._until = watermark_after(work)
+        self._ordinals: Counter[str] = Counter()  # of what the event at hand did
 
     def run(self) -> Outcome:
         """All records in order; before them, the timers that an earlier batch left."""
@@ -218,7 +238,7 @@ class _Evaluation:
             elif isinstance(reading, Refused):
                 counts.dead += 1
                 output = rejected_output(OutputKind.DEAD, record, reading.code, reading.reason, reading.field)
-                outcome.acts.append(Act((output,), None, record.time))
+                outcome.acts.append(Act((output,), record.time))
                 continue
             else:
                 counts.ticks += 1
@@ -248,34 +268,39 @@ class _Evaluation:
                 f"{behind} s behind the watermark, which is {self._work.lateness // 1000} s behind the latest event"
             )
             output = rejected_output(OutputKind.LATE, record, "late", reason, "time")
-            self._outcome.acts.append(Act((output,), None, event.time))
+            self._outcome.acts.append(Act((output,), event.time))
             return event.time
         counts.applied += 1
-        session, ordinals = self._session(event, record.offset)
-        self._enrich(session, event, record.offset, ordinals)
-        step = self._network.insert(session.memory, event, self._score, self._catalogue)
+        if self._ordinals:
+            self._ordinals = Counter()
+        session = self._session(event, record.offset)
+        customer, memory = event.customer_id, session.memory
+        if customer is not None and memory.customer_id is None and memory.clock is not None:
+            self._outcome.signed_in.append((event.session_id, customer))
+        if customer is not None or memory.customer_id is not None:
+            self._enrich(session, event, record.offset, self._ordinals)
+        step = self._network.insert(memory, event, self._score, self._catalogue)
         if step.activations or step.failures:
-            self._take(session, step, record.offset, "event", ordinals)
+            self._take(session, step, record.offset, "event", self._ordinals, is_named=customer is not None)
         self._touch(event.session_id, session)
         return event.time
 
-    def _session(self, event: Event, offset: int) -> tuple[Session, Counter[str]]:
+    def _session(self, event: Event, offset: int) -> Session:
         """The session of an event; one that timed out before it ends first, and another begins."""
-        ordinals: Counter[str] = Counter()
         session = self._sessions.get(event.session_id)
-        if session is not None:
+        if session is not None and session.loaded is not self._loaded:
             self._move(event.session_id, session)
             session = self._sessions.get(event.session_id)
         if session is not None and session.memory.has_ended(event.time, self._timeout):
             step = self._network.advance(session.memory, self._end(session), self._score, self._catalogue)
-            self._take(session, step, offset, "event", ordinals)
+            self._take(session, step, offset, "event", self._ordinals)
             self._counts.ended += 1
             session = None
         if session is None:
             memory = self._network.open(event.session_id, event.customer_id)
             session = self._sessions[event.session_id] = Session(memory, self._loaded, is_new=True)
             self._counts.opened += 1
-        return session, ordinals
+        return session
 
     def _enrich(self, session: Session, event: Event, offset: int, ordinals: Counter[str]) -> None:
         """Give the memory the facts of the customer's profile, where it does not have them."""
@@ -345,12 +370,22 @@ class _Evaluation:
         end = self._end(session)
         # Later than the watermark in any case: what is due now has just been done.
         session.due = max(end if due is None or end < due else due, self._watermark + 1)
-        heapq.heappush(self._due, (session.due, session_id))
+        if session.due <= self._until:
+            heapq.heappush(self._due, (session.due, session_id))
         self._outcome.touched[session_id] = session
 
     # -------------------------------------------------------------- what follows
 
-    def _take(self, session: Session, step: Step, offset: int, cause: str, ordinals: Counter[str]) -> None:
+    def _take(
+        self,
+        session: Session,
+        step: Step,
+        offset: int,
+        cause: str,
+        ordinals: Counter[str],
+        *,
+        is_named: bool = False,
+    ) -> None:
         counts = self._counts
         for failure in step.failures:
             counts.failures += 1
@@ -362,23 +397,28 @@ class _Evaluation:
             counts.activations += 1
             counts.fired[activation.rule] += 1
             if activation.triggers:
-                self._act(session, activation, offset, cause, ordinals)
+                self._act(session, activation, offset, cause, ordinals, is_named=is_named)
 
-    def _act(self, session: Session, activation: Activation, offset: int, cause: str, ordinals: Counter[str]) -> None:
+    def _act(
+        self,
+        session: Session,
+        activation: Activation,
+        offset: int,
+        cause: str,
+        ordinals: Counter[str],
+        *,
+        is_named: bool,
+    ) -> None:
         work, memory = self._work, session.memory
         if not self._rules:
             self._rules = {rule.id: rule for rule in self._loaded.program.rules}
         rule = self._rules[activation.rule]
         ordinal = ordinals[rule.id]
         ordinals[rule.id] += 1
-        person = Person(memory.session_id, memory.customer_id)
-        if is_held_out(work.salt, f"rule/{rule.id}", person.key, rule.holdout):
-            self._counts.held_out += len(activation.triggers)
-            return
         act = act_id(work.partition, offset, memory.session_id, cause, rule.id, ordinal)
         revision = self._loaded.revision
         outputs = trigger_outputs(
             act, offset, memory.session_id, memory.customer_id, activation, revision.number, revision.bundle
         )
-        claim = claim_of_activation(rule, person, act, activation.time)
-        self._outcome.acts.append(Act(outputs, claim, activation.time))
+        sending = Sending(rule, act, memory.session_id, memory.customer_id, is_named)
+        self._outcome.acts.append(Act(outputs, activation.time, sending))

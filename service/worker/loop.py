@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.facts import FactStore
+from engine.identity import Identities
 from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog, PortError, Record, StateStore
 from engine.values import Millis
 from service.clock import Clock, wall_ms
@@ -54,6 +55,7 @@ class Ports:
     limits: LimitStore
     profiles: FactStore
     catalogue: FactStore
+    identities: Identities
     activity: Activity
 
 
@@ -108,7 +110,7 @@ class Worker:
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, salt)
+        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt)
         self._partitions: dict[int, Partition] = {}
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None

@@ -6,18 +6,18 @@ import enum
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Protocol
 
 from engine.event import Event
 from engine.facts import FactStore
-from engine.ports import Applied, Claim, Output, Place, PortError, Position, Record, StateStore, Verdict
+from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore
 from engine.values import EpochMs, Millis
 from service.clock import Clock
 from service.loading import Loaded
 from service.things import Lookup, Things
+from service.worker.allowing import Identities, Limits, concerns_persons, withhold
 from service.worker.counts import Counts
-from service.worker.evaluation import Act, PoisonError, Work, evaluate, to_write, watermark_after
+from service.worker.evaluation import PoisonError, Work, evaluate, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
 
@@ -46,6 +46,7 @@ class Equipment:
     Attributes:
         things: What the catalogue says, kept for a while.
         lateness: Allowed lateness.
+        concerns_persons: Whether it matters to a trigger who a session is.
     """
 
     loaded: Loaded
@@ -53,6 +54,7 @@ class Equipment:
     profiles: Profiles
     things: Things
     lateness: Millis
+    concerns_persons: bool
     _catalogue: FactStore
     _clock: Clock
 
@@ -61,7 +63,7 @@ class Equipment:
         """What goes with a revision."""
         vocabulary = loaded.program.vocabulary
         reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
-        return cls(loaded, *reading, lateness, catalogue, clock)
+        return cls(loaded, *reading, lateness, concerns_persons(loaded.program), catalogue, clock)
 
     def lookup(self, events: Sequence[Event]) -> Lookup:
         """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
@@ -70,13 +72,6 @@ class Equipment:
         if asked:
             self.things.take(asked, self._catalogue.get(asked), now)
         return Lookup(self.things, now, self._catalogue.get)
-
-
-class Limits(Protocol):
-    """What a partition takes from; see `LimitStore`."""
-
-    def take(self, claims: Sequence[Claim], slots: int, now: EpochMs, hold: Millis | None) -> Sequence[Verdict]:
-        """As `LimitStore.take`."""
 
 
 class Sender(Protocol):
@@ -102,6 +97,7 @@ class Stores:
     state: StateStore
     limits: Limits
     emission: Sender
+    identities: Identities
     salt: str | None
 
 
@@ -274,7 +270,6 @@ class Partition:
                 return
 
     def _work(self, records: Sequence[Record], readings: Sequence[Reading], equipment: Equipment) -> Work:
-        stores = self._stores
         return Work(
             partition=self.number,
             offset=self.position,
@@ -286,7 +281,6 @@ class Partition:
             profiles={},
             loaded=equipment.loaded,
             lateness=equipment.lateness,
-            salt=stores.salt,
             step=self._step,
             brought=self._brought,
         )
@@ -344,8 +338,10 @@ class Partition:
                 work, sessions = self._with_sessions(_without(work, poison), due, equipment)
         if isinstance(work.catalogue, Lookup) and work.catalogue.failure is not None:
             raise work.catalogue.failure  # evaluated without what is known of a thing: again, when that can be had
-        granted = self._granted(outcome.acts)
-        batch, sizes = to_write(work, outcome, self.generation, granted, self.out)
+        stores = self._stores
+        signed_in = outcome.signed_in if equipment.concerns_persons else ()
+        withheld = withhold(outcome.acts, signed_in, stores.limits, stores.identities, stores.salt)
+        batch, sizes = to_write(work, outcome, self.generation, withheld.limited, withheld.held_out, self.out)
         applied = self._stores.state.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
@@ -370,16 +366,6 @@ class Partition:
         self._stores.emission.offer(self.number, batch.outputs)
         outcome.counts.batches += 1
         counts.add(outcome.counts)
-
-    def _granted(self, acts: Sequence[Act]) -> set[str]:
-        """Take from the limits that span sessions, in order; a token that took before is granted again."""
-        asking = [(act.claim, act.time) for act in acts if act.claim is not None]
-        granted: set[str] = set()
-        for time, group in groupby(asking, key=lambda each: each[1]):
-            claims: list[Claim] = [claim for claim, _ in group]
-            verdicts = self._stores.limits.take(claims, len(claims), time, None)
-            granted.update(verdict.token for verdict in verdicts if verdict.granted)
-        return granted
 
 
 def _without(work: Work, poison: PoisonError) -> Work:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from config.schema import Settings
 from engine.facts import FactKind
 from engine.ports import PortError
+from service.crm import CrmFacts
 from service.enrichment import Enrichment, Follower
 from service.folder_watcher import FolderWatcher
 from service.installation import holdout_salt
@@ -41,10 +42,12 @@ class WorkerProcess:
                 state=wiring.state(),
                 outputs=wiring.outputs(),
                 limits=wiring.limits(),
-                profiles=wiring.profiles(),
+                profiles=wiring.enriched_profiles(),
                 catalogue=wiring.catalogue(),
+                identities=wiring.identities(),
                 activity=wiring.activity(),
             )
+            self._profiles = ports.profiles
             salt = holdout_salt(wiring.tables())
         except PortError:
             wiring.close()
@@ -99,4 +102,5 @@ class WorkerProcess:
         self.worker.stop()
 
     def _counts(self) -> Mapping[str, int]:
-        return {**self.worker.report(), **self._enrichment.counts()}
+        crm = self._profiles.counts() if isinstance(self._profiles, CrmFacts) else {}
+        return {**self.worker.report(), **self._enrichment.counts(), **crm}

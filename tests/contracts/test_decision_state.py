@@ -159,3 +159,21 @@ def test_ids_are_told_seen_together_with_the_session(stores):
         SessionView(session, None, {}, None, frozenset({"e1"})),
         SessionView(session, None, {}),
     )
+
+
+def test_the_stream_reads_and_keeps_the_same_identities(stores, opened):
+    identities = opened("identities")
+    assert identities.identify("c1", "s1", was_anonymous=True) == Identity("s1", ("s1",))
+    assert identities.identify("c2", "s2", was_anonymous=False) == Identity("c2")
+
+    async def work(state):
+        await state.put_grants("s1", {"": b"owner", "banner": b"grant"}, 60_000)
+        return await state.identify("c1", "s3", was_anonymous=True), (await state.read("s2", "c2")).identity
+
+    assert with_state(stores, work) == (Identity("s1", ("s1", "s3")), Identity("c2"))
+    assert identities.read([("s1", "c1"), ("s9", "c2"), ("s1", "c9")]) == [
+        (Identity("s1", ("s1", "s3")), {"": b"owner", "banner": b"grant"}),
+        (Identity("c2"), {}),
+        (None, {"": b"owner", "banner": b"grant"}),
+    ]
+    assert identities.read([]) == []

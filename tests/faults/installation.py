@@ -36,6 +36,8 @@ from tools.redis_server import RedisServer, RedisServerError
 
 PARTITIONS = 4
 BATCH = 50
+AHEAD = 3_000
+"""So many records at most are fed that were not evaluated."""
 
 REDIS = {
     "appendonly": "yes",
@@ -288,7 +290,10 @@ class Installation:
                 return self.positions() == ends and not any(state.outbox(number) for number in range(PARTITIONS))
             return False
 
-        if not wait_for(is_done, timeout_s):
+        at = self.positions()
+        while not wait_for(is_done, timeout_s) and self.positions() != at:
+            at = self.positions()
+        if not is_done():
             for each in self._workers:
                 if each.is_alive() and each.pid is not None:
                     os.kill(each.pid, signal.SIGUSR1)
@@ -312,9 +317,13 @@ class Installation:
 
     def _feed_on(self) -> None:
         log = self.wiring.event_log()
+        fed = 0
         while not self._feeding.wait(self._pace):
+            if fed - sum(self.positions()) > AHEAD:
+                continue  # or a busy machine would do nothing but catch up
             with suppress(PortError):
                 log.append(list(islice(self._events, 20)), lambda _: None)
+                fed += 20
         with suppress(PortError):
             log.flush(30_000)
 

@@ -143,8 +143,8 @@ def _take_out(guard: str) -> None:
         KafkaOutputs._transactional_id = lambda self, partition: f"{named(self, partition)}-{os.getpid()}"  # type: ignore[method-assign]
         # Reading the position would see the other's transaction, and wait until it is undone.
         TransactionMarks.complete = lambda *_: True  # type: ignore[method-assign]
-        kafka_python.TRANSACTOR["transaction_timeout_ms"] = 60_000  # type: ignore[index]
-        kafka_librdkafka.TRANSACTOR["transaction.timeout.ms"] = 60_000  # type: ignore[index]
+        kafka_python.TRANSACTOR["transaction_timeout_ms"] = 60_000
+        kafka_librdkafka.TRANSACTOR["transaction.timeout.ms"] = 60_000
     elif guard == "suppression":
         claimed = kafka_outputs.KafkaOutputs.claim
         KafkaOutputs.claim = lambda self, partition: Turn(claimed(self, partition).token, Place())  # type: ignore[method-assign]

@@ -16,9 +16,9 @@ from engine.rete.compilation import Compiled, compile_program
 from engine.rete.conditions.truth import subject_of
 from engine.schedule import is_open
 from engine.values import EpochMs, Value
+from tests.generative.answers import catalogue, scores
 from tests.generative.drawing import Advance, Insert, Look, Reload, Restore, SetFacts, Story, draw_story
 from tests.generative.words import START
-from tests.generative.worlds import catalogue, scores
 from tests.naive.conditions import Leaf, references
 from tests.naive.evaluator import Act, Bindings, Naive, leaves
 from tests.naive.history import State, no_catalogue

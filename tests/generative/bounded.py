@@ -7,8 +7,9 @@ from random import Random
 from engine.language.tree import Rule, ScoreTest, Seen, Test
 from engine.rete import Network, View
 from engine.rete.conditions.truth import subject_of
+from tests.generative.answers import catalogue, scores
 from tests.generative.words import START
-from tests.generative.worlds import World, catalogue, scores
+from tests.generative.worlds import World
 from tests.naive.conditions import Leaf, leaves, references
 from tests.naive.evaluator import Naive
 from tests.naive.history import State

@@ -41,8 +41,12 @@ class Options:
     """How cases are drawn."""
 
     steps: int
-    has_patterns: bool
+    patterns: frozenset[str]
     reports_every: int
+
+    def name(self) -> str:
+        """What a ledger says of them."""
+        return f"{self.steps} steps, {' '.join(sorted(self.patterns))}, reports of every {self.reports_every}th look"
 
 
 HISTORIES = 8
@@ -50,15 +54,15 @@ HISTORIES = 8
 
 
 @lru_cache(maxsize=4)
-def ruleset_of(number: int, *, has_patterns: bool) -> Ruleset:
+def ruleset_of(number: int, words: frozenset[str]) -> Ruleset:
     """The ruleset of so many cases: of ten, one is wild and two are plain; every second has patterns."""
-    patterns = PATTERNS if has_patterns and number % 2 else frozenset[str]()
+    patterns = words if number % 2 else frozenset[str]()
     return draw_ruleset(Random(number), wild=number % 10 == 0, plain=number % 10 > 7, patterns=patterns)
 
 
 def story_of(seed: int, options: Options) -> Story:
     """The story of a seed."""
-    ruleset = ruleset_of(seed // HISTORIES, has_patterns=options.has_patterns)
+    ruleset = ruleset_of(seed // HISTORIES, options.patterns)
     return ruleset.story(Random(f"history {seed}"), options.steps)
 
 
@@ -112,7 +116,7 @@ def run(work: tuple[range, Options]) -> Stretch:
             wrong.append(seed)
             print(f"seed {seed}: {type(problem).__name__}: {str(problem).strip()[-400:]}", flush=True)
     gc.collect()
-    return Stretch(seeds.start, len(seeds), str(options), tuple(wrong), time.process_time() - began)
+    return Stretch(seeds.start, len(seeds), options.name(), tuple(wrong), time.process_time() - began)
 
 
 def main() -> int:
@@ -132,13 +136,13 @@ def main() -> int:
     parser.add_argument("--shrink-seconds", type=float, default=60)
     given = parser.parse_args()
     first = given.seed if given.seed is not None else time.time_ns() // 1_000_000 % 1_000_000_000
-    options = Options(given.steps, given.patterns, given.reports_every)
+    options = Options(given.steps, PATTERNS if given.patterns else frozenset(), given.reports_every)
     ledger = Ledger(given.ledger)
     print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes", flush=True)
     began = told = time.monotonic()
 
     def batches() -> Iterator[tuple[range, Options]]:
-        for part in list(ledger.left(range(first, first + given.cases), str(options))):
+        for part in list(ledger.left(range(first, first + given.cases), options.name())):
             for at in range(part.start, part.stop, BATCH):
                 if time.monotonic() - began > given.seconds:
                     return

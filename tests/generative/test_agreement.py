@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.generative.agreement import run_case
 from tests.generative.bounded import run_bounded_case
+from tests.generative.found import FOUND, FOUND_BY_FUZZ, run_seed
 from tests.generative.words import PATTERNS
 
 # A world is large by nature: a vocabulary, rules and a history.
@@ -64,35 +65,15 @@ def test_they_agree_on_fixed_worlds(seed: int) -> None:
     run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=18)
 
 
-FOUND = {
-    "a feature over other facts begins with what it is over nothing": 165,
-    "a rule that is new acts though two reloads come before the next event": 1414,
-    "a reload of unknown ancestry fires nothing by itself": 1316,
-    "a late event that has left its window already leaves no mark of time behind": 1988,
-    "a score does not see what rules conclude, not through a computed feature either": 2107,
-    "a moment at which nothing changes is no step, so no model is asked at it": 3421,
-    "a rule with scores that holds by another branch is seen to end": 4786,
-    "what is computed from a derived fact follows when a reload takes its last rule away": 22968,
-}
-
-
 @pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND.keys())
 def test_what_generation_found_stays_found(seed: int) -> None:
     """Each a defect once; the name says of what."""
     run_case(Random(seed), wild=seed % 10 == 0)
 
 
-FOUND_BY_FUZZ = {
-    "a look at a pattern that changes no combination is no step, so no model is asked at it": 5003245,
-    "an advance to the very moment at which something leaves a window is a step, though nothing changed": 5004492,
-    "an absence that only an offer looks at makes no step, so no model is asked at it": 5004611,
-}
-
-
 @pytest.mark.parametrize("seed", FOUND_BY_FUZZ.values(), ids=FOUND_BY_FUZZ.keys())
 def test_what_a_long_run_found_stays_found(seed: int) -> None:
-    patterns = PATTERNS if seed % 2 else frozenset[str]()
-    run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, patterns=patterns)
+    run_seed(seed)
 
 
 @pytest.mark.parametrize("seed", range(120))

@@ -25,8 +25,9 @@ from engine.language.tree import (
 )
 from engine.rete import Network
 from engine.values import Value
+from tests.generative.answers import scores
 from tests.generative.words import EVENTS, PATTERNS, SAMPLES, START
-from tests.generative.worlds import World, program_of, scores
+from tests.generative.worlds import World, program_of
 from tests.naive.evaluator import Bindings, Naive
 
 SPANS = (Span(), Span(), Span(window=10_000), Span(window=4_000), Span(since="pay"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.language.diagnostics import Report
-from engine.language.proofs import prove
+from engine.language.proofs import Proofs
 from engine.language.tree import (
     All,
     AnyOf,
@@ -30,8 +30,9 @@ from engine.language.tree import (
     Vocabulary,
 )
 from engine.values import Value
+from tests.generative.answers import catalogue, scores
 from tests.generative.drawing import Advance, Insert, Look, SetFacts, draw_story
-from tests.generative.worlds import World, catalogue, scores
+from tests.generative.worlds import World
 from tests.naive.evaluator import Naive
 
 LIMITS = (Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST, Operator.IS, Operator.IS_NOT)
@@ -125,7 +126,7 @@ def meant(condition: Condition, place: Place, message: str) -> Condition:
 
 def claims(condition: Condition, vocabulary: Vocabulary) -> list[tuple[str, Condition, str]]:
     report = Report()
-    prove(condition, vocabulary, report)
+    Proofs(vocabulary, report).visit(condition)
     return [(found.code, meant(condition, found.place, found.message), found.message) for found in report.diagnostics()]
 
 

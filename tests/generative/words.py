@@ -36,8 +36,8 @@ FACTS: dict[str, tuple[ValueType, FactSource]] = {
 }
 CATALOGUE = {"product.stock": INTEGER, "product.price": MONEY}  # by colour
 
-PATTERNS = frozenset({"as", "per", "take", "of", "sequence", "absence"})
-"""Words for conditions over several events; each can be left out of a world."""
+PATTERNS = frozenset({"as", "per", "take", "of", "where", "sequence", "absence"})
+"""Words for conditions over several events, `where` for facts of things inside one; each can be left out of a world."""
 
 Scope = tuple[tuple[BoundRef, ValueType], ...]
 """What may be named at a place: attributes of bound names, with their types."""

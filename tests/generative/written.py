@@ -37,9 +37,9 @@ from engine.language.tree import (
     Vocabulary,
 )
 from engine.values import Kind, ValueType
+from tests.generative.answers import catalogue
 from tests.generative.drawing import Advance, Insert, Look, Reload, Restore, SetFacts, Story
 from tests.generative.words import CATALOGUE, EVENTS, SAMPLES
-from tests.generative.worlds import catalogue
 from tests.naive.conditions import leaves
 
 BEGIN = round(dt.datetime(2026, 1, 5, tzinfo=dt.UTC).timestamp() * 1000)
@@ -63,7 +63,7 @@ def written(story: Story) -> dict[str, str]:
         }
         events.append(_item({"at": 0, "catalogue": known}))
     if any(isinstance(leaf, ScoreTest) for rule in story.program.rules for leaf in leaves(rule.when)):
-        events.append(f"# models answer as tests.generative.worlds.scores({story.scores}) does")
+        events.append(f"# models answer as tests.generative.answers.scores({story.scores}) does")
     for each in story.operations:
         match each:
             case Insert(event):

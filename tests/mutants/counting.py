@@ -46,9 +46,10 @@ def _count(mutant: Mutant | None, first: int, most: int) -> int:
     signal.signal(signal.SIGVTALRM, too_long)
     try:
         from tests.generative.fuzz import Options, problem_of_seed
+        from tests.generative.words import PATTERNS
     except Exception:  # noqa: BLE001 - what can't be imported is noticed at once
         return 1
-    options = Options(steps=14, has_patterns=True, reports_every=4)
+    options = Options(14, PATTERNS, reports_every=4)
     for number in range(most):
         signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
         if problem_of_seed(first + number, options) is not None:

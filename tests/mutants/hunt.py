@@ -72,6 +72,7 @@ def difference() -> str | None:
     from tests.conformance.test_evaluation import holds_up
     from tests.generative.agreement import run_case
     from tests.generative.bounded import run_bounded_case
+    from tests.generative.found import FOUND_BY_FUZZ, run_seed
     from tests.generative.words import PATTERNS
 
     for restoring in (True, False):
@@ -87,6 +88,9 @@ def difference() -> str | None:
             )
             if seed % 4 == 0:
                 run_bounded_case(Random(seed), 3)
+    for found in FOUND_BY_FUZZ.values():
+        with noticing(f"the seed {found} that a long run found"):
+            run_seed(found)
     return None
 
 

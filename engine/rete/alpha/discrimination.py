@@ -203,7 +203,7 @@ class Branch:
 
 NOWHERE = Node()
 
-FEW_BRANCHES = 4
+FEW_BRANCHES = 12
 """So many branches are looked at one by one whatever the session knows: cheaper than to choose among them."""
 
 

@@ -28,6 +28,7 @@ from engine.rete.compilation import Compiled
 from engine.rete.conditions.normal_form import Literal
 from engine.rete.conditions.quantity import Origin, Quantity, selections
 from engine.rete.conditions.subjects import Joined, Presence
+from engine.rete.reports.cost import Costs
 
 
 class NodeKind(StrEnum):
@@ -55,6 +56,7 @@ class ListedNode:
         quantity: Its index in the network, for quantities and patterns.
         feeds: Ids of the nodes that it leads to.
         rules: How many rules stand behind it: shared where there are several.
+        cost: Of a rule, places that an event touches for it at most, by type of event; see `cost`.
     """
 
     id: str
@@ -63,6 +65,7 @@ class ListedNode:
     quantity: int | None = None
     feeds: list[str] = field(default_factory=list)
     rules: int = 0
+    cost: dict[str, int] = field(default_factory=dict)
 
 
 def list_network(compiled: Compiled) -> tuple[ListedNode, ...]:
@@ -76,6 +79,7 @@ class _Listing:
         self.vocabulary: Vocabulary = compiled.program.vocabulary
         self.nodes: dict[tuple[NodeKind, object], ListedNode] = {}
         self.numbers: dict[NodeKind, int] = {}
+        self.costs = Costs(compiled)
         for production in compiled.productions:
             self._rule(production)
         self._count()
@@ -96,6 +100,7 @@ class _Listing:
 
     def _rule(self, production: Production) -> None:
         rule, _ = self._node(NodeKind.RULE, production.index, lambda: production.rule.id)
+        rule.cost = self.costs.of(production)
         for literal in production.literals:
             self._lead(self._condition(literal), rule)
         for test in production.score_tests:

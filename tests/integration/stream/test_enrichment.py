@@ -115,7 +115,7 @@ def test_a_file_of_things_reaches_the_rules_of_the_stream(
     assert json.loads(shown.stdout) == {"product.stock": 3}
     ports = Ports(
         wiring.event_source(), wiring.event_log(), wiring.state(), wiring.outputs(), wiring.limits(), wiring.profiles(),
-        wiring.catalogue(), wiring.activity(),
+        wiring.catalogue(), wiring.identities(), wiring.activity(),
     )  # fmt: skip
     worker = Worker(ports, lambda: live, Pace())
     events = [RawEvent("seen", f"s{n}", f"e{n}", 1_700_000_000_000 + n, None, {"product": f"p{n}"}) for n in range(9)]

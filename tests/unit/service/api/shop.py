@@ -342,6 +342,7 @@ class Shop:
     def __init__(self, settings: ApiSettings = SETTINGS, current: Loaded | None = None, *, ruled: bool = True) -> None:
         self.settings = settings
         self.scorer = FakeScorer()
+        self.asks_crm = False
         self.holder = Holder((current or loaded(scorer=self.scorer)) if ruled else None)
         self.log = FakeLog()
         self.state = FakeState()
@@ -418,6 +419,7 @@ class Shop:
             preview_secret=PREVIEW_SECRET,
             forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
+            asks_crm=self.asks_crm,
         )
 
         async def close() -> None:

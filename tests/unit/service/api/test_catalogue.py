@@ -118,3 +118,12 @@ def test_why_knows_the_catalogue(shop):
     shop.decide("banner", events=added("p1"))
     why = shop.get("/v1/sessions/s1/why", params={"rule": "shop.scarce"}).json()
     assert why["rules"][0]["truth"] is True
+
+
+def test_a_customer_for_whom_the_crm_has_not_answered_is_named_as_missing(shop):
+    shop.asks_crm = True
+    codes = [each["code"] for each in shop.decide("hero", customer_id="c1")["degraded"]]
+    assert codes == ["profile_unavailable"]
+    assert shop.decide("hero")["degraded"] == [], "nobody is anonymous for want of a CRM"
+    shop.state.profiles["c1"] = b"{}"
+    assert shop.decide("hero", customer_id="c1")["degraded"] == [], "it said that it knows nothing"

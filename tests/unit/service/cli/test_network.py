@@ -50,6 +50,29 @@ def test_a_condition_that_two_rules_have_is_one_node_that_leads_to_both(folder: 
     assert pattern["feeds"] == ["r3"]
 
 
+def test_a_rule_says_what_an_event_may_cost_it(folder: Path) -> None:
+    """What is found by an index is one place; what is joined with nothing, or compares with a fact, is every kept event."""
+    rules = (folder / "cart.yaml").read_text()
+    odd = (
+        "  - rule: odd\n    when: {event: cart_added, where: {product_id: {starts_with: p}, price: {above: 5}}}\n"
+        "    then: [{trigger: odd}]\n"
+        "  - rule: scans\n    when: {count: cart_added, where: {price: {above: {fact: cart.value}}}, at_least: 2}\n"
+        "    then: [{trigger: scans}]\n"
+        "  - rule: untied\n    when:\n      all:\n        - {event: cart_added, as: one}\n"
+        "        - {event: cart_added, where: {price: {above: $one.price}}}\n    then: [{trigger: untied}]\ntests:\n"
+    )
+    (folder / "cart.yaml").write_text(rules.replace("tests:\n", odd, 1))
+    nodes = json.loads(salience("network", folder, "--json").stdout)["nodes"]
+    cost = {node["text"]: node["cost"]["cart_added"] for node in nodes if node["kind"] == "rule"}
+    assert cost["cart.nudge"] == 2  # it enters the sum, which stands in one way to hold
+    assert cost["cart.full"] == 4  # and whether one was seen
+    assert cost["cart.odd"] == 3  # and its beginning is looked at
+    assert cost["cart.twice"] < 10
+    assert cost["cart.scans"] > 100
+    assert cost["cart.untied"] > 100
+    assert "cart.full  at most 4 places for a cart_added" in salience("network", folder).stdout
+
+
 def test_the_list_counts_what_is_shared(folder: Path) -> None:
     text = salience("network", folder).stdout
     assert "Quantities (2, 1 shared)" in text

@@ -107,7 +107,7 @@ class Installed:
         wiring = self.wiring
         ports = Ports(
             wiring.event_source(), wiring.event_log(), wiring.state(), wiring.outputs(), wiring.limits(), wiring.profiles(),
-            wiring.catalogue(), wiring.activity(),
+            wiring.catalogue(), wiring.identities(), wiring.activity(),
         )  # fmt: skip
         pace = Pace(batch=batch, poll_ms=20, lateness=lateness, idle_ms=3_600_000)
         worker = Worker(ports, live, pace, salt=holdout_salt(wiring.tables()))

@@ -88,6 +88,7 @@ class Bench:
         self.outputs = Failing(self.embedded.outputs())
         self.profiles = self.embedded.profiles()
         self.catalogue = Failing(self.embedded.catalogue())
+        self.identities = Failing(self.embedded.identities())
         self.activity = self.embedded.activity()
         self.log = self.embedded.event_log()
         self.clock = Clock(NOON)
@@ -97,6 +98,7 @@ class Bench:
             self.outputs,
             self.profiles,
             self.catalogue,
+            self.identities,
             self.activity,
             self.log,
         ]
@@ -110,7 +112,7 @@ class Bench:
     ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, salt)
+        stores = Stores(self.state, self.limits, self.emission, self.identities, salt)
         partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition
@@ -121,8 +123,9 @@ class Bench:
         source = self.embedded.event_source()
         self._opened.append(source)
         ports = Ports(
-            source, self.log, self.state, self.outputs, self.limits, self.profiles, self.catalogue, self.activity
-        )
+            source, self.log, self.state, self.outputs, self.limits, self.profiles, self.catalogue,
+            self.identities, self.activity,
+        )  # fmt: skip
         return Worker(
             ports, current, Pace(**({"poll_ms": 1, "lateness": LATENESS} | pace)), clock=self.clock, elapsed=elapsed
         )

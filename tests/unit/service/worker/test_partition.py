@@ -563,7 +563,7 @@ def test_a_worker_that_another_has_followed_sends_nothing_more(bench: Bench) -> 
     """The store and the outputs each refuse it, whichever it asks first."""
     old = bench.partition(generation=1)
     assert bench.emission is not None
-    new = Partition(0, 2, Stores(bench.state, bench.limits, Emission(bench.outputs), None), 1 << 20)
+    new = Partition(0, 2, Stores(bench.state, bench.limits, Emission(bench.outputs), bench.identities, None), 1 << 20)
     new.claim()
     bench.emission.offer(0, [Output("stale", OutputKind.TRIGGER, "s", b"", 0)])
     until(lambda: bench.emission is not None and bench.emission.has_failed(0), lambda: None)
