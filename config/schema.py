@@ -123,6 +123,8 @@ class ApiSettings(Struct, frozen=True):
     max_in_flight: Count
     storefront_requests_per_s: Amount
     server_requests_per_s: Amount
+    tls_certificate: str
+    tls_key: str
 
 
 class AdminSettings(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -31,6 +32,8 @@ Opening: TypeAlias = Callable[[], Awaitable[tuple[Services, Callable[[], Awaitab
 
 BODY_WITHIN_S = 10.0
 """A body of 1 MiB over a slow mobile line takes some seconds."""
+DRAIN_WITHIN_S = 2.0
+"""For a body that was refused before it was read."""
 LONGEST_QUERY = 4_096
 READ_WITHIN_S = 30.0
 """A caller that reads nothing of a stream for so long has left, whatever its connection says."""
@@ -148,6 +151,8 @@ class Application:
         if has_unread_body and scope["http_version"].startswith("1"):
             # The server closes it; a client that is not told sends its next request into it.
             answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
+        elif has_unread_body:
+            await _drain(receive, services.settings.max_body_bytes)
         if isinstance(answer.body, AsyncIterator):
             await _respond_by_parts(receive, send, answer, answer.body, _headers(answer, cors, request_id, timing))
         else:
@@ -225,6 +230,18 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) ->
                 message = None
     except TimeoutError:
         raise ProblemError("body-timeout", f"The body did not come within {BODY_WITHIN_S:.0f} s.") from None
+
+
+async def _drain(receive: Receive, limit: int) -> None:
+    """Read what is left of a body that nobody wants: over HTTP/2, the server else ends the connection with all its streams."""
+    left = 8 * limit
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_WITHIN_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
 
 
 def _too_large(limit: int) -> ProblemError:

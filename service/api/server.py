@@ -93,6 +93,10 @@ class ApiServer(BaseApplication):
             "control_socket_disable": True,
             "child_exit": _process_died,
         }
+        if self._settings.api.tls_certificate:
+            options["certfile"] = self._settings.api.tls_certificate
+            options["keyfile"] = self._settings.api.tls_key or None
+            options["http_protocols"] = "h2,h1"
         for name, value in options.items():
             self.cfg.set(name, value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from service.cli.console import stderr
@@ -24,11 +26,18 @@ def command(invocation: Invocation, host: str | None, port: int | None, workers:
 
     settings = invocation.having(api__host=host, api__port=port, api__workers=workers).settings
     set_up_logging(settings.log)
+    for name in ("tls_certificate", "tls_key"):
+        file = getattr(settings.api, name)
+        if file and not os.access(file, os.R_OK):
+            raise Failure(f"{file} can't be read; see the setting api.{name}")
+    if settings.api.tls_key and not settings.api.tls_certificate:
+        raise Failure("api.tls_key is the key of no certificate; see the setting api.tls_certificate")
     try:
         listener = listen(settings.api.host, settings.api.port, "api")
     except PortTakenError as error:
         raise Failure(str(error)) from None
     address, bound, *_ = listener.getsockname()
     shown = f"[{address}]" if ":" in address else address
-    stderr().print(f"decision API on http://{shown}:{bound}")
+    scheme = "https" if settings.api.tls_certificate else "http"
+    stderr().print(f"decision API on {scheme}://{shown}:{bound}")
     serve(settings, listener)

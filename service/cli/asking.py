@@ -100,7 +100,8 @@ def _ask_over_http(
 ) -> bytes:
     host = settings.api.host
     host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
-    base = (url or f"http://{host}:{settings.api.port}").rstrip("/")
+    scheme = "https" if settings.api.tls_certificate else "http"
+    base = (url or f"{scheme}://{host}:{settings.api.port}").rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise Failure(f"--url {base} is no address; give one such as http://127.0.0.1:8081")
     key = key_file.read_text("ascii").strip() if key_file is not None else _own_key(settings)

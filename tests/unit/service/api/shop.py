@@ -331,6 +331,8 @@ SETTINGS = ApiSettings(
     max_in_flight=300,
     storefront_requests_per_s=0,
     server_requests_per_s=0,
+    tls_certificate="",
+    tls_key="",
 )
 
 

@@ -174,15 +174,15 @@ async def calling(shop, lines):
         await application.stop()
 
 
-async def settled(read, rounds=200):
-    """Once it says the same for a while."""
-    last = None
-    for _ in range(rounds):
+async def settled(read, most=200_000):
+    """What it reads once that has been the same for a thousand turns of the loop."""
+    last, same = None, 0
+    for _ in range(most):
+        await asyncio.sleep(0)
         now = read()
-        await asyncio.sleep(0.005)
-        if now == last and now:
+        last, same = (now, same + 1) if now == last else (now, 0)
+        if now and same == 1_000:
             return now
-        last = now
     return last
 
 

@@ -1,0 +1,78 @@
+"""HTTPS: HTTP/2 with a real client, HTTP/1.1 for those that have no other, and streams over both."""
+
+import datetime as dt
+import ipaddress
+import re
+import ssl
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.integration.api.running import Process, Running
+
+ASKED = {"session_id": "s1", "placements": ["cart_banner"]}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of this machine, for a day."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(*pem))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory, certificate):
+    files = {"api.tls_certificate": certificate / "certificate.pem", "api.tls_key": certificate / "key.pem"}
+    running = Running(tmp_path_factory.mktemp("secure"), files)
+    running.api.start()
+    try:
+        running.url = running.api.wait_for(r"decision API on (https://\S+)")[1]
+        yield running
+    finally:
+        running.api.end()
+
+
+@pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
+def test_a_decision_and_a_stream_come_over_what_the_client_speaks(secure, certificate, http2, version):
+    trusted = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
+    headers = {"Authorization": f"Bearer {secure.server_key}"}
+    with httpx.Client(base_url=secure.url, headers=headers, http2=http2, verify=trusted, timeout=60) as client:
+        answers = [client.post("/v1/decide", json=ASKED) for _ in range(3)]
+        assert {(each.http_version, each.status_code) for each in answers} == {(version, 200)}
+        assert answers[0].json()["revision"] == 1
+        again = client.post("/v1/decide", json=ASKED, headers={"If-None-Match": answers[0].headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        lines = b"\n".join([b'{"session_id": "b", "placements": ["cart_banner"], "explain": true}'] * 200)
+        ndjson = {"Content-Type": "application/x-ndjson"}
+        with client.stream("POST", "/v1/decide/bulk", content=lines, headers=ndjson) as streamed:
+            assert sum('"decision_id"' in line for line in streamed.iter_lines()) == 200
+        refused = client.post("/v1/decide", content=b" " * 2_000_000)
+        assert refused.status_code == 413
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_certificate_that_can_not_be_read_is_one_sentence(tmp_path):
+    api = Process(tmp_path, ["api", "--port=0"], {"api.tls_certificate": tmp_path / "nothing.pem"}).start()
+    assert api._child is not None
+    assert api._child.wait(60) == 1
+    assert re.fullmatch(r"salience: \S+nothing\.pem can't be read; see the setting api\.tls_certificate\n", api.output)
