@@ -93,7 +93,8 @@ class Quantities:
         program: tuple[tuple[str, Any], ...] = (("name", left), ("name", right), ("op", operator))
         if self.chance(0.5):
             program = (("name", left), ("value", self.one((2, 3, 0.5))), ("op", operator))
-        return Expression(f"{program}", program, self.one((INTEGER, NUMBER)))
+        left, right, operator = (str(item) for _, item in program)
+        return Expression(f"{left} {operator} {right}", program, self.one((INTEGER, NUMBER)))
 
     def aggregate(self, *, may_look_at_facts: bool = True, scope: Scope = ()) -> Aggregate:
         function = self.one(tuple(Aggregation))

@@ -122,8 +122,7 @@ def _vocabulary(vocabulary: Vocabulary) -> dict[str, Any]:
         if fact.aggregate is not None:
             features[name] = _aggregate(fact.aggregate)
         elif fact.computed is not None:
-            left, right, operator = (str(item) for _, item in fact.computed.program)
-            features[name] = {fact.type.kind.value: f"{left} {operator} {right}"}
+            features[name] = {fact.type.kind.value: fact.computed.text}
         else:
             key = {"by": "colour"} if fact.source is FactSource.CATALOGUE else {}
             kind = _kind(fact.type)
@@ -270,7 +269,7 @@ def _operand(operator: Operator, operand: Any, kind: ValueType) -> Any:
     if isinstance(operand, BoundRef):
         return _ref(operand)
     if isinstance(operand, FactRef):
-        return {"fact": operand.fact}
+        return {"fact": operand.fact} | ({} if operand.of is None else {"of": _ref(operand.of)})
     if operator in {Operator.OLDER_THAN, Operator.WITHIN_LAST}:
         return f"{operand} ms"
     if operator is Operator.EXISTS or operator is Operator.CONTAINS:
