@@ -248,7 +248,7 @@ MUTANTS = (
     ),
     Mutant(
         "an answer stands though what the model sees has changed",
-        "network.py",
+        "session/steps.py",
         "                memory.fresh.clear()\n",
         "                memory.fresh.intersection_update(memory.fresh)\n",
     ),
@@ -266,7 +266,7 @@ MUTANTS = (
     ),
     Mutant(
         "a rule that is new stays so",
-        "network.py",
+        "session/steps.py",
         "memory.new = memory.quiet = frozenset()",
         "memory.quiet = frozenset()",
     ),
@@ -419,7 +419,7 @@ MUTANTS = (
     ),
     Mutant(
         "what only an offer looks at is a step",
-        "network.py",
+        "session/steps.py",
         "values.get(index, compiled.defaults[index]) == old or index in compiled.offered",
         "values.get(index, compiled.defaults[index]) == old",
     ),
