@@ -14,6 +14,7 @@ BENCHMARKS = {
     "fanout": ("benchmarks.fanout", "what joins cost as the candidates of a session grow and their matches do not"),
     "shop": ("benchmarks.shop.beside", "carts, windows and tiers of a shop beside Drools and a decode of the events"),
     "three": ("benchmarks.three", "three tests on one event beside Drools, CLIPS, zen-engine and durable_rules"),
+    "meaning": ("benchmarks.meaning", "the same tests and joins on durable_rules: whether the same acts come of them"),
     "sessions": ("benchmarks.sessions", "bytes and snapshots of a session, and of a million"),
     "hostile": ("benchmarks.hostile", "a session that never stops, beside ordinary ones"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
