@@ -1,7 +1,7 @@
 """What the decision API reads and takes in Redis, asynchronously.
 
-Everything that is read is a string, so that one MGET reads it; and all reads of one turn of the event loop share an MGET.
-Sending and receiving is most of what a read costs the API's process: shared, it answers about twice as many requests.
+Everything that is read is a string, so that one MGET reads it. Reads that come while an MGET is under way share the next one.
+Sending and receiving is most of what a read costs the API's process: the busier it is, the more share it.
 
 Beside the keys of state, limits and profiles: `grants:<session>`, a string of msgpack, expires with the grants;
 `identity:<customer>`, a string of msgpack `[drawn as, session, ...]`.
@@ -10,8 +10,9 @@ Beside the keys of state, limits and profiles: `grants:<session>`, a string of m
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import redis.asyncio
@@ -31,6 +32,8 @@ from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_argum
 from engine.identity import Identity
 from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
+
+_Read: TypeAlias = "tuple[Sequence[str], asyncio.Future[Sequence[bytes | None]]]"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -137,44 +140,61 @@ class RedisDecisionState:
 
 
 class _SharedReads:
-    """Gathers the reads of one turn of the event loop into one MGET."""
+    """Gathers reads into MGETs, of which few are under way at once: what comes meanwhile shares the next."""
+
+    UNDER_WAY = 2
+    """One would let every read wait for the whole of the trip before; more share less."""
+    MOST_KEYS = 512
+    """Of one MGET, which Redis answers without doing anything else."""
 
     def __init__(self, address: RedisAddress, client: redis.asyncio.Redis) -> None:
         self._address = address
         self._redis = client
-        self._waiting: list[tuple[Sequence[str], asyncio.Future[Sequence[bytes | None]]]] = []
+        self._waiting: deque[_Read] = deque()
         self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
     async def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._start)
+        if not self._waiting and len(self._running) < self.UNDER_WAY:
+            loop.call_soon(self._start)  # with what else comes in this turn
         future: asyncio.Future[Sequence[bytes | None]] = loop.create_future()
         self._waiting.append((keys, future))
         return await future
 
     def _start(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._read(waiting))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        gathered: list[_Read] = []
+        count = 0
+        while self._waiting and count < self.MOST_KEYS:
+            read = self._waiting.popleft()
+            if not read[1].done():  # whose deadline has passed needs no answer
+                gathered.append(read)
+                count += len(read[0])
+        if gathered:
+            task = asyncio.get_running_loop().create_task(self._read(gathered))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
 
-    async def _read(self, waiting: list[tuple[Sequence[str], asyncio.Future[Sequence[bytes | None]]]]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting:
+            self._start()
+
+    async def _read(self, reads: list[_Read]) -> None:
         try:
             with self._address.explained():
-                values: Any = await self._redis.mget([key for keys, _ in waiting for key in keys])
+                values: Any = await self._redis.mget([key for keys, _ in reads for key in keys])
         except PortError as error:
-            for _, future in waiting:
+            for _, future in reads:
                 if not future.done():
                     # An own exception for each: one raised in several tasks would gather their tracebacks.
                     future.set_exception(PortError(str(error)))
             return
         except BaseException:
-            for _, future in waiting:
+            for _, future in reads:
                 future.cancel()
             raise
         start = 0
-        for keys, future in waiting:
+        for keys, future in reads:
             if not future.done():
                 future.set_result(values[start : start + len(keys)])
             start += len(keys)

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
+import redis
 from kafka.errors import KafkaError
 
 from connectors.kafka_client import KafkaAddress
@@ -115,6 +116,26 @@ def test_every_call_works_at_once_after_redis_was_restarted(own_redis):
         for name, calls in CALLS.items():
             for call in calls:
                 call(opened[name])
+
+
+def test_reads_that_come_while_others_are_under_way_share_a_trip(own_redis):
+    """The busier the process, the more of them: what a trip costs does not grow with the sessions that it reads."""
+    ports = RedisPorts(own_redis.url, partitions=2)
+
+    async def work() -> None:
+        state = ports.decision_state()
+
+        async def shopper(number: int) -> None:
+            for _ in range(10):
+                await state.read(f"s{number}", f"c{number}")
+
+        await asyncio.gather(*map(shopper, range(50)))
+        await state.close()
+
+    asyncio.run(work())
+    with closing(redis.Redis.from_url(own_redis.url)) as client:
+        stats: Any = client.info("commandstats")
+    assert stats["cmdstat_mget"]["calls"] <= 25  # 500 reads
 
 
 def test_decisions_get_an_error_and_then_go_on(own_redis):
