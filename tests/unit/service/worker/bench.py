@@ -15,8 +15,10 @@ from engine.event import RawEvent
 from engine.ports import NewRecord, Output, OutputKind, PortError, Record
 from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
+from service.worker.counts import Counts
 from service.worker.emission import Emission
 from service.worker.loop import Pace, Ports, Worker
+from service.worker.messages import tick_record
 from service.worker.partition import Equipment, Partition, Stores
 from tests.unit.service.small_shop import Clock, sources
 
@@ -166,3 +168,36 @@ def until(condition: Callable[[], bool], act: Callable[[], object], seconds: flo
     while not condition():
         assert time.monotonic() < end, "it never came about"
         act()
+
+
+LIVE = loaded()
+
+LIMITED = """\
+ruleset: r
+owner: o
+rules:
+  - rule: told
+    when: {event: seen, within: 1 second}
+    then:
+      - {trigger: told, payload: {}}
+    limits: {per_customer: 2 per day, total: 5 per day}
+"""
+
+
+def views(session: str, *seconds: int, **more: Any) -> list[bytes]:
+    return [event("seen", session, at, product="p", **more) for at in seconds]
+
+
+def tick(seconds: int) -> bytes:
+    return tick_record(0, 1, NOON + seconds * 1000).value
+
+
+def run(bench: Bench, values: list[bytes], batch: int = 100, live: Any = LIVE) -> Counts:
+    """All values from the beginning, in batches."""
+    partition = bench.partition()
+    counts = Counts()
+    log = records(values)
+    equipment = bench.equipment(live)
+    for start in range(0, len(log), batch):
+        counts.add(partition.process(log[start : start + batch], equipment))
+    return counts

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,13 +38,6 @@ def one(*, held_out: bool, kind: str) -> str:
 
 OUT_SESSION, IN_SESSION = one(held_out=True, kind="s"), one(held_out=False, kind="s")
 OUT_CUSTOMER, IN_CUSTOMER = one(held_out=True, kind="c"), one(held_out=False, kind="c")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 class Stream:
