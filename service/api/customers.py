@@ -39,7 +39,7 @@ async def put_customer(services: Services, call: Call) -> Answer:
 
 
 async def delete_customer(services: Services, call: Call) -> Answer:
-    """Forget a customer's facts, and what signing in brought along."""
+    """Forget a customer's facts, and what signing in brought along; logged decisions stay until they are old enough."""
     customer_id = call.parameters["customer_id"]
     await services.in_thread(services.profiles.put, {customer_id: None})
     try:
