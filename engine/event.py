@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from engine.values import EpochMs, Value
@@ -26,7 +24,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     session_id: str
     time: EpochMs
     customer_id: str | None = None
-    attributes: Mapping[str, Value] = {}
+    attributes: dict[str, Value] = {}
 
 
 class RawEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -8,7 +8,6 @@ the large one says of a rule that changed is left out. With many changes, the ne
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 
 from engine.language.tree import Aggregate, Program, Rule
@@ -23,7 +22,6 @@ from engine.rete.compilation import Compiled, clocked_in, timed_by
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
-from engine.rete.conditions.truth import Values
 from engine.values import EpochMs, Value
 
 MOST_CHANGED = 64
@@ -68,7 +66,7 @@ class AmendedIndex(ConflictIndex):
         changed = tuple(changed)
         return self.base.index.candidates(changed) | self._own.candidates(changed)
 
-    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
+    def risen(self, changed: Changed, values: dict[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
         """See `ConflictIndex`."""
         found = self.base.index.risen(changed, values, now)
         for index in self._changed.intersection(found):
@@ -85,7 +83,7 @@ class _Amended:
         self._own = own
         self._changed = changed
 
-    def candidates(self, values: Values) -> list[int]:
+    def candidates(self, values: dict[int, Value | None]) -> list[int]:
         """In order of acting."""
         return sorted({*self._base.candidates(values)}.difference(self._changed).union(self._own.candidates(values)))
 
@@ -109,11 +107,11 @@ class AmendedType(AlphaType):
         self.resets = (*(node for node in base.resets if id(node) not in self.gone), *added)
         self.is_dull = base.is_dull and (more is None or more.is_dull)
 
-    def all_reached(self, attributes: Mapping[str, Value], time: EpochMs) -> Iterable[Feed]:
+    def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
         """See `AlphaType`."""
         return self.reached(attributes, time, [])
 
-    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
+    def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """See `AlphaType`."""
         found: list[Feed] = []
         for each in (self.base, *self.more):
@@ -159,8 +157,7 @@ class _Amendment:
         for index, rule in touched:
             old = productions[index]
             if rule.when is old.rule.when and rule.digest == old.rule.digest:
-                productions[index] = copy(old)  # it only moved, or has another note
-                productions[index].rule = rule
+                productions[index] = replace(old, rule=rule)  # it only moved, or has another note
             else:
                 productions[index] = compile_rule(index, rule, self.program, self.quantities, normal_form)
                 if not _are_plain(old, productions[index]):

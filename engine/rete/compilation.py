@@ -115,7 +115,7 @@ class Compiled:
     forms: dict[Condition, Condition]
     plain: frozenset[int]
     branching: tuple[Production, ...]
-    lineage: object
+    lineage: Any
 
 
 def compile_program(program: Program) -> Compiled:
@@ -273,16 +273,12 @@ def _connect(alpha: dict[str, AlphaType], patterns: Mapping[int, Pattern], numbe
     for index, pattern in patterns.items():
         for number, roles in pattern.roles.items():
             event, where, required = selections[number]
-            arrival: Any = Arrival(index, number, required, tuple(roles))
-            feeds.setdefault(event, {}).setdefault(where, []).append(Feed(_enter, None, 1, None, arrival))
+            arrival = Arrival(index, number, required, tuple(roles))
+            feeds.setdefault(event, {}).setdefault(where, []).append(Feed(arrival, None, 1, None))
     for event, wheres in feeds.items():
         kind = alpha.setdefault(event, AlphaType((event,)))
         kind.joined = AlphaType(kind.shape)
         kind.joined.settle(wheres)
-
-
-def _enter(*_: Any) -> None:
-    """Nothing enters a pattern by itself: what an event touches is noted, see `joins`."""
 
 
 def _by_key(pairs: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:

@@ -11,7 +11,7 @@ place in the common order then: presences, what is found by equality, thresholds
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
@@ -23,7 +23,8 @@ from engine.rete.conditions.truth import Values
 from engine.values import EpochMs, Value
 
 
-class Glance(NamedTuple):
+@final
+class Glance:
     """What can be said in a word of a change of a quantity, without a walk through its trie.
 
     Attributes:
@@ -32,9 +33,14 @@ class Glance(NamedTuple):
         leaves: By its new value the rules that became true, where there is no more to it.
     """
 
-    guards: Guards
-    default: Value | None
-    leaves: Mapping[Value, tuple[int, ...]] | None
+    __slots__ = ("default", "guards", "leaves")
+
+    def __init__(
+        self, guards: Guards, default: Value | None, leaves: dict[Value, tuple[int, ...]] | None = None
+    ) -> None:
+        self.guards = guards
+        self.default = default
+        self.leaves = leaves
 
 
 MOST_CHECKS = 16
@@ -103,7 +109,7 @@ class ConflictIndex:
             found.update(self._by_quantity.get(index, ()))
         return found
 
-    def risen(self, changed: Changed, values: Mapping[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
+    def risen(self, changed: Changed, values: dict[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
         """The productions without scores that may hold now and may not have held before the change.
 
         Returns:
@@ -111,21 +117,21 @@ class ConflictIndex:
             has to be looked at. Raises what a literal raises.
         """
         found: dict[int, bool | None] = {}
-        rising, checked, defaults, get = self._rising, self._checked, self._defaults, values.get
+        rising, checked, defaults = self._rising, self._checked, self._defaults
         for index, old in changed.items():
             trie = rising.get(index)
-            ends: Iterable[End] = ()
-            if trie is not None and trie.may_rise(old, get(index, defaults[index])):
+            ends: list[End] = []
+            if trie is not None and trie.may_rise(old, values.get(index, defaults[index])):
                 ends = trie.reached(values, old)
             if checked and index in checked:
                 ends = [*ends, *self._reached_by_checks(checked[index], {index: old}, values, now)]
-            for production, checks, is_certain in ends:
-                if (not checks or _pass(checks, values, now)) and not found.get(production):
-                    found[production] = is_certain
+            for end in ends:
+                if (not end.checks or _pass(end.checks, values, now)) and not found.get(end.production):
+                    found[end.production] = end.is_certain
         return found
 
     def _reached_by_checks(
-        self, tries: Mapping[Literal | None, Trie], old: Values, values: Values, now: EpochMs
+        self, tries: Mapping[Literal | None, Trie], old: Values, values: dict[int, Value | None], now: EpochMs
     ) -> Iterator[End]:
         for literal, trie in tries.items():
             if literal is None or (literal.holds(values, now) and not literal.holds(old, now)):
@@ -213,7 +219,7 @@ class Holding:
                 self._trie.add(indexed, End(production.index, checks, False))
         self._trie.settle()
 
-    def candidates(self, values: Values) -> list[int]:
+    def candidates(self, values: dict[int, Value | None]) -> list[int]:
         """Their indices in order of acting; a production that is not among them does not hold."""
         found = {end.production for end in self._trie.reached(values)}
         return sorted(found.union(self._rest)) if self._rest else sorted(found)

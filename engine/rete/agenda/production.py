@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from engine.activation import TriggerMessage
@@ -136,7 +136,7 @@ def compile_rule(
         return made
     made.asking = tuple(each for each in made.conjuncts if each.scores or (each.whole and each.whole.scores))
     made.cheap = tuple(each for each in made.conjuncts if each not in made.asking)
-    literals: dict[object, Literal] = {}
+    literals: dict[Hashable, Literal] = {}
     for conjunct in made.conjuncts:
         for literal in conjunct.literals if conjunct.whole is None else conjunct.whole.literals:
             literals[literal.key] = literal

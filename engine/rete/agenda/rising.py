@@ -12,7 +12,7 @@ from engine.values import EpochMs, Value
 
 def risen_rules(
     compiled: Compiled,
-    values: Mapping[int, Value | None],
+    values: dict[int, Value | None],
     now: EpochMs,
     before: EpochMs,
     changed: Changed,

@@ -19,18 +19,35 @@ from engine.values import EpochMs, Kind, Value, ValueType
 Changed: TypeAlias = dict[int, Value | None]
 
 
-class AggregateNode:
+class AlphaSuccessor:
+    """What an edge of the alpha network leads to: an aggregate node, or a pattern.
+
+    Attributes:
+        index: The quantity that it keeps.
+    """
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+        """Take in an entry that belongs to the span. Entries of one time come in the order of their arrival."""
+        raise NotImplementedError
+
+
+class AggregateNode(AlphaSuccessor):
     """A quantity over the events of the session, or since the latest event of a type: never loses an entry by time."""
 
-    __slots__ = ("default", "index", "limit")
+    __slots__ = ("default", "limit")
 
     def __init__(self, quantity: Quantity, limit: int) -> None:
-        self.index = quantity.index
+        super().__init__(quantity.index)
         self.default = quantity.default
         self.limit = limit
 
     def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
-        """Take in an entry that belongs to the span. Entries of one time come in the order of their arrival."""
+        """See `AlphaSuccessor`."""
         index = self.index
         if memory.forgotten and index in memory.forgotten:
             return

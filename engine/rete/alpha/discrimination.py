@@ -11,10 +11,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from operator import eq
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, final
 
 from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
-from engine.rete.conditions.truth import Values
 from engine.values import Value
 
 Guards: TypeAlias = tuple[tuple[Any, Value | None, Callable[[Any, Any], bool], Any], ...]
@@ -47,7 +46,8 @@ class Defaults(Protocol):
         """By quantity or attribute."""
 
 
-class End(NamedTuple):
+@final
+class End:
     """A conjunct whose indexed literals hold.
 
     Attributes:
@@ -57,11 +57,15 @@ class End(NamedTuple):
             not even mean that it holds now.
     """
 
-    production: int
-    checks: tuple[Literal, ...]
-    is_certain: bool | None
+    __slots__ = ("checks", "is_certain", "production")
+
+    def __init__(self, production: int, checks: tuple[Literal, ...], is_certain: bool | None) -> None:
+        self.production = production
+        self.checks = checks
+        self.is_certain = is_certain
 
 
+@final
 class Node:
     """A place in the trie: conjuncts that end here, and branches by the next quantity.
 
@@ -77,33 +81,43 @@ class Node:
         self.guards: Guards = ()
         self.branches: dict[Any, Branch] = {}
         self.others: dict[Any, Way] = {}
-        self.eager: tuple[Way, ...] = ()
+        self.eager: list[Way] = []
         self.is_leaf = True
 
 
-class Rungs(NamedTuple):
+@final
+class Rungs:
     """A ladder as it is walked.
 
     Where nothing goes on from any of its limits, `flat` has all their ends one after the other, those of each from its
     place in `starts` on: a range of limits is a slice.
     """
 
-    find: Callable[[list[Any], Any], int]
-    limits: list[Any]
-    is_upward: bool
-    flat: tuple[End, ...] | None
-    starts: list[int]
-    nodes: list[Node]
+    __slots__ = ("find", "flat", "is_upward", "limits", "nodes", "starts")
+
+    def __init__(self, ladder: Ladder) -> None:
+        self.find: Callable[[list[Any], Any], int] = ladder.find
+        self.limits: list[Any] = ladder.limits
+        self.is_upward: bool = ladder.is_upward
+        self.nodes: list[Node] = ladder.nodes
+        self.starts: list[int] = [0, *accumulate(len(node.ends) for node in ladder.nodes)]
+        self.flat: list[End] | None = None
+        if all(node.is_leaf for node in ladder.nodes):
+            self.flat = [end for node in ladder.nodes for end in node.ends]
 
 
-class Way(NamedTuple):
+@final
+class Way:
     """A branch as it is walked: `is_risen` where it looks at the quantity whose change the trie is for."""
 
-    index: Any
-    default: Value | None
-    is_risen: bool
-    by_value: dict[Value, Node]
-    ladders: tuple[Rungs, ...]
+    __slots__ = ("by_value", "default", "index", "is_risen", "ladders")
+
+    def __init__(self, branch: Branch, *, is_risen: bool) -> None:
+        self.index: Any = branch.index
+        self.default: Value | None = branch.default
+        self.is_risen: bool = is_risen
+        self.by_value: dict[Value, Node] = branch.by_value
+        self.ladders: tuple[Rungs, ...] = tuple(Rungs(ladder) for ladder in branch.ladders)
 
 
 class Ladder:
@@ -119,13 +133,6 @@ class Ladder:
         self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
-
-    def settled(self) -> Rungs:
-        """Once all limits are in."""
-        flat, starts = None, [0, *accumulate(len(node.ends) for node in self.nodes)]
-        if all(node.is_leaf for node in self.nodes):
-            flat = tuple(end for node in self.nodes for end in node.ends)
-        return Rungs(self.find, self.limits, self.is_upward, flat, starts, self.nodes)
 
     def node(self, limit: Any) -> Node:
         """Where this limit leads, made when it is new."""
@@ -261,19 +268,13 @@ class Trie:
             is_risen = branch.index == self._risen
             if is_risen:
                 summary.note(branch)
-            way = Way(
-                branch.index,
-                branch.default,
-                is_risen,
-                branch.by_value,
-                tuple(ladder.settled() for ladder in branch.ladders),
-            )
+            way = Way(branch, is_risen=is_risen)
             if len(node.branches) <= FEW_BRANCHES or branch.is_open_by_default():
                 eager.append(way)
             else:
                 node.others[branch.index] = way
         node.branches = {}
-        node.eager = tuple(eager)
+        node.eager = eager
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
@@ -299,40 +300,42 @@ class Trie:
                 return True
         return False
 
-    def reached(self, values: Values, old: Value | None = None) -> list[End]:
+    def reached(self, values: dict[Any, Any], old: Value | None = None) -> list[End]:
         """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
-        pending, get = [self.root], values.get
-        value: Any
+        pending: list[Node] = [self.root]
         while pending:
             node = pending.pop()
             for index, default, passes, operand in node.guards:
-                value = get(index, default)
+                value = values.get(index, default)
                 if value is None or not passes(value, operand):
                     break
             else:
                 if node.ends:
                     found += node.ends
-                ways: Iterable[Way] = node.eager
+                ways = node.eager
                 if node.others:
-                    ways = [*ways, *map(node.others.__getitem__, node.others.keys() & values.keys())]
-                for index, default, is_risen, by_value, ladders in ways:
-                    value = get(index, default)
+                    others = node.others
+                    ways = [*ways, *[others[index] for index in others.keys() & values.keys()]]
+                for way in ways:
+                    value = values.get(way.index, way.default)
                     if value is None:
                         continue
-                    if by_value and not (is_risen and value == old):
-                        following = by_value.get(value)
+                    before = old if way.is_risen else None
+                    if way.by_value and not (way.is_risen and value == old):
+                        following = way.by_value.get(value)
                         if following is not None:
                             pending.append(following)
-                    for find, limits, is_upward, flat, starts, nodes in ladders:
-                        if is_upward:
-                            low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)
+                    for rungs in way.ladders:
+                        limits = rungs.limits
+                        if rungs.is_upward:
+                            low, high = 0 if before is None else rungs.find(limits, before), rungs.find(limits, value)
                         else:
-                            low = find(limits, value)
-                            high = len(limits) if old is None or not is_risen else find(limits, old)
+                            low = rungs.find(limits, value)
+                            high = len(limits) if before is None else rungs.find(limits, before)
                         if low < high:
-                            if flat is None:
-                                pending += nodes[low:high]
+                            if rungs.flat is None:
+                                pending += rungs.nodes[low:high]
                             else:
-                                found += flat[starts[low] : starts[high]]
+                                found += rungs.flat[rungs.starts[low] : rungs.starts[high]]
         return found

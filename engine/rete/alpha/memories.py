@@ -6,7 +6,7 @@ Made from the retained events when something has to be joined, kept up to date f
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from engine.values import EpochMs, Value
@@ -14,7 +14,7 @@ from engine.values import EpochMs, Value
 Position: TypeAlias = tuple[EpochMs, int]
 """Time and number of arrival: the order of events."""
 
-Entry: TypeAlias = tuple[EpochMs, int, Mapping[str, Value]]
+Entry: TypeAlias = tuple[EpochMs, int, dict[str, Value]]
 """A kept event: its position and its attributes. No two have one position, so that attributes are never compared."""
 
 NONE: Sequence[Entry] = ()
@@ -68,7 +68,7 @@ class Alphas:
         self._memories: dict[int, AlphaMemory] = {}
         self._next = 0
 
-    def add(self, numbers: Iterable[int], time: EpochMs, attributes: Mapping[str, Value]) -> None:
+    def add(self, numbers: Iterable[int], time: EpochMs, attributes: dict[str, Value]) -> None:
         """Take in the next event to arrive, with the selections that it passes."""
         entry = (time, self._next, attributes)
         self._next += 1

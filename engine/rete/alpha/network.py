@@ -7,47 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias, final
 
 import re2
 
 from engine.language.tree import Aggregate, Aggregation, AttributeTest, Operator, Selection
-from engine.rete.alpha.aggregates import AggregateNode, Changed
+from engine.rete.alpha.aggregates import AggregateNode, AlphaSuccessor
 from engine.rete.alpha.discrimination import MOST_VALUES, End, Trie
 from engine.rete.conditions import operators
 from engine.rete.conditions.normal_form import Shape
 from engine.rete.conditions.quantity import selections
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
 from engine.values import EpochMs, Value
 
-Check: TypeAlias = Callable[[Mapping[str, Value], EpochMs], bool]
+Check: TypeAlias = Callable[[dict[str, Value], EpochMs], bool]
 Broken: TypeAlias = list[tuple[int, str]]
 """Quantities whose `where` raised on an event, with the error; the event did not enter them."""
 
 
-class Feed(NamedTuple):
-    """An edge from the alpha network to an aggregate node.
+@final
+class Feed:
+    """An edge from the alpha network to an aggregate node or a pattern.
 
     `attribute` None enters `sign` itself, for counts; `required` must have a value, without being entered.
     """
 
-    enter: Callable[[Memory, Changed, EpochMs, Any], None]
-    attribute: str | None
-    sign: int
-    required: str | None
-    node: AggregateNode
+    __slots__ = ("attribute", "node", "required", "sign")
+
+    def __init__(self, node: AlphaSuccessor, attribute: str | None, sign: int, required: str | None) -> None:
+        self.node = node
+        self.attribute = attribute
+        self.sign = sign
+        self.required = required
 
 
-class AlphaMemory(NamedTuple):
+@final
+class AlphaMemory:
     """A selection of events, and where an event that passes it goes.
 
     `checks` are the tests that no index finds, `tests` all of them.
     """
 
-    checks: tuple[Check, ...]
-    tests: tuple[Check, ...]
-    feeds: tuple[Feed, ...]
+    __slots__ = ("checks", "feeds", "tests")
+
+    def __init__(self, checks: tuple[Check, ...], tests: tuple[Check, ...], feeds: tuple[Feed, ...]) -> None:
+        self.checks = checks
+        self.tests = tests
+        self.feeds = feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +115,21 @@ class AlphaType:
             self.trie.add(ordered, End(number, (), False))
         self.trie.settle()
 
-    def all_reached(self, attributes: Mapping[str, Value], time: EpochMs) -> Iterable[Feed]:
+    def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
         """As `reached`, through the table too, and without a word about broken tests."""
         if self.table is not None:
             return self.table.get(attributes.get(self.table_of), self.plain)  # type: ignore[arg-type]
         return self.reached(attributes, time, [])
 
-    def reached(self, attributes: Mapping[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
+    def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
         found, memories = [*self.plain], self.memories
         assert self.trie is not None
         try:
-            for number, _, _ in self.trie.reached(attributes):  # type: ignore[arg-type]
-                memory = memories[number]
-                checks, _, feeds = memory
-                if not checks or _passes(memory, checks, attributes, time, broken):
-                    found += feeds
+            for end in self.trie.reached(attributes):
+                memory = memories[end.production]
+                if not memory.checks or _passes(memory, memory.checks, attributes, time, broken):
+                    found += memory.feeds
         except TypeError:
             # A value that can't be compared: look at the selections one by one, to know whose test it is.
             found = list(self.plain)
@@ -143,7 +148,7 @@ class _Missing:
 
 
 def _passes(
-    memory: AlphaMemory, checks: Iterable[Check], attributes: Mapping[str, Value], time: EpochMs, broken: Broken
+    memory: AlphaMemory, checks: Iterable[Check], attributes: dict[str, Value], time: EpochMs, broken: Broken
 ) -> bool:
     try:
         return all(check(attributes, time) for check in checks)
@@ -215,8 +220,8 @@ def build(
 def _feed(subject: Aggregate | Presence, selection: Selection, sign: int, node: AggregateNode) -> Feed:
     attribute = selection.attribute
     if isinstance(subject, Presence) or subject.function is Aggregation.COUNT or attribute is None:
-        return Feed(node.enter, None, sign, attribute, node)
-    return Feed(node.enter, attribute, sign, None, node)
+        return Feed(node, None, sign, attribute)
+    return Feed(node, attribute, sign, None)
 
 
 def _check(test: AttributeTest) -> Check:
@@ -228,7 +233,7 @@ def _check(test: AttributeTest) -> Check:
     if clocked is not None:
         age: Any = operand
 
-        def by_clock(attributes: Mapping[str, Value], time: EpochMs) -> bool:
+        def by_clock(attributes: dict[str, Value], time: EpochMs) -> bool:
             value: Any = attributes.get(attribute)
             return value is not None and clocked(value, age, time)
 
@@ -238,12 +243,12 @@ def _check(test: AttributeTest) -> Check:
     except re2.error as problem:
         message = f"{operand!r} is not a pattern: {problem}"
 
-        def broken(attributes: Mapping[str, Value], time: EpochMs) -> bool:
+        def broken(attributes: dict[str, Value], time: EpochMs) -> bool:
             raise ValueError(message)
 
         return broken
 
-    def steady(attributes: Mapping[str, Value], time: EpochMs) -> bool:
+    def steady(attributes: dict[str, Value], time: EpochMs) -> bool:
         value = attributes.get(attribute)
         return value is not None and passes(value)
 

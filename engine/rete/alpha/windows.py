@@ -190,25 +190,30 @@ class WindowedCountNode(WindowNode):
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest times."""
         index, window = self.index, self.window
-        times = memory.states.get(index, ())
+        times: list[EpochMs] = memory.states.get(index, [])
         begin = horizon - window
-        gone = bisect_right(times, begin)
         forgotten = memory.forgotten.get(index) if memory.forgotten else None
         if forgotten is not None:
             if forgotten > begin:
-                return int(forgotten + window)
+                return forgotten + window
             del memory.forgotten[index]
-        elif not gone:
-            return int(times[0] + window) if times else None
+        elif not times:
+            return None
+        elif times[0] > begin:
+            return times[0] + window
         if index not in changed:
             changed[index] = memory.values.get(index, 0)
-        if gone == len(times):
+        if not times or times[-1] <= begin:
             memory.states.pop(index, None)
             memory.values.pop(index, None)
             return None
-        del times[:gone]
+        if times[0] <= begin:
+            if times[1] > begin:
+                del times[0]  # most often one leaves
+            else:
+                del times[: bisect_right(times, begin)]
         memory.values[index] = len(times)
-        return int(times[0] + window)
+        return times[0] + window
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
         """Those that are still in the window then."""

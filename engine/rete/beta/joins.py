@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from engine.activation import Catalogue
 from engine.event import Event
+from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
 from engine.rete.alpha.memories import Alphas
 from engine.rete.beta.pattern import PatternState, Pins, Role, Token
 from engine.rete.beta.selector import Look
 from engine.values import EpochMs, Truth, Value
 
 if TYPE_CHECKING:
-    from engine.rete.alpha.network import AlphaType
+    from engine.rete.alpha.network import AlphaType, Feed
     from engine.rete.compilation import Compiled
     from engine.rete.session.memory import Memory
     from engine.rete.session.retained import Kept
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arrival:
-    """An edge from the alpha network to a pattern.
+@final
+class Arrival(AlphaSuccessor):
+    """A pattern at the end of an edge of the alpha network; `index` is its quantity.
 
     Attributes:
-        index: The pattern's quantity.
         number: The alpha memory that the event goes to.
         required: Attributes without which it does not.
         roles: What it is to the pattern.
     """
 
-    index: int
-    number: int
-    required: frozenset[str]
-    roles: tuple[Role, ...]
+    __slots__ = ("number", "required", "roles")
+
+    def __init__(self, index: int, number: int, required: frozenset[str], roles: tuple[Role, ...]) -> None:
+        super().__init__(index)
+        self.number = number
+        self.required = required
+        self.roles = roles
+
+    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+        """Nothing enters a pattern by itself: what an event touches is noted, see `arrive`."""
 
 
 class Joins:
@@ -62,7 +67,7 @@ class Joins:
         self.told: dict[int, frozenset[Token]] = {}
         self.unsettled: frozenset[int] = frozenset()
 
-    def touch(self, arrivals: Iterable[Arrival], attributes: Mapping[str, Value]) -> None:
+    def touch(self, arrivals: Iterable[Arrival], attributes: dict[str, Value]) -> None:
         """Note what an event touches."""
         for arrival in arrivals:
             noted = self.touched.setdefault(arrival.index, set())
@@ -89,16 +94,13 @@ def arrivals_of(kind: AlphaType, event: Event | Kept, broken: list[tuple[int, st
     if joined is None:
         return []
     attributes = event.attributes
+    feeds: Sequence[Feed]
     if joined.table is not None:
-        feeds: Iterable[Any] = joined.all_reached(attributes, event.time)
+        feeds = joined.all_reached(attributes, event.time)
     else:
         feeds = joined.reached(attributes, event.time, [] if broken is None else broken)
-    return [
-        arrival
-        for feed in feeds
-        if not (arrival := feed.node).required
-        or all(attributes.get(attribute) is not None for attribute in arrival.required)
-    ]
+    arrivals = [feed.node for feed in feeds if isinstance(feed.node, Arrival)]
+    return [each for each in arrivals if all(attributes.get(name) is not None for name in each.required)]
 
 
 def arrive(compiled: Compiled, memory: Memory, event: Event, kind: AlphaType) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from engine.language.tree import BoundRef
 from engine.rete.beta.binders import Binder, Positions
@@ -48,7 +48,7 @@ class Role:
     required: frozenset[int]
     offsets: tuple[tuple[Millis, bool], ...]
 
-    def pins(self, attributes: Mapping[str, Value]) -> Pins | None:
+    def pins(self, attributes: dict[str, Value]) -> Pins | None:
         """The combinations that such an event touches; None where it touches none."""
         pins: dict[int, Any] = {}
         for slot, attribute in self.links:
@@ -110,6 +110,22 @@ class PatternState:
         return made
 
 
+PARTS: Final = (
+    "_binders",
+    "_offsets",
+    "_plans",
+    "_rest",
+    "asks_catalogue",
+    "identity",
+    "index",
+    "places",
+    "reads",
+    "roles",
+    "spans",
+)
+"""What a pattern consists of."""
+
+
 class Pattern:
     """Joined conditions, compiled. Holds no session state.
 
@@ -122,6 +138,8 @@ class Pattern:
         asks_catalogue: Whether it looks up facts of things.
         is_timed: Whether it matters to somebody that it becomes false by time alone.
     """
+
+    __slots__ = PARTS
 
     def __init__(
         self,

@@ -120,7 +120,7 @@ class Selector:
         return [link for link in self.links if env[link.slot] is UNSET]
 
 
-def _fits(attributes: Mapping[str, Value], checks: Sequence[tuple[str, Any]]) -> bool:
+def _fits(attributes: dict[str, Value], checks: Sequence[tuple[str, Any]]) -> bool:
     for attribute, value in checks:
         own = attributes.get(attribute)
         if own is None if value is UNSET else own != value:

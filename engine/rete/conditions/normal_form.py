@@ -7,10 +7,10 @@ its test is false and known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import re2
 
@@ -51,10 +51,10 @@ COMPARISONS: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
 class Shape:
     """How a literal is found in an index."""
 
-    IS = "is"  # by hash of the value: `operand` is a tuple of values
-    ABOVE = "above"  # by bisection: `operand` is (limit, whether the limit itself is outside)
-    BELOW = "below"
-    CHECK = "check"  # looked at one by one
+    IS: Final = "is"  # by hash of the value: `operand` is a tuple of values
+    ABOVE: Final = "above"  # by bisection: `operand` is (limit, whether the limit itself is outside)
+    BELOW: Final = "below"
+    CHECK: Final = "check"  # looked at one by one
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +76,7 @@ class Literal:
     operand: Any
     holds: Holds
     reads: tuple[int, ...]
-    key: object
+    key: Hashable
     age: int | None = None
 
 
@@ -104,7 +104,7 @@ class _Reader:
     """Turns leaves into literals, each once."""
 
     quantities: Quantities
-    made: dict[object, Literal] = field(default_factory=dict)
+    made: dict[Hashable, Literal] = field(default_factory=dict)
 
     def literal(self, leaf: Test | Seen, wanted: bool) -> list[list[Literal]]:
         """A leaf that must be `wanted`, as alternatives of literals that hold together."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -97,7 +96,8 @@ class Quantities:
 
     def copy(self) -> Quantities:
         """The same quantities, to which others can be added."""
-        made = copy(self)
+        made = Quantities.__new__(Quantities)
+        made.vocabulary, made.gone, made.by_name = self.vocabulary, self.gone, self.by_name
         made.all, made.by_subject = list(self.all), dict(self.by_subject)
         return made
 

@@ -6,18 +6,20 @@ What is found and tested in the indexes is in no node, and so only in the time o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from engine.activation import Step
-from engine.rete.alpha.aggregates import Changed
-from engine.rete.alpha.network import AlphaType, Feed
+from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
+from engine.rete.alpha.network import AlphaMemory, AlphaType, Feed
 from engine.rete.alpha.windows import WindowNode
-from engine.rete.beta.pattern import Pattern
+from engine.rete.beta.pattern import PARTS, Pattern, PatternState, Pins, Token
+from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
+from engine.rete.conditions.quantity import Quantity
 from engine.rete.session.memory import Memory
-from engine.values import EpochMs
+from engine.values import EpochMs, Truth, Value
 
 
 @dataclass(slots=True)
@@ -52,11 +54,9 @@ class Meter:
         for kind in compiled.alpha.values():
             self._lead(kind)
         for index, node in compiled.windows.items():
-            compiled.windows[index] = cast("WindowNode", _Metered(node, "expire", self._timed(node.expire, index)))
+            compiled.windows[index] = _MeteredWindow(node, compiled.quantities.all[index], self._watch(index))
         for index, pattern in compiled.patterns.items():
-            compiled.patterns[index] = cast(
-                "Pattern", _Metered(pattern, "refresh", self._timed(pattern.refresh, index))
-            )
+            compiled.patterns[index] = _MeteredPattern(pattern, self._watch(index))
 
     def note(self, step: Step) -> None:
         """Count the activations of a step."""
@@ -70,38 +70,97 @@ class Meter:
             for feed in feeds:
                 made = known.get(id(feed))
                 if made is None:
-                    made = known[id(feed)] = feed._replace(enter=self._entering(feed))
+                    entrance = _MeteredEntrance(feed.node, self._watch(feed.node.index))
+                    made = known[id(feed)] = Feed(entrance, feed.attribute, feed.sign, feed.required)
                 found.append(made)
             return tuple(found)
 
         kind.plain = through(kind.plain)
-        kind.memories = tuple(memory._replace(feeds=through(memory.feeds)) for memory in kind.memories)
+        kind.memories = tuple(AlphaMemory(each.checks, each.tests, through(each.feeds)) for each in kind.memories)
         if kind.table is not None:
             kind.table = {value: through(feeds) for value, feeds in kind.table.items()}
 
-    def _entering(self, feed: Feed) -> Callable[[Memory, Changed, EpochMs, Any], None]:
-        return self._timed(feed.enter, feed.node.index)
-
-    def _timed(self, call: Callable[..., Any], index: int) -> Callable[..., Any]:
-        spent, clock = self.spent.setdefault(index, Spent()), self._clock
-
-        def timed(*given: Any) -> Any:
-            began = clock()
-            try:
-                return call(*given)
-            finally:
-                spent.ns += clock() - began
-                spent.times += 1
-
-        return timed
+    def _watch(self, index: int) -> Watch:
+        return Watch(self.spent.setdefault(index, Spent()), self._clock)
 
 
-class _Metered:
-    """A node of which one call is metered; all else is its own."""
+class Watch:
+    """Adds to what a node took, from when it is started."""
 
-    def __init__(self, node: object, name: str, call: Callable[..., Any]) -> None:
+    def __init__(self, spent: Spent, clock: Callable[[], int]) -> None:
+        self._spent = spent
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent.ns += self._clock() - self._began
+        self._spent.times += 1
+
+
+class _MeteredEntrance(AlphaSuccessor):
+    """A node at the end of an edge; how long it takes to enter it is metered."""
+
+    def __init__(self, node: AlphaSuccessor, watch: Watch) -> None:
+        super().__init__(node.index)
         self._node = node
-        setattr(self, name, call)
+        self._watch = watch
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._node, name)
+    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+        with self._watch:
+            self._node.enter(memory, changed, time, item)
+
+
+class _MeteredWindow(WindowNode):
+    """A window whose letting go is metered; all else is its own."""
+
+    def __init__(self, node: WindowNode, quantity: Quantity, watch: Watch) -> None:
+        super().__init__(quantity, node.limit)
+        self._node = node
+        self._watch = watch
+
+    def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
+        with self._watch:
+            return self._node.expire(memory, changed, horizon)
+
+    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+        self._node.enter(memory, changed, time, item)
+
+    def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
+        return self._node.value_at(memory, now)
+
+    def moments(self, memory: Memory) -> Iterator[EpochMs]:
+        return self._node.moments(memory)
+
+    def next_moment(self, memory: Memory) -> EpochMs | None:
+        return self._node.next_moment(memory)
+
+    def pack(self, state: Any, clock: EpochMs) -> Any:
+        return self._node.pack(state, clock)
+
+    def unpack(self, packed: Any, clock: EpochMs) -> Any:
+        return self._node.unpack(packed, clock)
+
+    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+        return self._node.resume(memory, packed, clock)
+
+
+class _MeteredPattern(Pattern):
+    """A pattern whose combinations are looked at by the clock."""
+
+    def __init__(self, pattern: Pattern, watch: Watch) -> None:
+        for name in PARTS:
+            setattr(self, name, getattr(pattern, name))
+        self._watch = watch
+
+    def refresh(
+        self,
+        state: PatternState,
+        look: Look,
+        touched: Iterable[Pins] | None,
+        since: EpochMs | None,
+        was: dict[Token, Truth],
+    ) -> None:
+        with self._watch:
+            super().refresh(state, look, touched, since, was)

@@ -5,8 +5,9 @@ Each writes into `changed` the value that a quantity had before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
 from engine.event import Event
 from engine.language.tree import Aggregate
@@ -37,22 +38,24 @@ def expire_heap(
     compiled: Compiled, memory: Memory, heap: list[tuple[EpochMs, int]], horizon: EpochMs, changed: Changed
 ) -> None:
     """The same for one heap of marks."""
-    windows, done = compiled.windows, None
-    while heap and heap[0][0] <= horizon:
-        mark = heap[0]
-        index = mark[1]
+    windows = compiled.windows
+    done, done_at = -1, horizon
+    while heap:
+        moment, index = heap[0]
+        if moment > horizon:
+            return
         node = windows.get(index)
         if node is None:
             heappop(heap)
-            note_due(memory, index, mark[0])
+            note_due(memory, index, moment)
             continue
         # A mark may stand here twice: what was late had one of its own.
-        following = node.expire(memory, changed, horizon) if mark != done else None
+        following = None if index == done and moment == done_at else node.expire(memory, changed, horizon)
         if following is None:
             heappop(heap)
         else:
             heapreplace(heap, (following, index))
-        done = mark
+        done, done_at = index, moment
 
 
 def set_facts(compiled: Compiled, memory: Memory, facts: Mapping[str, Value | None], changed: Changed) -> None:
@@ -88,7 +91,7 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
     if not kind.is_dull:
         table = kind.table
         if table is not None:
-            feeds: Iterable[Feed] = table.get(event.attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+            feeds: Sequence[Feed] = table.get(event.attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
         else:
             broken: Broken = []
             feeds = kind.reached(event.attributes, time, broken)
@@ -97,7 +100,7 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
         if time < memory.clock:  # type: ignore[operator]
             _take_in_late(compiled, memory, event, kind, feeds, changed)
         else:
-            enter(memory, event, feeds, changed)
+            enter(memory, time, event.attributes, feeds, changed)
             if kind.resets:
                 for node in kind.resets:
                     node.reset(memory, changed)
@@ -135,21 +138,21 @@ def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, fai
             memory.values[index] = new
 
 
-def enter(memory: Memory, event: Event, feeds: Iterable[Feed], changed: Changed) -> None:
+def enter(memory: Memory, time: EpochMs, attributes: dict[str, Value], feeds: Sequence[Feed], changed: Changed) -> None:
     """Along the edges into the aggregate nodes."""
-    attributes, time = event.attributes, event.time
-    for into, attribute, sign, required, _ in feeds:
+    for feed in feeds:
+        attribute = feed.attribute
         if attribute is None:
-            if required is None or attributes.get(required) is not None:
-                into(memory, changed, time, sign)
+            if feed.required is None or attributes.get(feed.required) is not None:
+                feed.node.enter(memory, changed, time, feed.sign)
         else:
-            item = attributes.get(attribute)
+            item: Any = attributes.get(attribute)
             if item is not None:
-                into(memory, changed, time, item if sign > 0 else -item)  # type: ignore[operator]
+                feed.node.enter(memory, changed, time, item if feed.sign > 0 else -item)
 
 
 def _take_in_late(
-    compiled: Compiled, memory: Memory, event: Event, kind: AlphaType, feeds: Iterable[Feed], changed: Changed
+    compiled: Compiled, memory: Memory, event: Event, kind: AlphaType, feeds: Sequence[Feed], changed: Changed
 ) -> None:
     """As for any event, but only what still belongs to its span at the session's clock."""
     clock = memory.clock
@@ -164,7 +167,7 @@ def _take_in_late(
         if span.since is not None and event.time < memory.resets.get(span.since, event.time):
             continue
         belonging.append(feed)
-    enter(memory, event, belonging, changed)
+    enter(memory, event.time, event.attributes, belonging, changed)
     for node in kind.resets:
         _reset_late(compiled, memory, event, node.index, changed)
     if kind.resets:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.rete.beta.joins import Joins
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs, Millis, Value
+
+if TYPE_CHECKING:
+    from engine.rete.beta.joins import Joins
 
 NONE: frozenset[int] = frozenset()
 """Shared by all sessions: an empty set has 216 bytes, and most sessions need none of their own."""

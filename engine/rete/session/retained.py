@@ -6,7 +6,7 @@ report finds in them when something was last seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,7 +38,7 @@ class Kept(NamedTuple):
 
     type: str
     time: EpochMs
-    attributes: Mapping[str, Value]
+    attributes: dict[str, Value]
 
 
 class Retained:
@@ -63,24 +63,32 @@ class Retained:
         self._last_shape: Shape | None = None
         self._last_number = 0
 
-    def add(self, time: EpochMs, attributes: Mapping[str, Value], shape: Shape, limit: int) -> None:
+    def add(self, time: EpochMs, attributes: dict[str, Value], shape: Shape, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        width, get = len(shape), attributes.get
+        width = len(shape)
         number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
                 line = _encode((number, time - self.origin))
             elif width == 2:
-                line = _encode((number, time - self.origin, get(shape[1])))
+                line = _encode((number, time - self.origin, attributes.get(shape[1])))
             elif width == 3:
-                line = _encode((number, time - self.origin, get(shape[1]), get(shape[2])))
+                line = _encode((number, time - self.origin, attributes.get(shape[1]), attributes.get(shape[2])))
             elif width == 4:
-                line = _encode((number, time - self.origin, get(shape[1]), get(shape[2]), get(shape[3])))
+                line = _encode(
+                    (
+                        number,
+                        time - self.origin,
+                        attributes.get(shape[1]),
+                        attributes.get(shape[2]),
+                        attributes.get(shape[3]),
+                    )
+                )
             else:
-                line = _encode((number, time - self.origin, *map(get, shape[1:])))
+                line = _encode((number, time - self.origin, *[attributes.get(name) for name in shape[1:]]))
         except OverflowError:
-            parts = [number, time - self.origin, *map(_short, map(get, shape[1:]))]
+            parts = [number, time - self.origin, *[_short(attributes.get(name)) for name in shape[1:]]]
             line = _encode(parts)
         size, packed = len(line), self.packed
         if time < self.latest and self.count:
@@ -98,9 +106,9 @@ class Retained:
 
     def _number_of(self, shape: Shape) -> int:
         shapes = self.shapes
-        try:
+        if shape in shapes:
             number = shapes.index(shape)
-        except ValueError:
+        else:
             number = len(shapes)
             shapes.append(shape)
         self._last_shape, self._last_number = shape, number

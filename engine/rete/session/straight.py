@@ -5,8 +5,7 @@ It says again what `steps.Steps.step` does, for the one case in which nothing of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 from engine.activation import Activation, Step
 from engine.event import Event
@@ -17,7 +16,7 @@ from engine.rete.alpha.aggregates import Changed
 from engine.rete.alpha.network import AlphaType, Broken, Feed
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.reading import Reader
-from engine.rete.session.changes import expire_heap
+from engine.rete.session.changes import enter, expire_heap
 from engine.rete.session.memory import Memory
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs
@@ -39,7 +38,7 @@ def insert_straight(
     """
     now, attributes, values, lazy = event.time, event.attributes, memory.values, memory.lazy
     changed: Changed = {}
-    failures: Failures = {}
+    failures: Failures | None = None
     if lazy and lazy[0][0] <= now:
         if clock < now and lazy[0][0] < now:
             expire_heap(compiled, memory, lazy, now - 1, {})
@@ -52,57 +51,59 @@ def insert_straight(
     if not kind.is_dull:
         table = kind.table
         if table is not None:
-            feeds: Iterable[Feed] = table.get(attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+            feeds: Sequence[Feed] = table.get(attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
         else:
             broken: Broken = []
             feeds = kind.reached(attributes, now, broken)
-            for index, error in broken:
-                blame(compiled, index, error, failures)
-        for into, attribute, sign, required, _ in feeds:
-            if attribute is None:
-                if required is None or attributes.get(required) is not None:
-                    into(memory, changed, now, sign)
-            else:
-                item: Any = attributes.get(attribute)
-                if item is not None:
-                    into(memory, changed, now, item if sign > 0 else -item)
+            if broken:
+                failures = {}
+                for index, error in broken:
+                    blame(compiled, index, error, failures)
+        enter(memory, now, attributes, feeds, changed)
         if kind.resets:
             for node in kind.resets:
                 node.reset(memory, changed)
             memory.resets[event.type] = now
-    risen: set[int] = set()
-    glances, get = compiled.index.glances, values.get
+    risen: set[int] | None = None
+    glances = compiled.index.glances
     for index, old in changed.items():
         glance = glances[index]
         if glance is None:
             continue  # no rule looks at it
-        guards, default, leaves = glance
-        value: Any
-        for at, preset, passes, operand in guards:
-            value = get(at, preset)
+        for at, preset, passes, operand in glance.guards:
+            value = values.get(at, preset)
             if value is None or not passes(value, operand):
                 break  # most changes end here: nothing has to be called for them
         else:
+            leaves = glance.leaves
             if leaves is None:
                 before = now - 1 if clock < now else now
+                if failures is None:
+                    failures = {}
                 risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
                 break
-            value = get(index, default)
+            value = values.get(index, glance.default)
             if value != old and value in leaves:
+                if risen is None:
+                    risen = set()
                 risen.update(leaves[value])
     if risen:
         return _acting(compiled, memory, now, risen, failures)
     return Step((), as_failures(failures)) if failures else NOTHING
 
 
-def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], failures: Failures) -> Step:
-    productions, acting, read = compiled.productions, [], None
+def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], failures: Failures | None) -> Step:
+    acting: list[Activation] = []
+    read: Reader | None = None
+    if failures is None:
+        failures = {}
     for at in sorted(risen):
-        production = productions[at]
+        production = compiled.productions[at]
         messages = production.messages
         if production.is_prompt and messages is not None:
             acting.append(Activation(production.rule.id, now, (), True, None, messages))
         else:
-            read = read or Reader(compiled, memory.values, is_score=False)
+            if read is None:
+                read = Reader(compiled, memory.values, is_score=False)
             acting.append(activate(production, memory, now, read, compiled.program.vocabulary, failures))
-    return Step(tuple(acting), as_failures(failures))
+    return Step(tuple(acting), as_failures(failures) if failures else ())
