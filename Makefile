@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) tools/bootstrap.py
 ARGS ?=
+# What runs a second time, on the network as machine code.
+COMPILED_TESTS = tests/unit/engine tests/conformance tests/generative
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format fuzz faults bench docs lock clean python venv
@@ -19,6 +21,7 @@ venv: python ## make .venv with everything for development
 test: venv ## run all tests; installs Redis, Chromium and Kafka first where it may
 	@.venv/bin/python -m tools.provision
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@test -n "$(ARGS)" || .venv/bin/python -m tools.compiled .venv/bin/python -m pytest -n 2 -q -o "pythonpath=.compiled/lib ." $(COMPILED_TESTS)
 
 check: venv ## linters, formatting, types and import floors
 	@.venv/bin/python -m tools.check
@@ -45,7 +48,7 @@ lock: venv ## write the locks anew from setup.py
 	@.venv/bin/python -m tools.lock $(ARGS)
 
 clean: ## remove the environment, caches and what a running shop wrote
-	rm -rf .venv .salience build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .salience .compiled build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 python:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "salience: $(PYTHON) was not found. Install Python 3.11 or newer, or name one: make run PYTHON=/path/to/python3" >&2; exit 1; }

@@ -3,11 +3,17 @@
 The list is explicit so that `tests`, `benchmarks` and `tools` are never installed. Versions have a lower
 bound where a feature of that release is used, and an upper bound only with the reason beside it; what is really
 installed is fixed by the locks in `requirements/` (`make lock`).
+
+A wheel holds the network as machine code too, compiled from the same files by mypyc, where mypyc and a C compiler are
+there; SALIENCE_PURE_PYTHON=1 leaves it out. A checkout that is installed as a link never does: its files are edited.
 """
 
+import os
+import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 README = Path(__file__).with_name("README.md")
 
@@ -107,6 +113,40 @@ EXTRAS = {
     "bench": ["clipspy>=1.0.6", "durable_rules>=2.0.28", "zen-engine>=2.1"],
 }
 
+NETWORK = Path("engine", "rete")
+# msgspec reads their annotations at run time, which machine code does not keep.
+INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+
+
+def compiled_network() -> list[Extension]:
+    """The modules of the network as extensions; none where they are not wanted or can't be made."""
+    if not {"build", "build_ext", "bdist_wheel"}.intersection(sys.argv) or os.environ.get("SALIENCE_PURE_PYTHON"):
+        return []
+    try:
+        from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
+
+        modules = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
+        return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
+    except (ImportError, SystemExit) as problem:
+        sys.stderr.write(
+            f"salience: the network stays in Python: mypyc is not there, or can't compile it ({problem})\n"
+        )
+        return []
+
+
+class BuildNetwork(build_ext):  # type: ignore[misc]  # setuptools has no types
+    """All of the network is compiled or, without a C compiler that can, nothing of it."""
+
+    def run(self) -> None:
+        """Compile; what a compiler that failed left behind is taken away."""
+        try:
+            super().run()
+        except Exception as problem:  # noqa: BLE001 - each compiler fails in its own way, and Python runs without any
+            sys.stderr.write(f"salience: the network stays in Python: {problem}\n")
+            for made in Path(self.build_lib).rglob("*.so"):
+                made.unlink()
+
+
 setup(
     name="salience",
     version="0.1.0",
@@ -117,6 +157,8 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=PACKAGES,
+    ext_modules=compiled_network(),
+    cmdclass={"build_ext": BuildNetwork},
     package_data=PACKAGE_DATA,
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -1,4 +1,4 @@
-"""Install the servers that tests talk to, where that may be done: `python -m tools.provision [--bench]`.
+"""Install the servers and programs that tests need, where that may be done: `python -m tools.provision [--bench]`.
 
 As root on Debian and Ubuntu the missing ones are installed by one `apt-get` call; Kafka's jars come through Maven into the
 user's cache. Elsewhere each missing server is named, with what will be skipped. With CI=true a missing one is a failure.
@@ -37,6 +37,7 @@ SERVERS = (
     Server("Redis", redis_server.PROGRAMS, ("redis-server",), "tests with a real Redis"),
     Server("Chromium", chromium.PROGRAMS, ("chromium",), "tests in a real browser"),
     Server("Java", ("java",), ("default-jre-headless",), "tests with a real Kafka"),
+    Server("a C compiler", ("cc", "gcc", "clang"), ("gcc", "libc6-dev"), "tests of the compiled network"),
     Server("Maven", ("mvn",), ("maven",), "tests with a real Kafka (its jars come through Maven)"),
 )
 

@@ -18,9 +18,9 @@ from engine.rete.agenda.schedules import Gates
 from engine.rete.alpha.aggregates import AggregateNode, Changed
 from engine.rete.alpha.network import AlphaType, Broken, Feed, build
 from engine.rete.alpha.windows import WindowNode, node_of
-from engine.rete.compilation import Compiled, clocked_in, timed_by
+from engine.rete.compilation import NUMBERS, Compiled, clocked_in, timed_by
 from engine.rete.conditions.normal_form import NormalForm
-from engine.rete.conditions.quantity import Origin, Quantity, events_of
+from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
 from engine.values import EpochMs, Value
 
@@ -146,7 +146,7 @@ class _Amendment:
     def __init__(self, former: Compiled, program: Program) -> None:
         self.former = former
         self.program = program
-        self.quantities = former.quantities.copy()
+        self.quantities = Quantities(former.program.vocabulary, former.quantities)
         self.productions = list(former.productions)
 
     def compiled(self, touched: Sequence[tuple[int, Rule]]) -> Compiled | None:
@@ -190,6 +190,7 @@ class _Amendment:
         computed, scored = former.computed, tuple(each for each in productions if each.asking)
         return replace(
             former,
+            number=next(NUMBERS),
             program=self.program,
             quantities=self.quantities,
             defaults=tuple(each.default for each in every) if added else former.defaults,

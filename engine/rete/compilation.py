@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -37,6 +38,8 @@ from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.reports.telling import Plans
 from engine.values import Millis, Value
 
+NUMBERS = count()
+
 
 @dataclass(frozen=True, slots=True)
 class Clocked:
@@ -46,7 +49,7 @@ class Clocked:
     ages: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
     """The parts of a network. None of them holds session state.
 
@@ -79,6 +82,7 @@ class Compiled:
         forms: Conditions of rules that the network runs in another form.
         plain: The other conditions of rules, by their id.
         branching: Productions with several patterns: a score stands beside what is bound, and either will do.
+        number: No other network of this process has it.
         lineage: Of networks that were amended from one another: an index means the same in all of them.
     """
 
@@ -115,6 +119,7 @@ class Compiled:
     forms: dict[Condition, Condition]
     plain: frozenset[int]
     branching: tuple[Production, ...]
+    number: int
     lineage: Any
 
 
@@ -200,6 +205,7 @@ def compile_program(program: Program) -> Compiled:
         offered=frozenset(each.index for each in joined).difference(readers, *(each.reads for each in productions)),
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
+        number=next(NUMBERS),
         lineage=object(),
     )
 

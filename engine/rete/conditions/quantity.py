@@ -85,21 +85,16 @@ class Quantities:
         gone: Those that nothing needs any more.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, former: Quantities | None = None) -> None:
+        """Those of a vocabulary's facts; or those of `former`, to which others can be added."""
         self.vocabulary = vocabulary
-        self.all: list[Quantity] = []
-        self.gone: frozenset[int] = frozenset()
-        self.by_subject: dict[Subject, Quantity] = {}
-        self.by_name: dict[str, Quantity] = {}
-        for name in vocabulary.facts:
-            self.of_fact(name)
-
-    def copy(self) -> Quantities:
-        """The same quantities, to which others can be added."""
-        made = Quantities.__new__(Quantities)
-        made.vocabulary, made.gone, made.by_name = self.vocabulary, self.gone, self.by_name
-        made.all, made.by_subject = list(self.all), dict(self.by_subject)
-        return made
+        self.all: list[Quantity] = [] if former is None else list(former.all)
+        self.gone: frozenset[int] = frozenset() if former is None else former.gone
+        self.by_subject: dict[Subject, Quantity] = {} if former is None else dict(former.by_subject)
+        self.by_name: dict[str, Quantity] = {} if former is None else former.by_name
+        if former is None:
+            for name in vocabulary.facts:
+                self.of_fact(name)
 
     def forget(self, indices: Iterable[int]) -> None:
         """Leave quantities out that nothing needs any more. Their indices stay theirs, so that those of others do."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import events_of
@@ -36,16 +35,17 @@ class Successor:
     def __init__(self, compiled: Compiled, names: Names) -> None:
         self.compiled = compiled
         self.names = names
-        self._successions: WeakKeyDictionary[Compiled, Succession | None] = WeakKeyDictionary()
+        self._successions: dict[int, Succession | None] = {}
 
     def takes_over(self, memory: Memory, former: Successor) -> bool:
         """Make a memory of another network one of this.
 
         False, and nothing is done, where it has to be written there and read here: the difference touches it.
         """
-        if former.compiled not in self._successions:
-            self._successions[former.compiled] = self._succession(former)
-        following = self._successions[former.compiled]
+        number = former.compiled.number
+        if number not in self._successions:
+            self._successions[number] = self._succession(former)
+        following = self._successions[number]
         if following is None or memory.clock is None or _is_touched(memory, following):
             return False
         changed = following.changed
