@@ -164,12 +164,15 @@ def _filled(piece: Piece, source: Source, at: Sequence[int], holes: Sequence[Hol
     if kind is Alike:
         start, end, meant = holes[number]
         extent = Extent(source, start, end)
-        return Scalar(extent, source.text[start:end], True) if meant is None else Alike(extent, meant)  # noqa: FBT003 - a struct's field
+        return Scalar(extent, source.text[start:end], True) if meant is None else Alike(extent, meant)
     extent = Extent(source, at[number], at[number + 1])
     if kind is Scalar:
         return Scalar(extent, content, how)
     if kind is Mapping:
-        entries = [Entry(_filled(key, source, at, holes), _filled(value, source, at, holes)) for key, value in content]
+        entries = [
+            Entry(Scalar(Extent(source, at[key], at[key + 1]), text, is_plain), _filled(value, source, at, holes))
+            for (_, key, text, is_plain), value in content
+        ]
         return Mapping(extent, tuple(entries), how)
     return SequenceNode(extent, tuple([_filled(item, source, at, holes) for item in content]), how)
 
@@ -211,9 +214,19 @@ class _Pieces:
         if isinstance(node, Scalar):
             return Scalar, at, node.text, node.is_plain
         if isinstance(node, Mapping):
-            return Mapping, at, tuple((self.of(entry.key), self.of(entry.value)) for entry in node.entries), node.is_flow
+            return (
+                Mapping,
+                at,
+                tuple((self._key(entry.key), self.of(entry.value)) for entry in node.entries),
+                node.is_flow,
+            )
         if isinstance(node, SequenceNode):
             return SequenceNode, at, tuple(map(self.of, node.items)), node.is_flow
         assert isinstance(node, Broken | Alike)
         self.is_sound = False
         return Broken, at, None, None
+
+    def _key(self, node: Scalar) -> Piece:
+        piece = self.of(node)
+        self.is_sound = self.is_sound and piece[0] is Scalar
+        return piece

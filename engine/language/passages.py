@@ -63,9 +63,7 @@ class RulesetText:
     found: Found
 
 
-def read_ruleset_text(
-    file: str, text: str, former: RulesetText | None, report: Report, alikes: Alikes
-) -> RulesetText:
+def read_ruleset_text(file: str, text: str, former: RulesetText | None, report: Report, alikes: Alikes) -> RulesetText:
     """A ruleset file with what reading it finds.
 
     Args:
