@@ -77,7 +77,8 @@ class Alikes:
                 holes.append(Hole(*match.span(2), None))
             elif (leaf := self._leaf(match[1])) is not None:
                 holes.append(Hole(*match.span(1), leaf))
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         for start, end, _ in holes:
             parts += text[at:start], "x"
             at = end
