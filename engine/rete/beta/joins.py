@@ -350,7 +350,7 @@ class Overlay:
 
 def blame_patterns(compiled: Compiled, index: int, error: str, failures: dict[str, str]) -> None:
     """A pattern could not be looked at: every rule that does failed."""
-    for production in compiled.productions:
+    for production in compiled.acting:
         if index in production.reads:
             failures.setdefault(production.rule.id, error)
 

@@ -68,10 +68,12 @@ class Names:
             each.id: (each.index, compiled.windows.get(each.index)) for each in live
         }
         self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
-        self.digests = [each.rule.digest for each in compiled.productions]
+        self.digests = [""] * len(compiled.productions)  # as it stays for those that are gone
+        for each in compiled.acting:
+            self.digests[each.index] = each.rule.digest
         known: dict[str, bytes] = {} if former is None else dict(zip(former.digests, former.rules, strict=True))
-        self.rules: list[bytes] = [known.get(digest) or _hash(digest) for digest in self.digests]
-        self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
+        self.rules: list[bytes] = [known.get(digest) or (_hash(digest) if digest else b"") for digest in self.digests]
+        self.rule_by_name = {self.rules[each.index]: each.index for each in compiled.acting}
         self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
@@ -88,7 +90,7 @@ class Names:
 
     def _since(self, known: frozenset[str]) -> Difference:
         compiled = self._compiled
-        new = frozenset(index for index, digest in enumerate(self.digests) if digest not in known)
+        new = frozenset(each.index for each in compiled.acting if each.rule.digest not in known)
         productions, readers = compiled.productions, compiled.index.readers
         return Difference(
             new,

@@ -105,7 +105,7 @@ class Steps:
                     tuple(
                         [
                             activate(compiled.productions[index], memory, now, read, vocabulary, failures)
-                            for index in sorted(risen)
+                            for index in compiled.in_order(risen)
                         ]
                     ),
                     as_failures(failures),
@@ -243,7 +243,7 @@ class Steps:
                 acting[production.index] = tokens
         read = Reader(compiled, memory.values, is_score=False)
         vocabulary, failures = self._compiled.program.vocabulary, call.failures
-        for index in sorted(acting):
+        for index in compiled.in_order(acting):
             production = compiled.productions[index]
             if not production.patterns:
                 call.activations.append(activate(production, memory, now, read, vocabulary, failures))
@@ -330,7 +330,7 @@ class Steps:
         told = {(activation.rule, activation.bindings) for activation in call.activations}
         read = Reader(compiled, memory.values, is_score=False)
         asking = self._asking(memory, now, call)
-        for index in sorted(late):
+        for index in compiled.in_order(late):
             production = compiled.productions[index]
             if not production.patterns and (production.rule.id, ()) in acted:
                 continue

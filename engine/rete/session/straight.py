@@ -97,7 +97,7 @@ def insert_straight(
 
 def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], failures: Failures) -> Step:
     productions, acting, read = compiled.productions, [], None
-    for at in sorted(risen):
+    for at in compiled.in_order(risen):
         production = productions[at]
         messages = production.messages
         if production.is_prompt and messages is not None:
