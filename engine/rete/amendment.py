@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from engine.language.tree import Aggregate, Program
+from engine.language.tree import Aggregate, Program, Rule
 from engine.rete.agenda.conflict import ConflictIndex, Glance, Holding
 from engine.rete.agenda.derived import strata
 from engine.rete.agenda.production import Production, compile_rule
@@ -173,8 +173,8 @@ class _Amendment:
             old = olds.pop(rule.id, None)
             if old is not None and rule is old.rule:
                 made = old
-            elif old is not None and rule.when is old.rule.when and rule.digest == old.rule.digest:
-                made = copy(old)  # it only moved, or has another note
+            elif old is not None and _means_the_same(rule, old.rule):
+                made = copy(old)
                 made.rule = rule
                 productions[old.index] = made
             else:
@@ -323,6 +323,18 @@ class _Amendment:
             name: AmendedType(former.alpha.get(name) or AlphaType(shapes.get(name, (name,))), left, more.get(name))
             for name in events
         }
+
+
+def _means_the_same(rule: Rule, former: Rule) -> bool:
+    """Whether a rule only moved, or has another note. What was not checked again is made of the same parts."""
+    return (
+        rule.digest == former.digest
+        and rule.when is former.when
+        and rule.actions is former.actions
+        and rule.limits is former.limits
+        and rule.schedule is former.schedule
+        and rule.enabled is former.enabled
+    )
 
 
 def _is_plain(production: Production) -> bool:
