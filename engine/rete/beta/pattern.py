@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from engine.language.tree import BoundRef
 from engine.rete.beta.binders import Binder, Positions
+from engine.rete.beta.ranking import Ranking
 from engine.rete.beta.selector import UNSET, Environment, Look, Reach, Slots
 from engine.values import EpochMs, Millis, Truth, Value
 
@@ -41,12 +42,14 @@ class Role:
         required: Those among the slots that an event without the attribute does not matter to.
         offsets: How long after it the event matters once more, as it leaves a window or an absence has lasted; with
             whether that may make something true.
+        ranking: What the key of the event has a place in.
     """
 
     alpha: int
     links: tuple[tuple[int, str], ...]
     required: frozenset[int]
     offsets: tuple[tuple[Millis, bool], ...]
+    ranking: Ranking | None = None
 
     def pins(self, attributes: Mapping[str, Value]) -> Pins | None:
         """The combinations that such an event touches; None where it touches none."""

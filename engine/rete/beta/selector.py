@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.activation import Catalogue
 from engine.language.tree import AttributeTest, BoundRef, FactRef, Operator, Selection, Span
 from engine.rete.alpha.memories import Alphas, Entry
+from engine.rete.beta.ranking import Ranking, Standings
 from engine.rete.conditions import operators
 from engine.values import EpochMs, Millis, Truth, Value
 
@@ -32,9 +33,10 @@ class Look:
     Attributes:
         dropped: Time of the latest event that the conditions may need and that is not kept any more.
         moments: Where the clock will change a test that was looked at.
+        rankings: What the session keeps of rankings; None for who only looks on, whose moment is not the session's.
     """
 
-    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "moments", "now", "values")
+    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "moments", "now", "rankings", "values")
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class Look:
         defaults: Sequence[Value | None],
         now: EpochMs,
         catalogue: Catalogue | None,
+        rankings: dict[Ranking, Standings] | None = None,
     ) -> None:
+        self.rankings = rankings
         self.alphas = alphas
         self.values = values
         self.defaults = defaults

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.activation import ScoreStatus
 from engine.language.tree import All
 from engine.rete import Network
+from engine.rete.beta.binders import KeyBinder
 from engine.values import Value
 from tests.unit.engine.rete.shop import DAY, MINUTE, SECOND, START, Session, told
 
@@ -45,6 +47,47 @@ def test_a_rule_acts_once_for_each_key_and_says_which() -> None:
     assert session.sends(3, "viewed", category="shoes") == ["shoes, 2 times"]
     assert session.sends(4, "viewed", category="shoes") == []
     assert session.with_names(4) == [{"liked.category": "shoes"}, {"liked.category": "hats"}]
+
+
+@pytest.mark.parametrize("span", ["within: 500 ms", "since: checkout", "at_least: 0"])
+def test_of_the_highest_only_the_keys_are_looked_at_that_an_event_touches(
+    span: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 keys: the one of the event, and the one of an event that leaves; the highest is the same all the same."""
+    looked_at: list[object] = []
+    own_entries = KeyBinder._own_entries
+
+    def noted(self: KeyBinder, key: Value, *rest: Any) -> list[Any]:
+        looked_at.append(key)
+        return own_entries(self, key, *rest)
+
+    monkeypatch.setattr(KeyBinder, "_own_entries", noted)
+    session = Joining(f"""
+- rule: favourite
+  when: {{count: viewed, per: category, {span}, above: 1, take: highest, as: liked}}
+  then: [{{trigger: t, payload: "{{liked.category}}"}}]
+""")
+    for number in range(200):
+        session.sends(number, "viewed", category=f"c{number}")
+    looked_at.clear()
+    assert session.sends(200, "viewed", category="c7") == ["c7"]
+    assert session.sends(201, "viewed", category="c9") == []  # as high, and later
+    assert session.sends(202, "viewed", category="c9") == ["c9"]
+    assert looked_at == ["c7", "c9", "c9"]
+    session.restored()
+    assert session.sends(203, "viewed", category="c7") == []
+    assert session.sends(204, "viewed", category="c7") == ["c7"]
+    if span.startswith("within"):
+        looked_at.clear()
+        session.waits(509)
+        assert set(looked_at) == {f"c{number}" for number in range(10)}
+        assert session.with_names(702) == [{"liked.category": "c7"}]
+        assert session.with_names(703) == []
+    if span.startswith("since"):
+        session.sends(205, "checkout")
+        assert session.with_names(205) == []
+        session.sends(206, "viewed", category="c3")
+        assert session.sends(207, "viewed", category="c3") == ["c3"]
 
 
 def test_what_ends_one_combination_leaves_the_others() -> None:
