@@ -115,7 +115,7 @@ class Steps:
     def pass_time(self, memory: Memory, now: EpochMs, call: Call, *, include: bool) -> None:
         """Step through every moment that is due before `now`, or up to it."""
         if memory.joins is not None and memory.joins.unsettled and memory.clock is not None:
-            self._begin(memory, memory.clock, call.catalogue, call.failures)
+            self._settle(memory, memory.clock, call)
         timed = memory.timed
         if not (self._compiled.has_clock_moments or memory.is_asking or (timed and timed[0][0] <= now)):
             return
@@ -225,6 +225,26 @@ class Steps:
             joins.unsettled = frozenset()
         Following(self._compiled, memory, now, catalogue, failures)({})
         joins.was = {}
+
+    def _settle(self, memory: Memory, now: EpochMs, call: Call) -> None:
+        """What a reload left open, patterns that ask the catalogue, and the facts that rest on them: none is an edge."""
+        self._begin(memory, now, call.catalogue, call.failures)
+        compiled, values, silent = self._compiled, memory.values, dict[int, Value | None]()
+        if compiled.strata:
+            asking = self._asking(memory, now, call)
+            settle_derived(
+                compiled,
+                values,
+                silent,
+                now,
+                lambda rule: rule.index in memory.held if rule.asking else rule.holds(values, now, asking),
+                call.failures,
+                all_of_them=True,
+                follow=Following(compiled, memory, now, call.catalogue, call.failures),
+            )
+            self._age_answers(memory, silent)
+            assert memory.joins is not None
+            memory.joins.was = {}
 
     def _activate(
         self, risen: set[int], memory: Memory, now: EpochMs, call: Call, held: frozenset[int] | None = None

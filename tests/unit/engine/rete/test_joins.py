@@ -286,3 +286,30 @@ def test_a_name_that_nothing_binds_breaks_its_rule_alone() -> None:
     step = session.network.insert(session.memory, session.event(0, "viewed"), session.scoring)
     assert [each.rule for each in step.activations] == ["shop.fine"]
     assert [failure.error for failure in step.failures] == ["ValueError: ValueError: nothing binds seen"]
+
+
+def test_a_fact_that_rests_on_the_catalogue_is_asserted_by_a_rule_that_came_with_a_reload() -> None:
+    """From the reload on, as soon as the catalogue can be asked; that is no edge of a rule that looks at it."""
+    buys = """
+- rule: lost
+  when: {fact: shopper.lost, is: true}
+  then: [{trigger: t}]
+- rule: buys_all_the_same
+  when: {all: [{fact: shopper.lost, is: true}, {event: purchase, within: 1 minute}]}
+  then: [{trigger: t}]
+"""
+    stocked = """
+- rule: stocked
+  when: {all: [{event: viewed, as: seen}, {fact: product.stock, of: $seen.category, above: 3}]}
+  then: [{assert: shopper.lost}]
+"""
+
+    def catalogue(fact: str, key: Value) -> Value | None:
+        return 5
+
+    session = Session(buys)
+    session.happens(1, "viewed", category="shoes")
+    session.restored(buys + stocked)
+    for at, kind, acts in ((2, "checkout", ["stocked@2"]), (3, "purchase", ["buys_all_the_same@3"])):
+        event = session.event(at, kind)
+        assert told(session.network.insert(session.memory, event, session.scoring, catalogue)) == acts
