@@ -259,7 +259,7 @@ class View:
             return apart.pattern, apart.state, apart.look
         pattern, look = self._compiled.patterns[quantity.index], self._patterns.look()
         state = self._patterns.states.get(quantity.index) or PatternState()
-        look.dropped = state.dropped
+        look.dropped, look.lost = state.dropped, state.lost
         return pattern, state, look
 
     @property

@@ -123,6 +123,7 @@ class KeyBinder:
         value: The slot of the aggregate's value, likewise.
         highest: Whether only the key with the highest value counts.
         ranking: Of these, where nothing but the events of a key has a say in how it stands.
+        number: Among the aggregates `per` key of the pattern.
     """
 
     aggregate: Aggregate
@@ -137,6 +138,7 @@ class KeyBinder:
     takes: frozenset[int]
     slots: frozenset[int]
     ranking: Ranking | None = None
+    number: int = 0
 
     def solutions(self, look: Look, env: Environment) -> Iterator[tuple[Truth, Positions]]:
         """See `Binder`. A key is there where an event of it is in the span; unknown tests leave it open."""
@@ -175,8 +177,9 @@ class KeyBinder:
         best: tuple[Any, Position] | None = None
         at = 0
         for key, entries in self._entries(look, env).items():
-            value = self._value(entries) if is_whole else None
-            truth = self._passes(look, env, value if is_whole else UNSET)
+            is_exact = is_whole or self._lacks_nothing(look, key)
+            value = self._value(entries) if is_exact else None
+            truth = self._passes(look, env, value if is_exact else UNSET)
             if truth is False:
                 continue
             found.append((key, truth, value, entries[0][:2]))
@@ -185,6 +188,13 @@ class KeyBinder:
                 if best is None or _is_higher((value, place), best):
                     best, at = (value, place), len(found) - 1
         return found if best is None else [found[at]]
+
+    def _lacks_nothing(self, look: Look, key: Value) -> bool:
+        """Whether all events of a key are kept, though others are not; which is the highest only all together say."""
+        if look.lost is None or self.highest:
+            return False
+        time = look.lost.get((self.number, key))
+        return time is None or self.span.is_over(time, look.now)
 
     def _passes(self, look: Look, env: Environment, value: Any) -> Truth:
         truth: Truth = True

@@ -146,7 +146,7 @@ def _depart(compiled: Compiled, memory: Memory, event: Event | Kept) -> None:
     joins.touch(arrivals, event.attributes)
     for arrival in arrivals:
         state = joins.states.setdefault(arrival.index, PatternState())
-        state.dropped = event.time if state.dropped is None else max(state.dropped, event.time)
+        state.lose(arrival.roles, event.time, event.attributes)
 
 
 def alphas_of(compiled: Compiled, memory: Memory) -> Alphas:

@@ -74,6 +74,7 @@ class _Compiler:
         self._roles: list[Role] = []
         self._spans: list[Reach] = []
         self._asks_catalogue = False
+        self._keyed = 0
 
     def pattern(self, quantity: Quantity) -> Pattern:
         binders = tuple(self._binder(each) for each in self._joined.binders)
@@ -141,6 +142,8 @@ class _Compiler:
         )
         is_steady = all(_is_constant(operator, operand) for operator, operand in condition.tests)
         ranking = Ranking(condition.per) if condition.take_highest and is_apart and is_steady else None
+        number = self._keyed
+        self._keyed += 1
         for each in selectors:
             # Which key is the highest is decided among all: an event of one touches the others.
             self._role(
@@ -148,6 +151,7 @@ class _Compiler:
                 _leaving(subject.span, may_rise=not only_falls),
                 without=key if condition.take_highest else None,
                 ranking=ranking,
+                keyed=(number, condition.per, subject.span.window),
             )
         needs = self._needs(of) | _taken(selectors)
         for _, operand in condition.tests:
@@ -166,6 +170,7 @@ class _Compiler:
             frozenset(),
             self._bound_by(selectors) | bound,
             ranking,
+            number,
         )
 
     def _own(self, name: str | None) -> dict[str, int]:
@@ -202,11 +207,12 @@ class _Compiler:
         *,
         without: int | None = None,
         ranking: Ranking | None = None,
+        keyed: tuple[int, str, Millis | None] | None = None,
     ) -> None:
         links = [link for link in found.links if link.slot != without]
         required = frozenset(link.slot for link in links if not link.is_own)
         pairs = tuple((link.slot, link.attribute) for link in links)
-        self._roles.append(Role(found.alpha, pairs, required, offsets, ranking))
+        self._roles.append(Role(found.alpha, pairs, required, offsets, ranking, keyed))
 
     def _span(self, span: Span) -> Reach:
         made = reach(span, self._numbering)

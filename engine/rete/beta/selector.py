@@ -20,6 +20,9 @@ class _Unset:
 
 UNSET: Any = _Unset()
 
+Lost: TypeAlias = dict[tuple[int, Value], EpochMs]
+"""Time of the latest event that is not kept any more, by the number of an aggregate `per` key and by its key."""
+
 Environment: TypeAlias = list[Any]
 """What is bound, by slot: a value, None where the attribute is missing, or `UNSET`."""
 
@@ -32,11 +35,12 @@ class Look:
 
     Attributes:
         dropped: Time of the latest event that the conditions may need and that is not kept any more.
+        lost: Of the keys of aggregates `per` key, which lack such events, see `PatternState`.
         moments: Where the clock will change a test that was looked at.
         rankings: What the session keeps of rankings; None for who only looks on, whose moment is not the session's.
     """
 
-    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "moments", "now", "rankings", "values")
+    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "lost", "moments", "now", "rankings", "values")
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Look:
         self.now = now
         self.catalogue = catalogue
         self.dropped: EpochMs | None = None
+        self.lost: Lost | None = None
         self.moments: set[EpochMs] = set()
 
     def at(self, now: EpochMs) -> Look:
@@ -198,11 +203,15 @@ class Reach:
             return (resets[-1][0], resets[-1][1] + 1) if resets else ()
         return () if self.window is None else (look.now - self.window + 1,)
 
+    def is_over(self, time: EpochMs, now: EpochMs) -> bool:
+        """Whether an event of a time has left it, whatever else happened."""
+        return self.window is not None and time + self.window <= now
+
     def is_whole(self, look: Look) -> bool:
         """Whether nothing that it holds was dropped."""
         if look.dropped is None or (self.since is not None and look.alphas[self.since].entries):
             return True
-        return self.window is not None and look.dropped + self.window <= look.now
+        return self.is_over(look.dropped, look.now)
 
     def whole_at(self, dropped: EpochMs) -> EpochMs | None:
         """When time alone makes it whole again."""

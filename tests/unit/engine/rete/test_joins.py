@@ -11,8 +11,9 @@ from engine.activation import ScoreStatus
 from engine.language.tree import All
 from engine.rete import Network
 from engine.rete.beta.binders import KeyBinder
+from engine.rete.session import snapshot
 from engine.values import Value
-from tests.unit.engine.rete.shop import DAY, MINUTE, SECOND, START, Session, told
+from tests.unit.engine.rete.shop import DAY, MINUTE, SECOND, START, Session, program, told
 
 LIKED = """
 - rule: liked
@@ -313,3 +314,41 @@ def test_a_fact_that_rests_on_the_catalogue_is_asserted_by_a_rule_that_came_with
     for at, kind, acts in ((2, "checkout", ["stocked@2"]), (3, "purchase", ["buys_all_the_same@3"])):
         event = session.event(at, kind)
         assert told(session.network.insert(session.memory, event, session.scoring, catalogue)) == acts
+
+
+def test_a_key_whose_events_are_all_kept_stays_exact_though_those_of_others_went(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What lacks an event is unknown; so are all keys of a session that was stored before it was noted which do."""
+    rules = """
+- rule: liked
+  when: {count: viewed, per: category, within: 60 ms, at_least: 2, as: liked}
+  then: [{trigger: t, payload: "{liked.category}"}]
+- rule: others
+  when: {not: {count: viewed, per: category, within: 60 ms, at_least: 2}}
+  then: [{trigger: t}]
+"""
+    session = Joining(program(rules, keep_events=3))
+    for at, category in enumerate(("shoes", "hats", "shoes")):
+        session.sends(at, "viewed", category=category)
+    assert session.with_names(2)[0] == {"liked.category": "shoes"}
+    session.sends(3, "viewed", category="hats")  # the first pair of shoes is not kept any more
+    assert session.with_names(3) == [{"liked.category": "hats"}]
+    stored = session.network.snapshot(session.memory)
+    session.restored()
+    assert session.with_names(3) == [{"liked.category": "hats"}]
+    assert session.network.snapshot(session.memory) == stored
+    assert session.sends(4, "viewed", category="socks") == []  # nor the first hat
+    assert session.with_names(4) == []
+    assert session.sends(5, "viewed", category="socks") == ["socks"]
+    assert session.looks(59).truth(session.program.rules[1].when) is False
+    assert session.with_names(63) == [{"liked.category": "socks"}]
+    pack = snapshot._pack_pattern
+    monkeypatch.setattr(snapshot, "_pack_pattern", lambda *state: pack(*state)[:6])
+    session.restored()
+    session.sends(6, "viewed", category="socks")
+    assert session.looks(6).truth(session.program.rules[0].when) is None
+    assert session.with_names(6) == []
+    session.sends(64, "viewed", category="socks")
+    session.sends(65, "viewed", category="socks")
+    assert session.with_names(65) == [{"liked.category": "socks"}]  # what went is over
