@@ -9,7 +9,6 @@ the large one says of a rule that changed is left out. With many changes, the ne
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -174,8 +173,7 @@ class _Amendment:
             if old is not None and rule is old.rule:
                 made = old
             elif old is not None and _means_the_same(rule, old.rule):
-                made = copy(old)
-                made.rule = rule
+                made = replace(old, rule=rule)
                 productions[old.index] = made
             else:
                 index = len(productions) if old is None else old.index
