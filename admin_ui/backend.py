@@ -126,8 +126,8 @@ class Backend(Protocol):
     def processes(self) -> Sequence[Process]:
         """Processes heard of in the last hour, by name."""
 
-    def check(self, sources: Mapping[str, str]) -> Checked:
-        """The checker over all files."""
+    def check(self, sources: Mapping[str, str], previous: Checked | None = None) -> Checked:
+        """The checker over all files. What did not change since `previous`, or since what is live, is taken over."""
 
     def test(self, program: Program, network: Network) -> Sequence[TestResult]:
         """Run the tests beside the rules."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from admin_ui.backend import Backend
 from engine.bundle import Bundle
 from engine.language import Checked
 from engine.language.diagnostics import Diagnostic
+from engine.language.tree import Program
 from engine.rete import Network
 from engine.testing import TestResult
 
@@ -26,16 +27,22 @@ class Compiled:
         program: None where the checker found an error.
     """
 
-    def __init__(self, key: str, sources: Mapping[str, str], checked: Checked) -> None:
+    def __init__(
+        self, key: str, sources: Mapping[str, str], checked: Checked, nearest: Callable[[Program], Network | None]
+    ) -> None:
+        """`nearest` gives the network of a program much like one, if there is any."""
         self.key = key
         self.sources = sources
+        self.checked = checked
         self.program = checked.program
+        self._nearest = nearest
         self.diagnostics: Sequence[Diagnostic] = checked.diagnostics
 
     @cached_property
     def network(self) -> Network | None:
         """The network; None where there is no program. Two threads may build it at once; both get a good one."""
-        return None if self.program is None else Network.build(self.program, self.key)
+        program = self.program
+        return None if program is None else Network.build(program, self.key, previous=self._nearest(program))
 
 
 class Compiler:
@@ -55,13 +62,26 @@ class Compiler:
             if known is not None:
                 self._kept.move_to_end(key)
                 return known
-        fresh = Compiled(key, dict(sources), self._backend.check(sources))
+            latest = next(reversed(self._kept.values()), None)
+        checked = self._backend.check(sources, None if latest is None else latest.checked)
+        fresh = Compiled(key, dict(sources), checked, self._nearest)
         with self._lock:
             self._kept[key] = fresh
             while len(self._kept) > KEPT:
                 gone, _ = self._kept.popitem(last=False)
                 self._results.pop(gone, None)
         return fresh
+
+    def _nearest(self, program: Program) -> Network | None:
+        """A network from which that of a program can be amended: the latest with its vocabulary, else the live one."""
+        with self._lock:
+            kept = list(reversed(self._kept.values()))
+        for each in kept:
+            network: Network | None = each.__dict__.get("network")  # where it was asked for already
+            if network is not None and network.program.vocabulary is program.vocabulary:
+                return network
+        live = self._backend.live()
+        return None if live is None else live.network
 
     def results(self, compiled: Compiled) -> Sequence[TestResult]:
         """The outcome of the tests beside the rules, run once; none where the sources do not compile."""

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "three": ("benchmarks.three", "three tests on one event beside Drools, CLIPS, zen-engine and durable_rules"),
     "meaning": ("benchmarks.meaning", "the same tests and joins on durable_rules: whether the same acts come of them"),
     "sessions": ("benchmarks.sessions", "bytes and snapshots of a session, and of a million"),
+    "timers": ("benchmarks.timers", "a million timers that wait, and what they cost an event and one that comes due"),
     "hostile": ("benchmarks.hostile", "a session that never stops, beside ordinary ones"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),

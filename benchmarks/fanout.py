@@ -3,8 +3,7 @@
 A session has seen so many products, and each event that is measured joins with one of them. Five shapes of joins, each
 an event's CPU time by the number of kept events: it should follow the matches, which stay the same, and not the
 candidates, nor the products of candidates that a join without indexes would look at. The last shape has no attribute
-to be found by (below another's price) and looks at all candidates, to show the difference; so does `take: highest`,
-which compares all keys.
+to be found by (below another's price) and looks at all candidates, to show the difference.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ SHAPES = {
       all:
         - {event: added, as: put}
         - {absence: {of: {event: removed, where: {product_id: $put.product_id}}, after: {event: added, where: {product_id: $put.product_id}}, for: 1 hour}}""",
-    "highest count (all keys)": """
+    "highest count": """
       {count: viewed, per: product_id, within: 1 hour, at_least: 3, take: highest, as: liked}""",
     "below its price (no index)": """
       all: [{event: viewed, as: seen}, {event: added, where: {price: {below: $seen.price}}, as: put}, {event: removed, where: {product_id: $put.product_id}}]""",

@@ -92,9 +92,10 @@ class ServiceBackend:
         reports = self._publisher.control.processes(self._clock())
         return [Process(each.name, each.role, each.seen, each.revision, each.problem) for each in reports]
 
-    def check(self, sources: Mapping[str, str]) -> Checked:
-        """The checker, as a publication runs it."""
-        return check(sources)
+    def check(self, sources: Mapping[str, str], previous: Checked | None = None) -> Checked:
+        """The checker, as a publication runs it; what did not change since `previous` or the live rules is taken over."""
+        loaded = self._holder.current
+        return check(sources, previous if previous is not None or loaded is None else loaded.checked)
 
     def test(self, program: Program, network: Network) -> Sequence[TestResult]:
         """The tests beside the rules, as a publication runs them."""

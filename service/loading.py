@@ -65,7 +65,7 @@ def compile_bundle(
     bundle: Bundle,
     ancestry: Mapping[str, frozenset[str]],
     checked: Checked | None = None,
-    former: Loaded | None = None,
+    former: Loaded | Compiled | None = None,
 ) -> Compiled:
     """Check, compile and test a bundle.
 
@@ -73,7 +73,7 @@ def compile_bundle(
         bundle: From a publisher, the tables or the local disk.
         ancestry: Digests of the rules of former bundles, by bundle hash.
         checked: What the checker said of these sources, where the caller knows.
-        former: What serves now: what did not change since is taken over from it.
+        former: What serves now, or was compiled before: what did not change since is taken over from it.
 
     Raises:
         BundleRefusedError: The checker reports an error, the network can't be built, or a test beside the rules fails.

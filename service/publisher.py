@@ -101,12 +101,13 @@ class Publisher:
         self._answer_ms = answer_ms
         self._clock = clock
         self._sleep = sleep
+        self._former: Compiled | None = None
 
     # -------------------------------------------------------------- reading
 
     def check(self, sources: Mapping[str, str]) -> Checked:
         """The checker over all files; the same that a publication runs."""
-        return check(sources)
+        return check(sources, None if self._former is None else self._former.checked)
 
     def live(self) -> Revision | None:
         """What is live."""
@@ -247,8 +248,12 @@ class Publisher:
             raise PublishRefusedError((str(error),)) from error
 
     def _prepare(self, sources: Mapping[str, str], pins: Mapping[str, str]) -> tuple[Compiled, tuple[str, ...]]:
-        """Check, pin, test; the bundle that would be live, and warnings."""
-        checked = check(sources)
+        """Check, pin, test; the bundle that would be live, and warnings.
+
+        What did not change since the one before, which this publisher prepared, is taken over from it.
+        """
+        former = self._former
+        checked = self.check(sources)
         if checked.program is None:
             raise PublishRefusedError((render(checked.diagnostics, sources),), checked.diagnostics)
         warnings = [f"{each.place.file}:{each.place.line}: {each.message}" for each in checked.diagnostics]
@@ -260,9 +265,10 @@ class Publisher:
             if version is None
         ]
         try:
-            return compile_bundle(bundle, self.control.ancestry(), checked), tuple(warnings)
+            self._former = compile_bundle(bundle, self.control.ancestry(), checked, former)
         except BundleRefusedError as refused:
             raise PublishRefusedError(refused.reasons, refused.diagnostics) from refused
+        return self._former, tuple(warnings)
 
     def _pins(self, program: Program, given: Mapping[str, str]) -> Mapping[str, str | None]:
         models = sorted({score.model for score in program.vocabulary.scores.values()})

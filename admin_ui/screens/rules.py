@@ -34,12 +34,14 @@ class Card:
 
     Attributes:
         number: Its place in the order of acting, from 1; 0 where only the draft has it.
+        cost: Places that an event may touch for it alone, by the type of the event, the most first.
         drafted: `changed`, `removed` or `new` in the draft, else empty.
     """
 
     rule: Rule
     number: int
     sentence: str
+    cost: Mapping[str, int]
     traffic: RuleTraffic | None
     concerns: Sequence[Concern]
     drafted: str
@@ -153,27 +155,24 @@ def _cards(program: Program | None, drafted: Program | None) -> list[Card]:
     current = live()
     live_for = 0 if current is None else (now - current.revision.time) // 60_000
     in_draft = _by_id(drafted)
+    costs = {} if current is None else current.network.costs()
     cards = []
     for number, rule in enumerate(program.rules if program else (), 1):
         assert program is not None
         other = in_draft.get(rule.id)
         mark = "" if drafted is None else "removed" if other is None else "changed" if _differs(rule, other) else ""
         did = counted.rule(rule)
-        cards.append(
-            _card(rule, number, program, did, concerns_of(rule, did, now, min(live_for, counted.observed)), mark)
-        )
+        found = concerns_of(rule, did, now, min(live_for, counted.observed))
+        sentence = rule_sentence(rule, program)
+        cards.append(Card(rule, number, sentence, costs.get(rule.id, {}), did, found, mark))
     known = _by_id(program)
-    for rule in drafted.rules if drafted else ():
-        if rule.id not in known:
-            assert drafted is not None
-            cards.append(_card(rule, 0, drafted, None, (), "new"))
+    new = [rule for rule in drafted.rules if rule.id not in known] if drafted else []
+    network = compiled_draft().network if new else None
+    costs = {} if network is None else network.costs()
+    for rule in new:
+        assert drafted is not None
+        cards.append(Card(rule, 0, rule_sentence(rule, drafted), costs.get(rule.id, {}), None, (), "new"))
     return cards
-
-
-def _card(
-    rule: Rule, number: int, program: Program, did: RuleTraffic | None, found: Sequence[Concern], mark: str
-) -> Card:
-    return Card(rule, number, rule_sentence(rule, program), did, found, mark)
 
 
 def _differs(one: Rule, other: Rule) -> bool:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from engine.language.check_aggregates import ORDER, Aggregates, Tests, is_reference
 from engine.language.check_bindings import Bindings, bindings_of, refuse_binders
 from engine.language.check_patterns import Patterns
 from engine.language.check_values import Values
-from engine.language.nodes import Scalar, kind_of
+from engine.language.diagnostics import Report
+from engine.language.nodes import Scalar, kind_of, read_part
 from engine.language.shape import Here
 from engine.language.source import Extent
 from engine.language.syntax import (
     AbsenceSyntax,
     AggregateTestSyntax,
+    AlikeSyntax,
     AlwaysSyntax,
     ConditionSyntax,
     FactSyntax,
@@ -28,6 +31,7 @@ from engine.language.syntax import (
     SequenceSyntax,
     TestSyntax,
 )
+from engine.language.syntax_conditions import read_condition
 from engine.language.tree import (
     All,
     AnyOf,
@@ -38,6 +42,7 @@ from engine.language.tree import (
     Not,
     Operand,
     Operator,
+    Place,
     ScoreTest,
     Seen,
     Segment,
@@ -78,6 +83,7 @@ class Conditions:
         self._sizes: dict[str, tuple[int, int]] = {}
         self._open: list[str] = []
         self._rules: dict[int, Bindings] = {}
+        self._known: dict[int, Condition | None] = {}
         for segment in segments:
             name = values.name(segment.name, "a segment")
             if name is not None:
@@ -154,6 +160,8 @@ class Conditions:
             return Not(part, syntax.extent.place) if part is not None else None
         if isinstance(syntax, AlwaysSyntax):
             return All((), syntax.extent.place)
+        if isinstance(syntax, AlikeSyntax):
+            return self._alike(syntax)
         self._bindings.enter(syntax)
         if isinstance(syntax, FactSyntax):
             return self._fact(syntax)
@@ -169,6 +177,21 @@ class Conditions:
         if isinstance(syntax, ScoreSyntax):
             return self._score(syntax)
         return self._segment_use(syntax)
+
+    def _alike(self, syntax: AlikeSyntax) -> Condition | None:
+        """What is checked already; where there is anything to say of it, it is read and checked at its own place."""
+        meant, extent = syntax.meant, syntax.extent
+        if id(meant) not in self._known:  # of syntax that outlives this check
+            with self.report.apart() as found:
+                condition = self._check(meant)
+            self._known[id(meant)] = None if found else condition
+        known = self._known[id(meant)]
+        if known is not None:
+            return _placed(known, extent.place)
+        nothing = Report()
+        node = read_part(extent.source, extent.start, extent.end, nothing)
+        own = None if node is None else read_condition(node, nothing)
+        return None if own is None else self._check(own)
 
     def fact(self, node: Scalar) -> Fact | None:
         """A fact or feature of a session: none of the catalogue, which are facts of things."""
@@ -387,3 +410,14 @@ class Conditions:
 
 def _test(subject: Subject, test: TestSyntax, operand: Operand, extent: Extent) -> Condition:
     return Test(subject, test.operator, operand, extent.place)
+
+
+def _placed(condition: Condition, place: Place) -> Condition:
+    """A condition of one mapping as that of another, which is written alike and begins at `place`."""
+    if isinstance(condition, Test):
+        return Test(condition.subject, condition.operator, condition.operand, place)
+    if isinstance(condition, Seen):
+        return Seen(condition.of, condition.span, condition.bind, place)
+    if isinstance(condition, All):  # of several tests in one mapping
+        return All(tuple([_placed(part, place) for part in condition.parts]), place)
+    return replace(condition, place=place)

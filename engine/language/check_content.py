@@ -10,7 +10,7 @@ from typing import Protocol
 from engine.language.check_conditions import Conditions
 from engine.language.check_values import type_text
 from engine.language.diagnostics import Located
-from engine.language.nodes import Broken, Mapping, Node, Scalar
+from engine.language.nodes import Alike, Broken, Mapping, Node, Scalar
 from engine.language.nodes import Sequence as SequenceNode
 from engine.language.shape import Here
 from engine.language.tree import BoundRef, FactRef, FactSource, Payload, Template
@@ -44,7 +44,7 @@ def check_payload(node: Node, conditions: Conditions, names: Names) -> Payload:
         return tuple((entry.key.text, check_payload(entry.value, conditions, names)) for entry in node.entries)
     if isinstance(node, SequenceNode):
         return [check_payload(item, conditions, names) for item in node.items]
-    if isinstance(node, Broken):
+    if isinstance(node, Broken | Alike):
         return None
     value = node.value
     if isinstance(value, str):

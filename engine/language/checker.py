@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.language.alike import Alikes
 from engine.language.analysis import Ruled, analyse, order_of
 from engine.language.check_conditions import Conditions
 from engine.language.diagnostics import Diagnostic, Report
@@ -54,13 +55,14 @@ def check(sources: Mapping[str, str], previous: Checked | None = None) -> Checke
     report = Report()
     former = None if previous is None else previous.stages
     texts: dict[str, RulesetText] = {}
+    alikes = Alikes()
     for file in sorted(sources):
         if not file.endswith(".yaml"):
             message = f"{file} is not read: rules are in files that end in .yaml"
             report.warning_at("unknown-file", Place(file, 1, 1), message)
         elif file not in {VOCABULARY, OFFERS, SEGMENTS}:
             read = None if former is None else former.texts.get(file)
-            texts[file] = read_ruleset_text(file, sources[file], read, report)
+            texts[file] = read_ruleset_text(file, sources[file], read, report, alikes)
             report.take_in(texts[file].found)
     ground = lay_ground(sources, None if former is None else former.ground, report)
     report.take_in(ground.found)

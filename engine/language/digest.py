@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+from collections.abc import Sequence
+from typing import cast
 
 from engine.language.tree import FactRef, Keyed, Rule, ScoreTest, Seen, Segment, Test, Vocabulary
 
+_LEAVES = frozenset({Test, Seen, Keyed})
+_SIMPLE = frozenset({str, int, float, bool})
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
+# Parts of the language that came later: a rule that makes no use of one keeps the digest that it had before.
 _LATER = frozenset({"bind", "identity"})
 _NOT_MEANT = frozenset({"id", "note", "owner", "order", "digest", "place", "ruleset", "name", "lines"})
+_compared: dict[type, list[str]] = {}  # by class, the fields that make a difference
 _MEANT = sorted(each.name for each in dataclasses.fields(Rule) if each.name not in _NOT_MEANT)
 
 
@@ -29,18 +35,27 @@ class Digests:
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
         self._latest = (rule.when, self.canonical(rule.when))
-        said = ((name, getattr(rule, name)) for name in _MEANT)
-        text = ",".join([f"{name}={self.canonical(value)}" for name, value in said if not _is_unsaid(name, value)])
+        said = [(name, getattr(rule, name)) for name in _MEANT]
+        text = ",".join([f"{name}={self.canonical(value)}" for name, value in said if value or name not in _LATER])
         return _hash(f"{rule.id}\n{text}")
 
     def canonical(self, item: object) -> str:
         """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
-        if isinstance(item, enum.Enum):
-            return repr(item.value)
-        if item is None or isinstance(item, str | int | float):
+        kind = item.__class__
+        if kind in _LEAVES:  # many rules have the same
+            written = self._leaves.get(item)
+            if written is None:
+                written = self._leaves[item] = f"{kind.__name__}({self._fields(item)})"
+            return written
+        if item is None or kind in _SIMPLE:
             return repr(item)
         if item is self._latest[0]:
             return self._latest[1]
+        if kind is tuple or kind is list:
+            opening, closing = "()" if kind is tuple else "[]"
+            return opening + ",".join([self.canonical(each) for each in cast("Sequence[object]", item)]) + closing
+        if isinstance(item, enum.Enum):
+            return repr(item.value)
         if isinstance(item, FactRef):
             if item.of is not None:
                 return f"{self.canonical(FactRef(item.fact))} of {self.canonical(item.of)}"
@@ -51,17 +66,10 @@ class Digests:
             if item.name not in self._segments:
                 self._segments[item.name] = f"segment({item.name!r},{_hash(self.canonical(item.condition))})"
             return self._segments[item.name]
-        if isinstance(item, Test | Seen | Keyed):  # many rules have the same
-            if item not in self._leaves:
-                self._leaves[item] = f"{type(item).__name__}({self._fields(item)})"
-            return self._leaves[item]
         if isinstance(item, ScoreTest):
             return f"score({self._vocabulary.scores[item.score].model!r},{self._fields(item)})"
-        if isinstance(item, tuple | list):
-            opening, closing = "()" if isinstance(item, tuple) else "[]"
-            return opening + ",".join([self.canonical(each) for each in item]) + closing
         if hasattr(item, "__dataclass_fields__"):
-            return f"{type(item).__name__}({self._fields(item)})"
+            return f"{kind.__name__}({self._fields(item)})"
         return repr(item)
 
     def _fact(self, name: str) -> str:
@@ -74,19 +82,13 @@ class Digests:
         return f"fact({name!r},{self.canonical(definition)},{self.canonical(fact.type)})"
 
     def _fields(self, item: object) -> str:
-        fields: dict[str, dataclasses.Field[object]] = getattr(item, "__dataclass_fields__", {})
-        return ",".join(
-            [
-                f"{name}={self.canonical(getattr(item, name))}"
-                for name, each in fields.items()
-                if each.compare and not _is_unsaid(name, getattr(item, name))
-            ]
-        )
-
-
-def _is_unsaid(name: str, value: object) -> bool:
-    """A part of the language that a rule makes no use of leaves its digest as it was before there was that part."""
-    return name in _LATER and not value
+        kind = item.__class__
+        names = _compared.get(kind)
+        if names is None:
+            fields: dict[str, dataclasses.Field[object]] = getattr(kind, "__dataclass_fields__", {})
+            names = _compared[kind] = [name for name, each in fields.items() if each.compare]
+        said = [(name, getattr(item, name)) for name in names]
+        return ",".join([f"{name}={self.canonical(value)}" for name, value in said if value or name not in _LATER])
 
 
 def _hash(text: str) -> str:

@@ -106,11 +106,13 @@ def segments_in(condition: Condition) -> frozenset[str]:
 
 def derived_in(condition: Condition, vocabulary: Vocabulary) -> tuple[tuple[str, Place], ...]:
     """The derived facts that the tests of a condition look at, those inside segments left out."""
+    if not vocabulary.derived:
+        return ()
     return tuple(
         (name, leaf.place)
         for leaf in _leaves(condition)
         for name in dict.fromkeys(_facts_of(leaf))
-        if vocabulary.facts[name].source is FactSource.RULES
+        if name in vocabulary.derived
     )
 
 

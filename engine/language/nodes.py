@@ -113,8 +113,15 @@ class Broken(msgspec.Struct, frozen=True, eq=False, gc=False):
     extent: Extent
 
 
+class Alike(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Stands where something is written that was read elsewhere, see `alike`."""
+
+    extent: Extent
+    meant: Any
+
+
 # Structs outside the garbage collector: a large file has 100,000 nodes, and a tree has no cycles.
-Node: TypeAlias = Scalar | Mapping | Sequence | Broken
+Node: TypeAlias = Scalar | Mapping | Sequence | Broken | Alike
 
 
 def kind_of(node: Node) -> str:

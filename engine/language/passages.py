@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.language.alike import Alikes, how_many
 from engine.language.diagnostics import Found, Report
 from engine.language.nodes import MOST_NODES, Node, Scalar, Sequence, read_nodes, read_part
 from engine.language.nodes import Mapping as MappingNode
@@ -62,7 +63,7 @@ class RulesetText:
     found: Found
 
 
-def read_ruleset_text(file: str, text: str, former: RulesetText | None, report: Report) -> RulesetText:
+def read_ruleset_text(file: str, text: str, former: RulesetText | None, report: Report, alikes: Alikes) -> RulesetText:
     """A ruleset file with what reading it finds.
 
     Args:
@@ -70,12 +71,13 @@ def read_ruleset_text(file: str, text: str, former: RulesetText | None, report: 
         text: Its text.
         former: The same file as it was read before, if it was; rules whose text is in it are not read again.
         report: Lends itself: what is found is not in it afterwards, but in the answer.
+        alikes: Conditions of this and of other files of the folder.
     """
     if former is not None and former.text == text:
         return former
     source = Source(file, text)
     with report.apart() as found:
-        read = _in_passages(source, former, report)
+        read = _in_passages(source, former, report, alikes)
         if read is not None and not found:
             return RulesetText(file, text, *read, found)
     with report.apart() as found:
@@ -87,7 +89,7 @@ def read_ruleset_text(file: str, text: str, former: RulesetText | None, report: 
 
 
 def _in_passages(
-    source: Source, former: RulesetText | None, report: Report
+    source: Source, former: RulesetText | None, report: Report, alikes: Alikes
 ) -> tuple[RulesetSyntax, tuple[Placed, ...]] | None:
     """The file read passage by passage; None where it has to be read as a whole."""
     starts = _starts(source.text)
@@ -106,7 +108,7 @@ def _in_passages(
         text = source.text[start:stop]
         passage = known.get(text) if text else None
         if passage is None:
-            read = _passage(source.file, text, report)
+            read = _passage(source.file, text, report, alikes)
             if read is None:
                 return None
             passage = Passage(text, read)
@@ -115,10 +117,19 @@ def _in_passages(
     return syntax, tuple(placed)
 
 
-def _passage(file: str, text: str, report: Report) -> RuleSyntax | None:
+def _passage(file: str, text: str, report: Report, alikes: Alikes) -> RuleSyntax | None:
     """What one passage says; None where it is no single item of a list."""
     source = Source(file, text)
-    items = read_part(source, 0, len(text), report, _LEVELS)
+    filled = alikes.read(source, _LEVELS)
+    if filled is not None:
+        with report.apart() as found:
+            rule = _rule(filled.root, report)
+        if rule is not None and not found and how_many(rule.when) == filled.alike:
+            return rule
+    return _rule(read_part(source, 0, len(text), report, _LEVELS), report)
+
+
+def _rule(items: Node | None, report: Report) -> RuleSyntax | None:
     if not isinstance(items, Sequence) or items.is_flow or len(items.items) != 1:
         return None
     return read_rule(items.items[0], report)

@@ -166,17 +166,19 @@ class SegmentSyntax:
     name: Scalar
 
 
+LeafSyntax: TypeAlias = FactSyntax | SeenSyntax | AggregateTestSyntax | ScoreSyntax | SegmentSyntax
+
+
+@dataclass(frozen=True, slots=True)
+class AlikeSyntax:
+    """A condition that was read where the same was written before. Places in `meant` are not those of this one."""
+
+    extent: Extent
+    meant: LeafSyntax
+
+
 ConditionSyntax: TypeAlias = (
-    GroupSyntax
-    | NotSyntax
-    | AlwaysSyntax
-    | FactSyntax
-    | SeenSyntax
-    | AggregateTestSyntax
-    | SequenceSyntax
-    | AbsenceSyntax
-    | ScoreSyntax
-    | SegmentSyntax
+    GroupSyntax | NotSyntax | AlwaysSyntax | LeafSyntax | SequenceSyntax | AbsenceSyntax | AlikeSyntax
 )
 
 

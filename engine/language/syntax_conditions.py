@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from engine.language.diagnostics import Report, closest
-from engine.language.nodes import Broken, Mapping, Node, Scalar, Sequence, kind_of
+from engine.language.nodes import Alike, Broken, Mapping, Node, Scalar, Sequence, kind_of
 from engine.language.shape import Fields, mapping, refuse_unevaluated, word
 from engine.language.syntax import (
     AbsenceSyntax,
     AggregateSyntax,
     AggregateTestSyntax,
+    AlikeSyntax,
     AlwaysSyntax,
     ConditionSyntax,
     FactSyntax,
@@ -37,6 +38,8 @@ _ABSENCE_EXAMPLE = "write {of: purchase, after: checkout_viewed, for: 15 minutes
 
 def read_condition(node: Node, report: Report) -> ConditionSyntax | None:
     """One condition; None, reported, where it can't be read."""
+    if isinstance(node, Alike):
+        return AlikeSyntax(node.extent, node.meant)
     if isinstance(node, Broken):
         return None
     if isinstance(node, Scalar) and node.text == "always":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.language.tree_conditions import Aggregate
 from engine.values import Millis, ValueType
@@ -96,6 +96,7 @@ class Vocabulary:
     Attributes:
         minor_units: How many decimals the currency has (EUR 2, JPY 0).
         timezone: The shop's: of calendar limits and local times that name no zone of their own.
+        derived: The facts that rules assert.
     """
 
     currency: str
@@ -107,3 +108,9 @@ class Vocabulary:
     scores: Mapping[str, ScoreDef]
     placements: Mapping[str, Placement]
     timezone: str = "UTC"
+    derived: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Looked at for each rule, so found out once."""
+        derived = (name for name, fact in self.facts.items() if fact.source is FactSource.RULES)
+        object.__setattr__(self, "derived", frozenset(derived))

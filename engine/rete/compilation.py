@@ -67,6 +67,9 @@ class Compiled:
         scored: Productions with scores.
         score_numbers: A number for each score test.
         visible: What a model can see: all named facts and features that no rule concludes.
+        productions: By their index, those of rules that a network before this one had, too.
+        acting: The productions of the rules, in order of acting.
+        ranks: The place of each production in this order, where that is not its index.
         last_known: Scores with the lengths for which their last answer may be used.
         gates: The schedules of all rules.
         assert_gates: Those of rules that assert.
@@ -99,6 +102,8 @@ class Compiled:
     scanned: tuple[Quantity, ...]
     clocked: tuple[Clocked, ...]
     productions: tuple[Production, ...]
+    acting: tuple[Production, ...]
+    ranks: tuple[int, ...] | None
     scored: tuple[Production, ...]
     score_numbers: dict[ScoreTest, int]
     visible: frozenset[int]
@@ -121,6 +126,10 @@ class Compiled:
     branching: tuple[Production, ...]
     number: int
     lineage: Any
+
+    def in_order(self, indices: Iterable[int]) -> list[int]:
+        """Productions in order of acting."""
+        return sorted(indices) if self.ranks is None else sorted(indices, key=self.ranks.__getitem__)
 
 
 def compile_program(program: Program) -> Compiled:
@@ -185,6 +194,8 @@ def compile_program(program: Program) -> Compiled:
         scanned=scanned,
         clocked=clocked,
         productions=tuple(productions),
+        acting=tuple(productions),
+        ranks=None,
         scored=scored,
         score_numbers={test: number for number, test in enumerate(tests)},
         visible=frozenset(each.index for each in every if each.names and not each.is_concluded),

@@ -13,6 +13,7 @@ from engine.event import Event
 from engine.language.tree import Program
 from engine.rete.amendment import amended
 from engine.rete.compilation import Compiled, compile_program
+from engine.rete.reports.cost import Costs
 from engine.rete.reports.listing import ListedNode, list_network
 from engine.rete.reports.metering import Meter
 from engine.rete.session.clockwork import next_moment
@@ -49,6 +50,7 @@ class Network:
         self._is_plain = compiled.is_plain and not compiled.gates and not compiled.assert_gates
         self._has_patterns = bool(compiled.patterns)
         self._alpha = compiled.alpha
+        self._costs: Mapping[str, Mapping[str, int]] | None = None  # until somebody asks
         self.program = compiled.program
         self.bundle_hash = bundle_hash
         self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
@@ -79,6 +81,13 @@ class Network:
     def nodes(self) -> tuple[ListedNode, ...]:
         """What it is made of, for people."""
         return list_network(self._compiled)
+
+    def costs(self) -> Mapping[str, Mapping[str, int]]:
+        """What an event may cost each rule, estimated, see `reports.cost`: places by the type of the event, by rule id."""
+        if self._costs is None:
+            costs = Costs(self._compiled)
+            self._costs = {each.rule.id: costs.of(each) for each in self._compiled.acting}
+        return self._costs
 
     def metered(self, clock: Callable[[], int]) -> Meter:
         """Meter all sessions of this network from now on, with a clock of nanoseconds; use one of its own for it."""

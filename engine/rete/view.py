@@ -118,7 +118,7 @@ class View:
     def holding(self) -> tuple[Rule, ...]:
         """The rules whose condition is true, in order of acting; schedule and switch are left to the caller."""
         productions = self._compiled.productions
-        return tuple(productions[index].rule for index in sorted(self._holding_now()))
+        return tuple(productions[index].rule for index in self._compiled.in_order(self._holding_now()))
 
     def combinations(self, rule: Rule) -> tuple[Combination, ...]:
         """The combinations of bound names for which a rule that holds does, in order; where it binds none, one."""
@@ -259,7 +259,7 @@ class View:
             return apart.pattern, apart.state, apart.look
         pattern, look = self._compiled.patterns[quantity.index], self._patterns.look()
         state = self._patterns.states.get(quantity.index) or PatternState()
-        look.dropped = state.dropped
+        look.dropped, look.lost = state.dropped, state.lost
         return pattern, state, look
 
     @property
@@ -285,7 +285,7 @@ class View:
 
     def _production(self, rule: Rule) -> Production | None:
         """The compiled rule; None for one that the network does not have."""
-        return next((each for each in self._compiled.productions if each.rule is rule or each.rule.id == rule.id), None)
+        return next((each for each in self._compiled.acting if each.rule is rule or each.rule.id == rule.id), None)
 
     def _holding_now(self) -> frozenset[int]:
         if self._holding is None:
@@ -304,7 +304,7 @@ class View:
         try:
             return [productions[index] for index in self._compiled.index.all.candidates(self._values)]
         except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
-            return productions
+            return self._compiled.acting
 
     def _combined(self, holding: Iterable[int]) -> list[list[object]]:
         """For which combinations rules hold that tell them apart, in order."""

@@ -91,7 +91,7 @@ def examine(program: Program) -> Examination:
         for change in _changes(rule, program):
             rules = (*program.rules[:number], change.rule, *program.rules[number + 1 :])
             mutant = replace(program, rules=tuple(sorted(rules, key=lambda each: each.order)))
-            noticed = _noticing(mutant, own, others, unproven)
+            noticed = _noticing(mutant, network, own, others, unproven)
             unproven -= noticed
             if change.counts:
                 tried += 1
@@ -116,9 +116,11 @@ class _Change:
     counts: bool = True
 
 
-def _noticing(mutant: Program, own: Collection[RuleTest], others: Iterable[RuleTest], unproven: set[int]) -> set[int]:
+def _noticing(
+    mutant: Program, unchanged: Network, own: Collection[RuleTest], others: Iterable[RuleTest], unproven: set[int]
+) -> set[int]:
     """All unproven tests of the ruleset that notice, else the first other one that does."""
-    network = Network.build(mutant)
+    network = Network.build(mutant, previous=unchanged)
     noticed = {id(test) for test in own if id(test) in unproven and not run_test(mutant, network, test).passed}
     if noticed:
         return noticed

@@ -41,7 +41,7 @@ def run_tests(program: Program, network: Network) -> tuple[TestResult, ...]:
     if all(result.passed for result in results) or all(rule.enabled for rule in program.rules):
         return results
     awake = replace(program, rules=tuple(replace(rule, enabled=True) for rule in program.rules))
-    all_on = Network.build(awake)
+    all_on = Network.build(awake, previous=network)
     return tuple(
         _unless_asleep(result, awake, all_on, test) for result, test in zip(results, program.tests, strict=True)
     )

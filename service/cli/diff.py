@@ -94,7 +94,8 @@ def compare(before: str, old: Mapping[str, str], after: str, new: Mapping[str, s
             text[name] = joined
     rules: list[RuleChange] = []
     if text:
-        one, other = check(old).program, check(new).program
+        known = check(old)
+        one, other = known.program, check(new, known).program
         if one is not None and other is not None:
             rules = _changes(one, other)
     return Difference(before, after, tuple(rules), text)

@@ -44,6 +44,8 @@ class Case:
     Attributes:
         reports_every: Of so many looks one compares the reports too, which cost most.
         compiling: Compiles a program, or knows what it was compiled to.
+        amended: How many reloads brought a network that is the former one amended.
+        went_on: In how many of these the session went on as it is.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Case:
         self.compiling = compiling
         self.reports_every = reports_every
         self.program = story.program
-        self.bundle = 0
+        self.bundle = self.amended = self.went_on = 0
         self.ancestry: dict[str, frozenset[str]] = {}
         self.network = self._build(self.program)
         self.memory: Memory = self.network.open("s")
@@ -125,8 +127,10 @@ class Case:
         fresh = self.network = self._build(program)
         compiled = amended(program, former._compiled)
         if compiled is not None:
+            self.amended += 1
             self.network = Network(compiled, str(self.bundle), dict(self.ancestry))
-        self.memory = self.network.take_over(self.memory, former)
+        memory, self.memory = self.memory, self.network.take_over(self.memory, former)
+        self.went_on += self.memory is memory
         listed = [[replace(node, quantity=None) for node in network.nodes()] for network in (self.network, fresh)]
         assert listed[0] == listed[1], self._story("an amended network has other nodes")
         assert self.network.snapshot(self.memory) == fresh.snapshot(fresh.restore(raw)), self._story(

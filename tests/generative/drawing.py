@@ -125,6 +125,25 @@ def _draw_history(world: World, program: Program, revisions: tuple[Program, ...]
     return Story(program, scores, catalogue, tuple(found), world.wild)
 
 
+def draw_edits(random: Random, *, patterns: frozenset[str], steps: int) -> Story:
+    """Draw a ruleset and a history in which one rule of it is edited again and again, between one event and the next."""
+    world = World(random, patterns=patterns)
+    program = latest = world.program()
+    found: list[Operation] = []
+    now = START
+    for number in range(steps):
+        now += 500 * world.one((0, 1, 2, 4, 10))
+        found.append(Insert(world.event(number, now)))
+        if world.chance(0.2):
+            found.append(SetFacts(world.facts(), now))
+        for _ in range(world.one((0, 1, 1, 2))):
+            latest = world.touched(latest)
+            found.append(Reload(latest, is_known=True))
+        if world.chance(0.3):
+            found.append(Look(world.context(), now))
+    return Story(program, random.randrange(1_000), random.randrange(1_000) if patterns else None, tuple(found))
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """A generated ruleset with some revisions, for several histories.

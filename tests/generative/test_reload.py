@@ -11,6 +11,9 @@ from engine.event import Event
 from engine.language import check, passages
 from engine.language.tree import All, AnyOf, Condition, Not, Program
 from engine.rete import Network
+from tests.generative.agreement import Case
+from tests.generative.drawing import Reload, draw_edits
+from tests.generative.words import PATTERNS
 
 VOCABULARY = """currency: EUR
 events:
@@ -245,6 +248,23 @@ def test_what_a_rule_was_does_not_act_any_more_and_what_it_is_does(others: str) 
     for time, product, acts in ((2_000, "shoes", ["a.b"]), (3_000, "hats", ["a.a"]), (4_000, "shoes", [])):
         step = second.insert(memory, Event(str(time), "viewed", "s", time, None, {"product": product}), no_score)
         assert [each.rule for each in step.activations] == acts
+
+
+def test_a_network_that_is_edited_rule_by_rule_says_what_one_made_from_nothing_says() -> None:
+    """And what the naive evaluator says: rules come, go, change and move, between one event of a session and the next.
+
+    Activations in their order, what holds at requests, the listing of the network and the session's snapshot.
+    """
+    reloads = amended = went_on = 0
+    for seed in range(120):
+        story = draw_edits(Random(seed), patterns=PATTERNS if seed % 4 == 0 else frozenset(), steps=12)
+        case = Case(story, reports_every=4)
+        case.play()
+        reloads += sum(isinstance(each, Reload) for each in story.operations)
+        amended += case.amended
+        went_on += case.went_on
+    assert amended > reloads / 3, "many edits are to be made where the network is"
+    assert went_on > reloads / 6, "many sessions are to go on as they are"
 
 
 def no_score(name: str, read: object) -> ScoreAnswer:

@@ -136,6 +136,23 @@ class World(Conditions):
         self.random.shuffle(rules)
         return program_of(vocabulary, rules or [self.rule(vocabulary)], program.offers)
 
+    def touched(self, program: Program) -> Program:
+        """Another revision, in which one rule is gone, new, elsewhere in the order of acting, or another than it was."""
+        rules = list(program.rules)
+        at = self.random.randrange(len(rules))
+        what = self.random.randrange(4)
+        if what == 0 and len(rules) > 1:
+            rules.pop(at)
+        elif what == 1:
+            rules[at] = replace(rules[at], order=(0, self.random.randrange(-1_000, 1_000), ""))
+        else:
+            new = self.rule(program.vocabulary)
+            if what == 2:
+                rules[at] = replace(new, id=rules[at].id, order=rules[at].order)
+            else:
+                rules.append(replace(new, order=(0, self.random.randrange(-1_000, 1_000), "")))
+        return program_of(program.vocabulary, rules, program.offers)
+
     # ---------------------------------------------------------------- history
 
     def event(self, number: int, time: int) -> Event:

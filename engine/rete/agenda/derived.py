@@ -35,7 +35,10 @@ class Stratum:
 
 
 def strata(productions: Sequence[Production], quantities: Sequence[Quantity]) -> tuple[Stratum, ...]:
-    """The layers in which derived facts are settled: strongly connected components in topological order (Tarjan 1972)."""
+    """The layers in which derived facts are settled: strongly connected components in topological order (Tarjan 1972).
+
+    The productions stand in order of acting; so do those of a layer.
+    """
     rules_of: dict[int, list[Production]] = {
         quantity.index: [] for quantity in quantities if quantity.origin is Origin.DERIVED
     }
@@ -43,9 +46,10 @@ def strata(productions: Sequence[Production], quantities: Sequence[Quantity]) ->
         for fact, _ in production.asserts:
             if fact in rules_of and production not in rules_of[fact]:
                 rules_of[fact].append(production)
+    rank = {production: at for at, production in enumerate(productions)}
     below = {fact: _derived_below(rules, quantities) for fact, rules in rules_of.items()}
     return tuple(
-        _stratum(component, rules_of, below, quantities)
+        _stratum(component, rules_of, below, quantities, rank)
         for component in _components(below)
         if any(rules_of[fact] for fact in component)
     )
@@ -71,8 +75,9 @@ def _stratum(
     rules_of: Mapping[int, Sequence[Production]],
     below: Mapping[int, frozenset[int]],
     quantities: Sequence[Quantity],
+    rank: Mapping[Production, int],
 ) -> Stratum:
-    rules = sorted({rule for fact in component for rule in rules_of[fact]}, key=lambda rule: rule.index)
+    rules = sorted({rule for fact in component for rule in rules_of[fact]}, key=rank.__getitem__)
     return Stratum(
         tuple(sorted(component)),
         tuple(rules),

@@ -29,7 +29,10 @@ from engine.values import EpochMs, Value, ValueType
 
 @dataclass(slots=True, eq=False)
 class Production:
-    """A compiled rule. Its place in the order of acting is its index.
+    """A compiled rule.
+
+    In a network that was made from nothing, its place in the order of acting is its index; in one that was amended,
+    `Compiled.ranks` has it.
 
     Attributes:
         conjuncts: It holds when one of them does.

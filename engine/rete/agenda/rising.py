@@ -30,7 +30,8 @@ def risen_rules(
         else:
             candidates = certain = compiled.index.risen(changed, values, now)
     except Exception:  # noqa: BLE001 - a test raised in an index: look at the rules one by one, to know whose it was
-        candidates = range(len(compiled.productions)) if is_first else sorted(compiled.index.candidates(changed))
+        every = [each.index for each in compiled.acting]
+        candidates = every if is_first else compiled.in_order(compiled.index.candidates(changed))
     if not candidates:
         return risen
     earlier: dict[int, Value | None] | None = None

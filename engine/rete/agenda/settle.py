@@ -166,7 +166,7 @@ def _give_up(
 
 def blame(compiled: Compiled, index: int, error: str, failures: Failures) -> None:
     """A quantity could not be computed: every rule that looks at it failed."""
-    for production in compiled.productions:
+    for production in compiled.acting:
         if index in production.reads:
             failures.setdefault(production.rule.id, error)
 

@@ -169,7 +169,11 @@ class Branch:
     def nodes(self, literal: Indexed) -> list[Node]:
         """Where a literal leads: to one place, or for `is_one_of` to one for each value."""
         if literal.shape == Shape.IS:
-            return [self.by_value.setdefault(value, Node()) for value in literal.operand]
+            by_value = self.by_value
+            for value in literal.operand:
+                if value not in by_value:
+                    by_value[value] = Node()
+            return [by_value[value] for value in literal.operand]
         limit, is_strict = literal.operand
         return [self._ladder(is_upward=literal.shape == Shape.ABOVE, is_strict=is_strict).node(limit)]
 

@@ -49,6 +49,6 @@ class Apart:
         values = {index: value(quantities.all[index].subject) for index in self.pattern.reads}
         self.look = Look(alphas, values, [each.default for each in quantities.all], now, catalogue)
         self.state = PatternState()
-        self.state.dropped = dropped
+        self.state.dropped, self.state.lost = dropped, None
         self.pattern.refresh(self.state, self.look, None, None, {})
         self.value: Truth = self.pattern.value(self.state)

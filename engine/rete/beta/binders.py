@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.language.tree import Aggregate, Aggregation, Operator
 from engine.rete.alpha.history import aggregate
 from engine.rete.alpha.memories import Position
+from engine.rete.beta.ranking import Ranking, Standing, Standings
 from engine.rete.beta.selector import UNSET, Bound, Environment, Look, Reach, Resolve, Selector, bind, release, truth_of
 from engine.values import Truth, Value
 
@@ -120,6 +122,8 @@ class KeyBinder:
         key: The slot of the key, None where nothing uses it.
         value: The slot of the aggregate's value, likewise.
         highest: Whether only the key with the highest value counts.
+        ranking: Of these, where nothing but the events of a key has a say in how it stands.
+        number: Among the aggregates `per` key of the pattern.
     """
 
     aggregate: Aggregate
@@ -133,6 +137,8 @@ class KeyBinder:
     needs: frozenset[int]
     takes: frozenset[int]
     slots: frozenset[int]
+    ranking: Ranking | None = None
+    number: int = 0
 
     def solutions(self, look: Look, env: Environment) -> Iterator[tuple[Truth, Positions]]:
         """See `Binder`. A key is there where an event of it is in the span; unknown tests leave it open."""
@@ -157,15 +163,23 @@ class KeyBinder:
 
     def _keys(self, look: Look, env: Environment) -> list[tuple[Value, Truth, Value | None, Position]]:
         is_whole = self.span.is_whole(look)
+        if self.ranking is not None and look.rankings is not None:
+            if is_whole:
+                standings = self._standings(self.ranking, look, env)
+                taken = standings.best()
+                if taken is not None:
+                    return [(taken.key, True, taken.value, taken.first)]
+                if not standings.unknown:
+                    return []
+            else:
+                look.rankings.pop(self.ranking, None)
         found: list[tuple[Value, Truth, Value | None, Position]] = []
         best: tuple[Any, Position] | None = None
         at = 0
         for key, entries in self._entries(look, env).items():
-            value = self._value(entries) if is_whole else None
-            truth: Truth = True
-            for operator, resolve in self.tests:
-                passes = truth_of(look, value if is_whole else UNSET, operator, resolve(look, env))
-                truth = False if passes is False or truth is False else None if passes is None else truth
+            is_exact = is_whole or self._lacks_nothing(look, key)
+            value = self._value(entries) if is_exact else None
+            truth = self._passes(look, env, value if is_exact else UNSET)
             if truth is False:
                 continue
             found.append((key, truth, value, entries[0][:2]))
@@ -175,18 +189,74 @@ class KeyBinder:
                     best, at = (value, place), len(found) - 1
         return found if best is None else [found[at]]
 
+    def _lacks_nothing(self, look: Look, key: Value) -> bool:
+        """Whether all events of a key are kept, though others are not; which is the highest only all together say."""
+        if look.lost is None or self.highest:
+            return False
+        time = look.lost.get((self.number, key))
+        return time is None or self.span.is_over(time, look.now)
+
+    def _passes(self, look: Look, env: Environment, value: Any) -> Truth:
+        truth: Truth = True
+        for operator, resolve in self.tests:
+            passes = truth_of(look, value, operator, resolve(look, env))
+            truth = False if passes is False or truth is False else None if passes is None else truth
+        return truth
+
+    def _standings(self, ranking: Ranking, look: Look, env: Environment) -> Standings:
+        """How all keys stand now: only those are looked at of which an event came or went."""
+        assert look.rankings is not None
+        begin, alphas = self.span.begin(look), look.alphas
+        standings = look.rankings.get(ranking)
+        is_known = standings is not None and standings.alphas is alphas and standings.begin <= begin
+        if standings is None or not is_known or (self.span.since is not None and begin != standings.begin):
+            is_known, standings = False, Standings(alphas, begin)
+            look.rankings[ranking] = standings
+        touched = standings.dirty
+        for each in self.selectors:
+            entries = alphas[each.alpha].entries
+            at = bisect_left(entries, begin)
+            # What has left the span since; at first, all that is in it.
+            moved = entries[bisect_left(entries, standings.begin) : at] if is_known else entries[at:]
+            touched.update([entry[2][self.per] for entry in moved])
+        standings.begin, standings.dirty = begin, set()
+        for key in touched:
+            own = self._own_entries(key, look, begin)
+            if not own:
+                standings.put(key, False, None)
+                continue
+            value = self._value(own)
+            truth = self._passes(look, env, value)
+            standings.put(key, truth, Standing(key, value, self._reached(own, value), own[0][:2]))
+        return standings
+
+    def _own_entries(self, key: Value, look: Look, begin: Bound) -> list[tuple[int, int, int, Any]]:
+        """What the events of one key contribute, as `_entries` says it of all."""
+        found: list[tuple[int, int, int, Any]] = []
+        for number, each in enumerate(self.selectors):
+            bucket = look.alphas[each.alpha].bucket(self.per, key)
+            inside = bucket[bisect_left(bucket, begin) :]
+            found += [(time, arrival, number, self._item(number, attributes)) for time, arrival, attributes in inside]
+        if len(self.selectors) > 1:
+            found.sort(key=_place)
+        return found
+
+    def _item(self, number: int, attributes: Mapping[str, Value]) -> Any:
+        """What an event contributes that is counted, or with 1 subtracted."""
+        selection = self.aggregate.minus if number else self.aggregate.of
+        assert selection is not None
+        if self.aggregate.function is Aggregation.COUNT or selection.attribute is None:
+            return -1 if number else 1
+        item: Any = attributes[selection.attribute]
+        return -item if number else item
+
     def _entries(self, look: Look, env: Environment) -> dict[Value, list[tuple[int, int, int, Any]]]:
         """What each key's events contribute, oldest first: (time, number, which selection, item)."""
         begin = self.span.begin(look)
         of_key: dict[Value, list[tuple[int, int, int, Any]]] = {}
-        counts = self.aggregate.function is Aggregation.COUNT
-        for number, (each, selection) in enumerate(
-            zip(self.selectors, (self.aggregate.of, self.aggregate.minus), strict=False)
-        ):
-            assert selection is not None
+        for number, each in enumerate(self.selectors):
             for time, arrival, attributes in each.matching(look, env, begin):
-                item: Any = 1 if counts or selection.attribute is None else attributes[selection.attribute]
-                entry = (time, arrival, number, -item if number else item)
+                entry = (time, arrival, number, self._item(number, attributes))
                 of_key.setdefault(attributes[self.per], []).append(entry)
         if len(self.selectors) > 1:
             for entries in of_key.values():

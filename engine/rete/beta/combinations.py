@@ -61,7 +61,7 @@ def combinations(
             continue
         firsts = []
         for index in patterns:
-            look.dropped = states[index].dropped
+            look.dropped, look.lost = states[index].dropped, states[index].lost
             first = compiled.patterns[index].first(look, token)
             if first is not None:
                 firsts.append(first)

@@ -11,6 +11,7 @@ from engine.event import Event
 from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
 from engine.rete.alpha.memories import Alphas
 from engine.rete.beta.pattern import PatternState, Pins, Role, Token
+from engine.rete.beta.ranking import Ranking, Standings
 from engine.rete.beta.selector import Look
 from engine.values import EpochMs, Truth, Value
 
@@ -50,17 +51,19 @@ class Joins:
         states: By pattern; what is absent has no combination, and never had.
         alphas: The alpha memories, once something had to be joined; never stored.
         touched: Combinations that must be looked at again in this step; None for all.
+        rankings: How the keys of each `take: highest` stand; never stored.
         due: Patterns that time touches, with the first moment that was not looked at yet.
         was: The truths that combinations had before this step.
         told: The combinations for which rules with several patterns held after the last step.
         unsettled: Patterns that came with a reload and ask the catalogue: looked at when the next call begins.
     """
 
-    __slots__ = ("alphas", "due", "states", "told", "touched", "unsettled", "was")
+    __slots__ = ("alphas", "due", "rankings", "states", "told", "touched", "unsettled", "was")
 
     def __init__(self) -> None:
         self.states: dict[int, PatternState] = {}
         self.alphas: Alphas | None = None
+        self.rankings: dict[Ranking, Standings] = {}
         self.touched: dict[int, set[Pins] | None] = {}
         self.due: dict[int, EpochMs] = {}
         self.was: dict[int, dict[Token, Truth]] = {}
@@ -69,7 +72,11 @@ class Joins:
 
     def touch(self, arrivals: Iterable[Arrival], attributes: dict[str, Value]) -> None:
         """Note what an event touches."""
+        rankings = self.rankings
         for arrival in arrivals:
+            for role in arrival.roles if rankings else ():
+                if role.ranking in rankings:
+                    rankings[role.ranking].dirty.add(attributes[role.ranking.per])
             noted = self.touched.setdefault(arrival.index, set())
             if noted is not None:
                 for role in arrival.roles:
@@ -141,7 +148,7 @@ def _depart(compiled: Compiled, memory: Memory, event: Event | Kept) -> None:
     joins.touch(arrivals, event.attributes)
     for arrival in arrivals:
         state = joins.states.setdefault(arrival.index, PatternState())
-        state.dropped = event.time if state.dropped is None else max(state.dropped, event.time)
+        state.lose(arrival.roles, event.time, event.attributes)
 
 
 def alphas_of(compiled: Compiled, memory: Memory) -> Alphas:
@@ -215,7 +222,7 @@ class Following:
             joins = self._memory.joins = Joins()
         if joins.alphas is None:
             joins.alphas = alphas_of(self._compiled, self._memory)
-        return Look(joins.alphas, self._values, self._compiled.defaults, self.now, self._catalogue)
+        return Look(joins.alphas, self._values, self._compiled.defaults, self.now, self._catalogue, joins.rankings)
 
     def _refresh(self, joins: Joins, index: int, touched: set[Pins] | None) -> tuple[Truth, Truth]:
         pattern = self._compiled.patterns[index]
@@ -352,7 +359,7 @@ class Overlay:
 
 def blame_patterns(compiled: Compiled, index: int, error: str, failures: dict[str, str]) -> None:
     """A pattern could not be looked at: every rule that does failed."""
-    for production in compiled.productions:
+    for production in compiled.acting:
         if index in production.reads:
             failures.setdefault(production.rule.id, error)
 

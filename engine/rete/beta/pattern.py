@@ -15,7 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from engine.language.tree import BoundRef
 from engine.rete.beta.binders import Binder, Positions
-from engine.rete.beta.selector import UNSET, Environment, Look, Reach, Slots
+from engine.rete.beta.ranking import Ranking
+from engine.rete.beta.selector import UNSET, Environment, Look, Lost, Reach, Slots
 from engine.values import EpochMs, Millis, Truth, Value
 
 Token: TypeAlias = tuple[Any, ...]
@@ -26,6 +27,9 @@ Pins: TypeAlias = tuple[tuple[int, Any], ...]
 
 MOST_FORESEEN = 256
 """Moments of a pattern that are played through for how long an answer is good: each costs a look at what it touches."""
+
+MOST_LOST = 64
+"""Keys of a pattern of which it is noted that they lack events; of more, all are unknown. Each has a dozen bytes stored."""
 
 Ground: TypeAlias = Callable[[Look, Environment], Truth]
 """The truth of a condition for one combination."""
@@ -41,12 +45,16 @@ class Role:
         required: Those among the slots that an event without the attribute does not matter to.
         offsets: How long after it the event matters once more, as it leaves a window or an absence has lasted; with
             whether that may make something true.
+        ranking: What the key of the event has a place in.
+        keyed: The number of the aggregate `per` key that it counts for, the attribute that is the key, and the window.
     """
 
     alpha: int
     links: tuple[tuple[int, str], ...]
     required: frozenset[int]
     offsets: tuple[tuple[Millis, bool], ...]
+    ranking: Ranking | None = None
+    keyed: tuple[int, str, Millis | None] | None = None
 
     def pins(self, attributes: dict[str, Value]) -> Pins | None:
         """The combinations that such an event touches; None where it touches none."""
@@ -83,6 +91,7 @@ class PatternState:
     Attributes:
         tokens: The combinations that are true or, with None, unknown.
         dropped: Time of the latest event that the pattern may need and that is not kept any more.
+        lost: Which keys of its aggregates `per` key lack such events; None where that is not known of each.
         gaps: For each span whether it lacks something that was dropped.
         timed: When time may next make a combination true.
         lazy: When time may next make one false.
@@ -90,22 +99,39 @@ class PatternState:
         clocked: When the clock next changes a test.
     """
 
-    __slots__ = ("clocked", "dropped", "gaps", "lazy", "marks", "timed", "tokens")
+    __slots__ = ("clocked", "dropped", "gaps", "lazy", "lost", "marks", "timed", "tokens")
 
     def __init__(self) -> None:
         self.tokens: dict[Token, Truth] = {}
         self.dropped: EpochMs | None = None
+        self.lost: Lost | None = {}
         self.gaps: tuple[bool, ...] = ()
         self.timed: EpochMs | None = None
         self.lazy: EpochMs | None = None
         self.clocked: EpochMs | None = None
         self.marks: tuple[EpochMs | None, EpochMs | None] = (None, None)
 
+    def lose(self, roles: Iterable[Role], time: EpochMs, attributes: Mapping[str, Value]) -> None:
+        """Note that an event is not kept any more."""
+        self.dropped = time if self.dropped is None else max(self.dropped, time)
+        for role in roles:
+            if role.keyed is not None and self.lost is not None:
+                number, per, window = role.keyed
+                key = number, attributes[per]
+                self.lost[key] = max(time, self.lost.get(key, time))
+                if len(self.lost) > MOST_LOST and window is not None:
+                    for each, last in [*self.lost.items()]:
+                        if each[0] == number and last + window <= time:
+                            del self.lost[each]
+                if len(self.lost) > MOST_LOST:
+                    self.lost = None
+
     def copy(self) -> PatternState:
         """One that may be changed on its own."""
         made = PatternState()
         made.tokens = dict(self.tokens)
         made.dropped, made.gaps = self.dropped, self.gaps
+        made.lost = None if self.lost is None else dict(self.lost)
         made.timed, made.lazy, made.clocked = self.timed, self.lazy, self.clocked
         return made
 
@@ -295,9 +321,11 @@ class Pattern:
             since: The first moment that was not looked at yet; None where nothing is due.
             was: Takes the truth that each changed combination had before.
         """
-        look.dropped = state.dropped
+        look.dropped, look.lost = state.dropped, state.lost
         look.moments = set()
         gaps = () if state.dropped is None else tuple(not span.is_whole(look) for span in self.spans)
+        if gaps and not any(gaps):
+            state.lost = {}  # all that was dropped is over
         is_due = state.clocked is not None and state.clocked <= look.now
         if touched is None or gaps != state.gaps or is_due:
             state.gaps = gaps
@@ -394,6 +422,7 @@ class Pattern:
                 return
             before, after = look.at(moment - 1), look.at(moment)
             before.dropped = after.dropped = own.dropped
+            before.lost = after.lost = own.lost
             left = set(self._left(own, after, moment))
             stay = [
                 (token, self.first(before, token))

@@ -29,6 +29,7 @@ from engine.language.tree import (
 from engine.rete.alpha.history import aggregate
 from engine.rete.beta.binders import Binder, EventBinder, KeyBinder, RowBinder
 from engine.rete.beta.pattern import Ground, Pattern, Role
+from engine.rete.beta.ranking import Ranking
 from engine.rete.beta.selector import (
     UNSET,
     Environment,
@@ -42,7 +43,7 @@ from engine.rete.beta.selector import (
     selector,
     truth_of,
 )
-from engine.rete.conditions import subjects
+from engine.rete.conditions import operators, subjects
 from engine.rete.conditions.joining import NAMELESS, is_keyed_by_name
 from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
@@ -73,6 +74,7 @@ class _Compiler:
         self._roles: list[Role] = []
         self._spans: list[Reach] = []
         self._asks_catalogue = False
+        self._keyed = 0
 
     def pattern(self, quantity: Quantity) -> Pattern:
         binders = tuple(self._binder(each) for each in self._joined.binders)
@@ -135,12 +137,21 @@ class _Compiler:
             and subject.function in {Aggregation.COUNT, Aggregation.DISTINCT}
             and all(operator in _RISING for operator, _ in condition.tests)
         )
+        is_apart = all(link.slot == key for each in selectors for link in each.links) and not any(
+            each.tests for each in selectors
+        )
+        is_steady = all(_is_constant(operator, operand) for operator, operand in condition.tests)
+        ranking = Ranking(condition.per) if condition.take_highest and is_apart and is_steady else None
+        number = self._keyed
+        self._keyed += 1
         for each in selectors:
             # Which key is the highest is decided among all: an event of one touches the others.
             self._role(
                 each,
                 _leaving(subject.span, may_rise=not only_falls),
                 without=key if condition.take_highest else None,
+                ranking=ranking,
+                keyed=(number, condition.per, subject.span.window),
             )
         needs = self._needs(of) | _taken(selectors)
         for _, operand in condition.tests:
@@ -158,6 +169,8 @@ class _Compiler:
             needs,
             frozenset(),
             self._bound_by(selectors) | bound,
+            ranking,
+            number,
         )
 
     def _own(self, name: str | None) -> dict[str, int]:
@@ -188,12 +201,18 @@ class _Compiler:
         return selector(selection, own, self._slots, self._numbering, self._resolve, required)
 
     def _role(
-        self, found: Selector, offsets: tuple[tuple[Millis, bool], ...] = (), *, without: int | None = None
+        self,
+        found: Selector,
+        offsets: tuple[tuple[Millis, bool], ...] = (),
+        *,
+        without: int | None = None,
+        ranking: Ranking | None = None,
+        keyed: tuple[int, str, Millis | None] | None = None,
     ) -> None:
         links = [link for link in found.links if link.slot != without]
         required = frozenset(link.slot for link in links if not link.is_own)
         pairs = tuple((link.slot, link.attribute) for link in links)
-        self._roles.append(Role(found.alpha, pairs, required, offsets))
+        self._roles.append(Role(found.alpha, pairs, required, offsets, ranking, keyed))
 
     def _span(self, span: Span) -> Reach:
         made = reach(span, self._numbering)
@@ -322,6 +341,11 @@ class _Compiler:
             index = self._quantities.of(operand).index
             return lambda look, env: look.values.get(index, look.defaults[index])
         return lambda look, env: operand
+
+
+def _is_constant(operator: Operator, operand: Any) -> bool:
+    """Whether a test looks at nothing but the value: neither at other values nor at the clock."""
+    return operator not in operators.CLOCKED and not isinstance(operand, BoundRef | FactRef)
 
 
 def _taken(selectors: Iterable[Selector]) -> frozenset[int]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.activation import Catalogue
 from engine.language.tree import AttributeTest, BoundRef, FactRef, Operator, Selection, Span
 from engine.rete.alpha.memories import Alphas, Entry
+from engine.rete.beta.ranking import Ranking, Standings
 from engine.rete.conditions import operators
 from engine.values import EpochMs, Millis, Truth, Value
 
@@ -18,6 +19,9 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
+
+Lost: TypeAlias = dict[tuple[int, Value], EpochMs]
+"""Time of the latest event that is not kept any more, by the number of an aggregate `per` key and by its key."""
 
 Environment: TypeAlias = list[Any]
 """What is bound, by slot: a value, None where the attribute is missing, or `UNSET`."""
@@ -31,10 +35,12 @@ class Look:
 
     Attributes:
         dropped: Time of the latest event that the conditions may need and that is not kept any more.
+        lost: Of the keys of aggregates `per` key, which lack such events, see `PatternState`.
         moments: Where the clock will change a test that was looked at.
+        rankings: What the session keeps of rankings; None for who only looks on, whose moment is not the session's.
     """
 
-    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "moments", "now", "values")
+    __slots__ = ("alphas", "catalogue", "defaults", "dropped", "lost", "moments", "now", "rankings", "values")
 
     def __init__(
         self,
@@ -43,13 +49,16 @@ class Look:
         defaults: Sequence[Value | None],
         now: EpochMs,
         catalogue: Catalogue | None,
+        rankings: dict[Ranking, Standings] | None = None,
     ) -> None:
+        self.rankings = rankings
         self.alphas = alphas
         self.values = values
         self.defaults = defaults
         self.now = now
         self.catalogue = catalogue
         self.dropped: EpochMs | None = None
+        self.lost: Lost | None = None
         self.moments: set[EpochMs] = set()
 
     def at(self, now: EpochMs) -> Look:
@@ -194,11 +203,15 @@ class Reach:
             return (resets[-1][0], resets[-1][1] + 1) if resets else ()
         return () if self.window is None else (look.now - self.window + 1,)
 
+    def is_over(self, time: EpochMs, now: EpochMs) -> bool:
+        """Whether an event of a time has left it, whatever else happened."""
+        return self.window is not None and time + self.window <= now
+
     def is_whole(self, look: Look) -> bool:
         """Whether nothing that it holds was dropped."""
         if look.dropped is None or (self.since is not None and look.alphas[self.since].entries):
             return True
-        return self.window is not None and look.dropped + self.window <= look.now
+        return self.is_over(look.dropped, look.now)
 
     def whole_at(self, dropped: EpochMs) -> EpochMs | None:
         """When time alone makes it whole again."""

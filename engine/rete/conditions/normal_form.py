@@ -105,9 +105,16 @@ class _Reader:
 
     quantities: Quantities
     made: dict[Hashable, Literal] = field(default_factory=dict)
+    known: dict[tuple[Test | Seen, bool], list[list[Literal]]] = field(default_factory=dict)
 
     def literal(self, leaf: Test | Seen, wanted: bool) -> list[list[Literal]]:
         """A leaf that must be `wanted`, as alternatives of literals that hold together."""
+        found = self.known.get((leaf, wanted))
+        if found is None:
+            found = self.known[leaf, wanted] = self._literal(leaf, wanted)
+        return found
+
+    def _literal(self, leaf: Test | Seen, wanted: bool) -> list[list[Literal]]:
         if isinstance(leaf, Seen):
             return [[self._make(leaf, wanted, Shape.IS, (wanted,))]]
         operator, operand = leaf.operator, leaf.operand

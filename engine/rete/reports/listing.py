@@ -80,7 +80,7 @@ class _Listing:
         self.nodes: dict[tuple[NodeKind, object], ListedNode] = {}
         self.numbers: dict[NodeKind, int] = {}
         self.costs = Costs(compiled)
-        for production in compiled.productions:
+        for production in compiled.acting:
             self._rule(production)
         self._count()
 

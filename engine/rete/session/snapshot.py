@@ -32,6 +32,8 @@ from engine.rete.session.stored import STORED_APART, Packed, SnapshotError, fram
 from engine.values import EpochMs
 
 _HASH = 8
+_PATTERN = 6
+"""What is stored of each pattern; behind it which keys lack something, where that is known."""
 NOWHERE: tuple[int, WindowNode | None] = (-1, None)
 """The place of what this network does not have."""
 
@@ -68,10 +70,12 @@ class Names:
             each.id: (each.index, compiled.windows.get(each.index)) for each in live
         }
         self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
-        self.digests = [each.rule.digest for each in compiled.productions]
+        self.digests = [""] * len(compiled.productions)  # as it stays for those that are gone
+        for each in compiled.acting:
+            self.digests[each.index] = each.rule.digest
         known: dict[str, bytes] = {} if former is None else dict(zip(former.digests, former.rules, strict=True))
-        self.rules: list[bytes] = [known.get(digest) or _hash(digest) for digest in self.digests]
-        self.rule_by_name = {name: index for index, name in enumerate(self.rules)}
+        self.rules: list[bytes] = [known.get(digest) or (_hash(digest) if digest else b"") for digest in self.digests]
+        self.rule_by_name = {self.rules[each.index]: each.index for each in compiled.acting}
         self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
@@ -88,7 +92,7 @@ class Names:
 
     def _since(self, known: frozenset[str]) -> Difference:
         compiled = self._compiled
-        new = frozenset(index for index, digest in enumerate(self.digests) if digest not in known)
+        new = frozenset(each.index for each in compiled.acting if each.rule.digest not in known)
         productions, readers = compiled.productions, compiled.index.readers
         return Difference(
             new,
@@ -341,21 +345,28 @@ def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: Epoc
 def _pack_pattern(state: PatternState, clock: EpochMs) -> list[Any]:
     """What a pattern keeps; moments as distances from the clock."""
     moments = (state.dropped, state.timed, state.lazy, state.clocked)
-    return [
+    packed: list[Any] = [
         *(None if moment is None else clock - moment for moment in moments),
         state.gaps,
         [[truth, *map(storable, token)] for token, truth in state.tokens.items()],
     ]
+    if state.lost is not None and state.dropped is not None:
+        packed.append([[number, clock - time, storable(key)] for (number, key), time in state.lost.items()])
+    return packed
 
 
 def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
     """The opposite of `_pack_pattern`."""
-    *ages, gaps, tokens = stored
+    *ages, gaps, tokens = stored[:_PATTERN]
     state = PatternState()
     state.dropped, state.timed, state.lazy, state.clocked = (None if age is None else clock - age for age in ages)
     state.marks = (state.timed, state.lazy)
     state.gaps = tuple(gaps)
     state.tokens = {tuple(map(value_of, values)): truth for truth, *values in tokens}
+    if state.dropped is not None:
+        state.lost = None  # as one stored it that did not say
+        for lost in stored[_PATTERN:]:
+            state.lost = {(number, value_of(key)): clock - age for number, age, key in lost}
     return state
 
 
@@ -405,7 +416,7 @@ def _fill_patterns(
         is_new = names.ids[index] not in packed.joined and (difference is None or index in difference.nodes)
         if is_new and dropped is not None:
             joins.states[index] = PatternState()
-            joins.states[index].dropped = dropped
+            joins.states[index].dropped, joins.states[index].lost = dropped, None
         if (is_new or pattern.reads) and follow.matters(index):
             joins.touched[index] = None
             if pattern.asks_catalogue:

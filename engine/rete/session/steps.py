@@ -105,7 +105,7 @@ class Steps:
                     tuple(
                         [
                             activate(compiled.productions[index], memory, now, read, vocabulary, failures)
-                            for index in sorted(risen)
+                            for index in compiled.in_order(risen)
                         ]
                     ),
                     as_failures(failures),
@@ -115,7 +115,7 @@ class Steps:
     def pass_time(self, memory: Memory, now: EpochMs, call: Call, *, include: bool) -> None:
         """Step through every moment that is due before `now`, or up to it."""
         if memory.joins is not None and memory.joins.unsettled and memory.clock is not None:
-            self._begin(memory, memory.clock, call.catalogue, call.failures)
+            self._settle(memory, memory.clock, call)
         timed = memory.timed
         if not (self._compiled.has_clock_moments or memory.is_asking or (timed and timed[0][0] <= now)):
             return
@@ -226,6 +226,26 @@ class Steps:
         Following(self._compiled, memory, now, catalogue, failures)({})
         joins.was = {}
 
+    def _settle(self, memory: Memory, now: EpochMs, call: Call) -> None:
+        """What a reload left open, patterns that ask the catalogue, and the facts that rest on them: none is an edge."""
+        self._begin(memory, now, call.catalogue, call.failures)
+        compiled, values, silent = self._compiled, memory.values, dict[int, Value | None]()
+        if compiled.strata:
+            asking = self._asking(memory, now, call)
+            settle_derived(
+                compiled,
+                values,
+                silent,
+                now,
+                lambda rule: rule.index in memory.held if rule.asking else rule.holds(values, now, asking),
+                call.failures,
+                all_of_them=True,
+                follow=Following(compiled, memory, now, call.catalogue, call.failures),
+            )
+            self._age_answers(memory, silent)
+            assert memory.joins is not None
+            memory.joins.was = {}
+
     def _activate(
         self, risen: set[int], memory: Memory, now: EpochMs, call: Call, held: frozenset[int] | None = None
     ) -> None:
@@ -243,7 +263,7 @@ class Steps:
                 acting[production.index] = tokens
         read = Reader(compiled, memory.values, is_score=False)
         vocabulary, failures = self._compiled.program.vocabulary, call.failures
-        for index in sorted(acting):
+        for index in compiled.in_order(acting):
             production = compiled.productions[index]
             if not production.patterns:
                 call.activations.append(activate(production, memory, now, read, vocabulary, failures))
@@ -330,7 +350,7 @@ class Steps:
         told = {(activation.rule, activation.bindings) for activation in call.activations}
         read = Reader(compiled, memory.values, is_score=False)
         asking = self._asking(memory, now, call)
-        for index in sorted(late):
+        for index in compiled.in_order(late):
             production = compiled.productions[index]
             if not production.patterns and (production.rule.id, ()) in acted:
                 continue

@@ -97,7 +97,7 @@ def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], f
     read: Reader | None = None
     if failures is None:
         failures = {}
-    for at in sorted(risen):
+    for at in compiled.in_order(risen):
         production = compiled.productions[at]
         messages = production.messages
         if production.is_prompt and messages is not None:

@@ -70,12 +70,14 @@ class Successor:
             or names.bundle == former.names.bundle
             or compiled.lineage is not former.compiled.lineage
             or len(compiled.defaults) < len(former.compiled.defaults)
+            or len(compiled.productions) < len(former.compiled.productions)
         ):
             return None
-        pairs = zip(names.rules, former.names.rules, strict=True)
+        pairs = zip(names.rules, former.names.rules, strict=False)  # those behind them are new
         changed = frozenset(index for index, (name, was) in enumerate(pairs) if name != was)
         networks = (compiled, former.compiled)
-        if any(each.productions[index].asserts for each in networks for index in changed):
+        asserting, before = ([rule.index for each in net.strata for rule in each.rules] for net in networks)
+        if asserting != before or any(each.productions[index].asserts for each in networks for index in changed):
             return None  # derived facts are to be settled anew
         if any(stratum.is_volatile for stratum in compiled.strata):
             return None

@@ -170,8 +170,8 @@ class MemoryBackend:
     def processes(self) -> Sequence[Process]:
         return self.running
 
-    def check(self, sources: Mapping[str, str]) -> Checked:
-        return check(sources)
+    def check(self, sources: Mapping[str, str], previous: Checked | None = None) -> Checked:
+        return check(sources, previous)
 
     def test(self, program: Program, network: Network) -> Sequence[TestResult]:
         return run_tests(program, network)

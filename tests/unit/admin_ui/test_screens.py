@@ -8,6 +8,7 @@ import pytest
 
 from admin_ui.backend import Process
 from admin_ui.drafts import Drafts
+from engine.rete.reports.listing import NodeKind
 from tests.unit.admin_ui.conftest import Visitor
 from tests.unit.admin_ui.memory_backend import NOON, MemoryBackend
 from tests.unit.admin_ui.scenes import FILE, NUDGE, put_into_draft, words
@@ -64,6 +65,20 @@ def test_rules_stand_in_order_of_acting_each_as_a_sentence(viewer: Visitor, back
     places = [page.index(f'id="{rule.id}"') for rule in live.program.rules]
     assert places == sorted(places)
     assert "the cart value is at least 200.00 EUR" in words(page)
+
+
+def test_each_rule_says_what_an_event_may_cost_it(viewer: Visitor, backend: MemoryBackend) -> None:
+    """The same places as in `salience network`; of the event that costs it most."""
+    live = backend.live()
+    assert live is not None
+    page = viewer.get("/rules").text
+    for node in live.network.nodes():
+        if node.kind is NodeKind.RULE and node.cost:
+            card = words(page.split(f'id="{node.text}"')[1].split("</li>")[0])
+            event, places = next(iter(node.cost.items()))
+            assert f"Cost: at most {places} place{'' if places == 1 else 's'} for {event}" in card
+    assert "Cost: at most" in page
+    assert "Cost is estimated" in page
 
 
 def test_search_and_filters_keep_what_fits(viewer: Visitor, backend: MemoryBackend) -> None:

@@ -10,8 +10,8 @@ import pytest
 from engine.bundle import Revision
 from engine.ports import ConflictError
 from service.control import Answer, Stage
-from service.publisher import PublishBusyError, PublishRefusedError
-from tests.unit.service.small_shop import Installation, sources, with_threshold
+from service.publisher import PublishBusyError, Publisher, PublishRefusedError
+from tests.unit.service.small_shop import Installation, Registry, sources, with_threshold
 
 
 @pytest.fixture
@@ -46,6 +46,20 @@ def test_the_same_content_again_changes_nothing(shop: Installation) -> None:
     assert not again.changed
     assert again.revision == first.revision
     assert len(shop.publisher.history()) == 1
+
+
+def test_a_publication_takes_over_what_did_not_change_since_the_one_before(shop: Installation) -> None:
+    """The bundle is the one that a publisher that prepared nothing before would publish."""
+    shop.publisher.publish(sources(), "anna", "first")
+    before = shop.publisher.check(sources()).program
+    second = shop.publisher.publish(with_threshold(5), "anna", "second")
+    after = shop.publisher.check(with_threshold(5)).program
+    assert before is not None
+    assert after is not None
+    same = [new is old for new, old in zip(after.rules, before.rules, strict=True)]
+    assert same == [rule.name != "offer" for rule in before.rules]
+    again = Publisher(shop.tables, Registry(intent="v1"), shop.signing)
+    assert again.publish(with_threshold(5), "anna", "the same").revision == second.revision
 
 
 def test_all_diagnostics_refuse_it_at_once(shop: Installation) -> None:

@@ -98,6 +98,22 @@ def test_the_rules_of_former_bundles_are_known_to_the_network(shop: Installation
     assert len(shop.control.ancestry()[first.bundle]) == 3
 
 
+def test_a_revision_takes_over_what_did_not_change_since_the_one_that_serves(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    former = holder.current
+    shop.on_sleep = holder.poll
+    shop.publisher.publish(with_threshold(5), "anna", "")
+    holder.poll()
+    current = holder.current
+    assert former is not None
+    assert current is not None
+    assert current.revision.number == 2
+    same = [new is old for new, old in zip(current.program.rules, former.program.rules, strict=True)]
+    assert same == [rule.name != "offer" for rule in former.program.rules]
+
+
 def test_a_live_bundle_that_can_not_be_loaded_leaves_the_one_before(shop: Installation) -> None:
     shop.publisher.publish(sources(), "anna", "")
     holder = shop.holder()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.activation import ScoreStatus
 from engine.language.tree import All
 from engine.rete import Network
+from engine.rete.beta.binders import KeyBinder
+from engine.rete.session import snapshot
 from engine.values import Value
-from tests.unit.engine.rete.shop import DAY, MINUTE, SECOND, START, Session, told
+from tests.unit.engine.rete.shop import DAY, MINUTE, SECOND, START, Session, program, told
 
 LIKED = """
 - rule: liked
@@ -45,6 +48,47 @@ def test_a_rule_acts_once_for_each_key_and_says_which() -> None:
     assert session.sends(3, "viewed", category="shoes") == ["shoes, 2 times"]
     assert session.sends(4, "viewed", category="shoes") == []
     assert session.with_names(4) == [{"liked.category": "shoes"}, {"liked.category": "hats"}]
+
+
+@pytest.mark.parametrize("span", ["within: 500 ms", "since: checkout", "at_least: 0"])
+def test_of_the_highest_only_the_keys_are_looked_at_that_an_event_touches(
+    span: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 keys: the one of the event, and the one of an event that leaves; the highest is the same all the same."""
+    looked_at: list[object] = []
+    own_entries = KeyBinder._own_entries
+
+    def noted(self: KeyBinder, key: Value, *rest: Any) -> list[Any]:
+        looked_at.append(key)
+        return own_entries(self, key, *rest)
+
+    monkeypatch.setattr(KeyBinder, "_own_entries", noted)
+    session = Joining(f"""
+- rule: favourite
+  when: {{count: viewed, per: category, {span}, above: 1, take: highest, as: liked}}
+  then: [{{trigger: t, payload: "{{liked.category}}"}}]
+""")
+    for number in range(200):
+        session.sends(number, "viewed", category=f"c{number}")
+    looked_at.clear()
+    assert session.sends(200, "viewed", category="c7") == ["c7"]
+    assert session.sends(201, "viewed", category="c9") == []  # as high, and later
+    assert session.sends(202, "viewed", category="c9") == ["c9"]
+    assert looked_at == ["c7", "c9", "c9"]
+    session.restored()
+    assert session.sends(203, "viewed", category="c7") == []
+    assert session.sends(204, "viewed", category="c7") == ["c7"]
+    if span.startswith("within"):
+        looked_at.clear()
+        session.waits(509)
+        assert set(looked_at) == {f"c{number}" for number in range(10)}
+        assert session.with_names(702) == [{"liked.category": "c7"}]
+        assert session.with_names(703) == []
+    if span.startswith("since"):
+        session.sends(205, "checkout")
+        assert session.with_names(205) == []
+        session.sends(206, "viewed", category="c3")
+        assert session.sends(207, "viewed", category="c3") == ["c3"]
 
 
 def test_what_ends_one_combination_leaves_the_others() -> None:
@@ -243,3 +287,68 @@ def test_a_name_that_nothing_binds_breaks_its_rule_alone() -> None:
     step = session.network.insert(session.memory, session.event(0, "viewed"), session.scoring)
     assert [each.rule for each in step.activations] == ["shop.fine"]
     assert [failure.error for failure in step.failures] == ["ValueError: ValueError: nothing binds seen"]
+
+
+def test_a_fact_that_rests_on_the_catalogue_is_asserted_by_a_rule_that_came_with_a_reload() -> None:
+    """From the reload on, as soon as the catalogue can be asked; that is no edge of a rule that looks at it."""
+    buys = """
+- rule: lost
+  when: {fact: shopper.lost, is: true}
+  then: [{trigger: t}]
+- rule: buys_all_the_same
+  when: {all: [{fact: shopper.lost, is: true}, {event: purchase, within: 1 minute}]}
+  then: [{trigger: t}]
+"""
+    stocked = """
+- rule: stocked
+  when: {all: [{event: viewed, as: seen}, {fact: product.stock, of: $seen.category, above: 3}]}
+  then: [{assert: shopper.lost}]
+"""
+
+    def catalogue(fact: str, key: Value) -> Value | None:
+        return 5
+
+    session = Session(buys)
+    session.happens(1, "viewed", category="shoes")
+    session.restored(buys + stocked)
+    for at, kind, acts in ((2, "checkout", ["stocked@2"]), (3, "purchase", ["buys_all_the_same@3"])):
+        event = session.event(at, kind)
+        assert told(session.network.insert(session.memory, event, session.scoring, catalogue)) == acts
+
+
+def test_a_key_whose_events_are_all_kept_stays_exact_though_those_of_others_went(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What lacks an event is unknown; so are all keys of a session that was stored before it was noted which do."""
+    rules = """
+- rule: liked
+  when: {count: viewed, per: category, within: 60 ms, at_least: 2, as: liked}
+  then: [{trigger: t, payload: "{liked.category}"}]
+- rule: others
+  when: {not: {count: viewed, per: category, within: 60 ms, at_least: 2}}
+  then: [{trigger: t}]
+"""
+    session = Joining(program(rules, keep_events=3))
+    for at, category in enumerate(("shoes", "hats", "shoes")):
+        session.sends(at, "viewed", category=category)
+    assert session.with_names(2)[0] == {"liked.category": "shoes"}
+    session.sends(3, "viewed", category="hats")  # the first pair of shoes is not kept any more
+    assert session.with_names(3) == [{"liked.category": "hats"}]
+    stored = session.network.snapshot(session.memory)
+    session.restored()
+    assert session.with_names(3) == [{"liked.category": "hats"}]
+    assert session.network.snapshot(session.memory) == stored
+    assert session.sends(4, "viewed", category="socks") == []  # nor the first hat
+    assert session.with_names(4) == []
+    assert session.sends(5, "viewed", category="socks") == ["socks"]
+    assert session.looks(59).truth(session.program.rules[1].when) is False
+    assert session.with_names(63) == [{"liked.category": "socks"}]
+    pack = snapshot._pack_pattern
+    monkeypatch.setattr(snapshot, "_pack_pattern", lambda *state: pack(*state)[:6])
+    session.restored()
+    session.sends(6, "viewed", category="socks")
+    assert session.looks(6).truth(session.program.rules[0].when) is None
+    assert session.with_names(6) == []
+    session.sends(64, "viewed", category="socks")
+    session.sends(65, "viewed", category="socks")
+    assert session.with_names(65) == [{"liked.category": "socks"}]  # what went is over
