@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -58,6 +58,9 @@ from engine.values import EpochMs, Truth, Value
 
 MOST_MOMENTS = 64
 """Moments that `valid_until` looks at before it settles for one that may be too early."""
+
+_NO_WINDOW = -1
+"""In place of a window: the moment stands for itself."""
 
 
 def _pending(name: str, reader: FactReader) -> ScoreAnswer:
@@ -190,22 +193,28 @@ class View:
         `MOST_MOMENTS` moments bring no change; it is never too late.
         """
         holding = self._holding_now()
-        eligible = self._eligible(self)
-        gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
-        gate = min((at for at in gates if at is not None), default=None)
+        eligible = self._eligible()
+        gate = None
+        for index in holding:
+            change = next_change(self._compiled.productions[index].rule.schedule, self.now)
+            if change is not None and (gate is None or change < gate):
+                gate = change
         combined = self._combined(holding)
-        moments, turns = self._moments(), self._turns()
-        moments += [moment for _, moment in turns]
-        heapify(moments)
+        turns = self._turns()
+        coming = self._coming()
+        coming += [(moment, _NO_WINDOW) for _, moment in turns]
+        heapify(coming)
         number, latest = -1, self.now
-        while moments:
-            moment = heappop(moments)
+        while coming:
+            moment = self._next_of(coming)
+            if moment is None:
+                continue
             for place, (others, upcoming) in enumerate(turns):
                 if upcoming == moment:
                     following = next(others, None)
                     turns[place] = others, -1 if following is None else following
                     if following is not None:
-                        heappush(moments, following)
+                        heappush(coming, (following, _NO_WINDOW))
             if moment <= latest:
                 continue
             latest = moment
@@ -215,14 +224,13 @@ class View:
             if number >= MOST_MOMENTS or self._asking.is_worth_it:
                 return moment
             later = View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
-            if later._holding_now() != holding or self._eligible(later) != eligible or later._asking.is_worth_it:
+            if later._holding_now() != holding or later._eligible() != eligible or later._asking.is_worth_it:
                 return moment
             if combined != later._combined(holding):
                 return moment
             if later._patterns is not None:
                 for at in later._patterns.clocked():
-                    if at not in moments:
-                        heappush(moments, at)
+                    heappush(coming, (at, _NO_WINDOW))
         return gate
 
     # ------------------------------------------------------------------ for reports
@@ -250,6 +258,17 @@ class View:
             else:
                 self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
         return self._found[subject]
+
+    def planned_value(self, plan: Plan) -> Value | None:
+        """The value of what a planned leaf looks at: to find it by its subject costs more than the rest of a report."""
+        quantities = self._compiled.plans.quantities
+        assert isinstance(plan.condition, Test | Seen)
+        if plan.slot not in quantities:
+            quantities[plan.slot] = self._compiled.quantities.find(subject_of(plan.condition))
+        quantity = quantities[plan.slot]
+        if quantity is None:
+            return self.value(subject_of(plan.condition))
+        return self._values.get(quantity.index, quantity.default)
 
     def pattern(self, subject: Joined) -> tuple[Pattern, PatternState, Look]:
         """Joined conditions as they stand at the moment, and what they are looked at with."""
@@ -282,6 +301,11 @@ class View:
         if self._kept is None:
             self._kept = [] if self._memory.retained is None else self._memory.retained.read()
         return self._kept
+
+    def has_kept(self, event: str) -> bool:
+        """Whether any event of the type may be among the retained."""
+        retained = self._memory.retained
+        return retained is not None and any(shape[0] == event for shape in retained.shapes)
 
     def _production(self, rule: Rule) -> Production | None:
         """The compiled rule; None for one that the network does not have."""
@@ -323,11 +347,9 @@ class View:
             if productions[index].patterns
         ]
 
-    @staticmethod
-    def _eligible(view: View) -> list[Truth]:
+    def _eligible(self) -> list[Truth]:
         """Whether each offer with a condition of its own is eligible."""
-        conditions = (offer.eligible for offer in view.compiled.program.offers.values())
-        return [view.truth(condition) for condition in conditions if condition is not None]
+        return [self.truth(condition) for condition in self._compiled.eligible]
 
     def _turns(self) -> list[tuple[Iterator[EpochMs], EpochMs]]:
         """For each pattern the moments at which time changes it, with the first of them taken out."""
@@ -337,14 +359,10 @@ class View:
         each = [self._compiled.patterns[index].turns(state, look) for index, state in self._patterns.states.items()]
         return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
 
-    def _moments(self) -> list[EpochMs]:
-        """The moments after `now` at which time changes a value or a test."""
-        compiled, memory = self._compiled, self._memory
+    def _coming(self) -> list[tuple[EpochMs, int]]:
+        """The moments after `now` at which time changes a value or a test: of each window a mark no later than its first."""
+        compiled, memory, now = self._compiled, self._memory, self.now
         moments: set[EpochMs] = set()
-        for index in {*memory.states, *memory.forgotten}:
-            node = compiled.windows.get(index)
-            if node is not None:
-                moments.update(node.moments(memory))
         for quantity in compiled.scanned:
             if quantity.window is not None:
                 moments.update(event.time + quantity.window for event in self.kept_events())
@@ -357,22 +375,39 @@ class View:
                     if isinstance(length, int):
                         moments.add(value + length)
         if compiled.assert_gates:
-            change = compiled.assert_gates.next_change(self.now)
+            change = compiled.assert_gates.next_change(now)
             if change is not None:
                 moments.add(change)
         for name, length in compiled.last_known:
             answer = memory.answers.get(name)
             if answer is not None:
                 moments.add(answer[1] + length)
-        for condition in self._own_clocked():
-            moments.add(condition)
-        return [moment for moment in moments if moment > self.now]
+        moments.update(self._own_clocked())
+        return [*memory.timed, *memory.lazy, *((moment, _NO_WINDOW) for moment in moments if moment > now)]
+
+    def _next_of(self, coming: list[tuple[EpochMs, int]]) -> EpochMs | None:
+        """Take the first moment of a heap, and put in what follows it in its window; None where nothing happens then.
+
+        What leaves a window is looked up one by one: the first few moments nearly always tell, of hundreds.
+        """
+        moment, index = coming[0]
+        if index == _NO_WINDOW:
+            heappop(coming)
+            return moment
+        node = self._compiled.windows.get(index)
+        leaving = [] if node is None else list(node.moments(self._memory))
+        after = max(moment, self.now)
+        following = min((each for each in leaving if each > after), default=None)
+        if following is None:
+            heappop(coming)
+        else:
+            heapreplace(coming, (following, index))
+        return moment if moment in leaving else None
 
     def _own_clocked(self) -> Iterator[EpochMs]:
         """Moments of the conditions of offers, which no rule needs to have."""
-        for offer in self._compiled.program.offers.values():
-            if offer.eligible is not None:
-                yield from explain.moments(self, offer.eligible)
+        for condition in self._compiled.eligible:
+            yield from explain.moments(self, condition)
 
 
 def _values_at(
@@ -387,7 +422,7 @@ def _values_at(
     values = dict(memory.values)
     changed: Changed = {}
     for heap in (memory.timed, memory.lazy):
-        for moment, index in heap:
+        for moment, index in heap if heap and heap[0][0] <= now else ():
             node = compiled.windows.get(index) if moment <= now else None
             if node is not None:
                 changed[index] = values.get(index, compiled.defaults[index])

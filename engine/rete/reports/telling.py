@@ -16,6 +16,8 @@ from engine.values import Truth, ValueType
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.rete.conditions.quantity import Quantity
+
 MOST_PLANS = 50_000
 """Different conditions that a network keeps: of 10,000 rules with four parts each."""
 
@@ -61,9 +63,14 @@ def fixed(test: Test, vocabulary: Vocabulary, required: Test | None = None) -> F
 
 
 class Plans:
-    """The plans of a network; equal conditions share one."""
+    """The plans of a network; equal conditions share one.
+
+    Attributes:
+        quantities: What leaves look at, by their slots, as reports have needed them; None where no node has it.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.quantities: dict[int, Quantity | None] = {}
         self._vocabulary = vocabulary
         self._slots = count()
         self._by_condition: dict[Condition, Plan] = {}
