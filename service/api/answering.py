@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.activation import RuleReport
 from engine.decision import PlacementDecision, Shown
-from engine.values import EpochMs
+from engine.values import EpochMs, Millis
 from engine.vocabulary import FactRefused
 from service.api.deciding import Decided
 from service.api.rules import Rules
@@ -31,6 +31,13 @@ def placements_of(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], 
             detail = f"The live ruleset declares no placement {name[:100]!r}."
             errors[name] = PlacementAnswer(name, (), error=PlacementError("unknown-placement", detail))
     return tuple(names), errors
+
+
+def deadline_of(rules: Rules, placements: Sequence[str], setting: Millis) -> Millis:
+    """The earliest of the setting and of the placements' own."""
+    declared = rules.loaded.program.vocabulary.placements
+    own = (declared[name].deadline for name in placements)
+    return min((each for each in own if each is not None), default=setting)
 
 
 def warned(below: str, refused: Sequence[FactRefused]) -> tuple[Warned, ...]:

@@ -16,7 +16,7 @@ from engine.ports import Verdict
 from engine.values import EpochMs, Millis
 from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
-from service.api.evaluated import Question
+from service.api.evaluated import Evaluated, Question
 from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
 from service.api.identity import identify, owned
 from service.api.inputs import Basis, Inputs
@@ -36,11 +36,15 @@ GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback)."""
+    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback).
+
+    `stands` is the evaluation of which it was made again, where it is the very decision that was made then.
+    """
 
     decision: Decision
     view: View | None
     inputs: Inputs | None = None
+    stands: Evaluated | None = None
 
 
 async def decide(
@@ -103,7 +107,7 @@ async def _decide(
         services.metrics.evaluations.labels("reused").inc()
         if kept.considered is None:
             inputs = Inputs(kept.decision.id)
-            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None, inputs)
+            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None, inputs, kept)
         considered, missing, basis, now = kept.considered, (), None, asked.request.now
 
     verdicts, limits_missing = await _take(services, considered, now, deadline)
