@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 
 from engine.activation import RuleReport
@@ -12,11 +11,12 @@ from engine.vocabulary import FactRefused
 from service.api.deciding import Decided
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, EventVerdict, PlacementAnswer, PlacementError, RawDecideRequest, Warned
+from service.api.unguessable import random_hex
 
 
 def new_decision_id(kind: str, now: EpochMs) -> str:
     """Sorts by time, and can't be guessed: 48 bits of milliseconds, 80 random ones."""
-    return f"{kind}_{now:012x}{secrets.token_hex(10)}"
+    return f"{kind}_{now:012x}{random_hex(10)}"
 
 
 def placements_of(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, PlacementAnswer]]:
