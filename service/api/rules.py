@@ -9,6 +9,7 @@ from typing import Protocol
 from engine.language.tree import FactSource, OfferAction, Program, Rule
 from engine.offers.consent import uses_only_the_request
 from engine.vocabulary import Admission, FactReaders
+from service.api.memories import Memories
 from service.loading import Loaded
 from service.things import Things
 
@@ -23,6 +24,7 @@ class Rules:
         draws: Whether a rule or an offer holds anybody out.
         things: What the process knows of the catalogue.
         public: Placements that show everybody the same.
+        memories: Of the sessions that were asked about lately.
     """
 
     loaded: Loaded
@@ -34,6 +36,7 @@ class Rules:
     draws: bool
     public: frozenset[str]
     things: Things
+    memories: Memories
 
     @classmethod
     def of(cls, loaded: Loaded) -> Rules:
@@ -54,6 +57,7 @@ class Rules:
             or any(offer.holdout > 0 for offer in loaded.program.offers.values()),
             frozenset(name for name, rules in nominating.items() if _is_public(loaded.program, name, rules)),
             Things(vocabulary),
+            Memories(loaded.network),
         )
 
 
