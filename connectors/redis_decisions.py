@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.redis_client import RedisAddress
+from connectors.redis_client import Command, RedisAddress
 from engine.values import EpochMs, Millis
 
 KEEP_MS: Millis = 7 * 86_400_000
@@ -21,66 +21,40 @@ PER_SESSION = 500
 RECENT = 10_000
 
 
-AT_ONCE = 100
-"""Entries of one call of a script, which Redis carries out in half a millisecond, while reads wait."""
-
-# Keys: the sorted set of all, those of the sessions, the entries. Arguments: 4, then id, time, place of the session among the
-# sessions, and value of each entry.
-APPEND = """
-local keep, sessions = ARGV[1], tonumber(ARGV[4])
-for i = 1, #KEYS - 1 - sessions do
-    local at = 4 * i
-    redis.call('SET', KEYS[1 + sessions + i], ARGV[at + 4], 'PX', keep)
-    redis.call('ZADD', KEYS[1 + tonumber(ARGV[at + 3])], ARGV[at + 2], ARGV[at + 1])
-    redis.call('ZADD', KEYS[1], ARGV[at + 2], ARGV[at + 1])
-end
-for i = 2, 1 + sessions do
-    redis.call('ZREMRANGEBYRANK', KEYS[i], 0, -1 - tonumber(ARGV[2]))
-    redis.call('PEXPIRE', KEYS[i], keep)
-end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - tonumber(ARGV[3]))
-"""
-
-KEEP = """
-for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1 + i], 'PX', ARGV[1]) end
-"""
-
-
 class RedisDecisions:
-    """`DecisionLog` in Redis. An entry with an id that is there replaces it.
-
-    It is written by scripts: the commands one by one would cost the writing process more than all else about a decision
-    that is made again.
-    """
+    """`DecisionLog` in Redis. An entry with an id that is there replaces it."""
 
     def __init__(self, address: RedisAddress, *, keep_ms: Millis = KEEP_MS) -> None:
         self._address = address
         self._keep_ms = keep_ms
         self._redis = address.connect()
-        self._append = self._redis.register_script(APPEND)
-        self._keep = self._redis.register_script(KEEP)
 
     def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
-        """Write in one round trip for each `AT_ONCE`."""
-        for first in range(0, len(entries), AT_ONCE):
-            self._append_some(entries[first : first + AT_ONCE])
-
-    def _append_some(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
-        places: dict[str, int] = {}
-        arguments: list[str | bytes | int] = []
+        """Write in one round trip."""
+        if not entries:
+            return
+        commands: list[Command] = []
+        by_session: dict[str, list[str | int]] = {}
+        all_of_them: list[str | int] = []
         for decision_id, session_id, time, entry in entries:
-            arguments += (decision_id, time, places.setdefault(session_id, len(places) + 1), entry)
-        keys = [self._all, *map(self._session, places), *(self._entry(entry[0]) for entry in entries)]
-        with self._address.explained():
-            self._append(keys=keys, args=[self._keep_ms, PER_SESSION, RECENT, len(places), *arguments])
+            commands.append(("SET", self._entry(decision_id), entry, "PX", self._keep_ms))
+            by_session.setdefault(session_id, []).extend((time, decision_id))
+            all_of_them += (time, decision_id)
+        for session_id, times in by_session.items():
+            key = self._session(session_id)
+            commands.append(("ZADD", key, *times))
+            commands.append(("ZREMRANGEBYRANK", key, 0, -1 - PER_SESSION))
+            commands.append(("PEXPIRE", key, self._keep_ms))
+        commands.append(("ZADD", self._all, *all_of_them))
+        commands.append(("ZREMRANGEBYRANK", self._all, 0, -1 - RECENT))
+        self._address.send(self._redis, commands)
 
     def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
-        """Write in one round trip for each `AT_ONCE`."""
-        for first in range(0, len(entries), AT_ONCE):
-            some = entries[first : first + AT_ONCE]
-            keys = [self._inputs(decision_id) for decision_id, _, _ in some]
-            with self._address.explained():
-                self._keep(keys=keys, args=[self._keep_ms, *(inputs for _, _, inputs in some)])
+        """Write in one round trip."""
+        keep = self._keep_ms
+        if entries:
+            commands = [("SET", self._inputs(decision_id), inputs, "PX", keep) for decision_id, _, inputs in entries]
+            self._address.send(self._redis, commands)
 
     def get(self, decision_id: str) -> bytes | None:
         """Read one."""
