@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from engine.activation import (
@@ -73,7 +73,6 @@ class View:
     Attributes:
         now: The later of the request's time and the session's clock.
         told: What was told of rules in which nothing is bound, see `telling`.
-        teller: What tells their leaves.
         reports: Reports of leaves that were made already, with the truth that was wanted of them.
     """
 
@@ -103,7 +102,6 @@ class View:
         self._patterns_apart: dict[Joined, Apart] = {}
         self._kept: list[Kept] | None = None
         self.told: tuple[Telling, Telling] = ({}, {})
-        self.teller: Callable[[Plan, bool], ConditionReport] | None = None
         self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
     # ------------------------------------------------------------------ answers

@@ -65,9 +65,8 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
 
 def _plainly(view: View, condition: Condition, *, wanted: bool) -> Told:
     """The condition of a rule in which nothing is bound."""
-    if view.teller is None:
-        view.teller = partial(_planned_leaf, view)
-    return tell(view.compiled.plans.of_rule(condition), view.told, view.teller, wanted=wanted)
+    leaf = partial(_planned_leaf, view)  # the view does not keep it: a cycle would keep the view
+    return tell(view.compiled.plans.of_rule(condition), view.told, leaf, wanted=wanted)
 
 
 def _told(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
