@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from engine.activation import (
     NOTHING_BOUND,
     Combination,
@@ -65,8 +67,7 @@ class View(Protocol):
         """The earliest moment at which the truth of a rule, or whether it may act, changes with no new event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """An offer that a rule nominates and that nothing but a limit or a better one can keep from being shown.
 
     Attributes:
@@ -84,8 +85,7 @@ class Candidate:
     caps: tuple[NamedCap, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """The candidates of one placement, best first, and those already out, in order of acting."""
 
     placement: Placement
@@ -232,7 +232,7 @@ def _examine(
         return NOTHING_BOUND, (Suppression.CONSENT, "looks at more than the current page, which this person objects to")
     if not rule.enabled:
         return NOTHING_BOUND, (Suppression.SWITCHED_OFF, f"rule {rule.id} is switched off")
-    if not is_open(rule.schedule, view.now):
+    if rule.schedule is not None and not is_open(rule.schedule, view.now):
         return NOTHING_BOUND, (Suppression.SCHEDULE, f"rule {rule.id} is outside its schedule")
     if offer.eligible is not None and view.truth(offer.eligible) is not True:
         return NOTHING_BOUND, (Suppression.NOT_ELIGIBLE, _why_not(view.report(offer.eligible)))
@@ -240,12 +240,12 @@ def _examine(
         bound = _bound(vocabulary, view, rule, offer)
     except UnknownHoleError as unknown:
         return NOTHING_BOUND, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
-    if is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
+    if rule.holdout > 0 and is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
         return NOTHING_BOUND, (
             Suppression.HOLDOUT,
             f"among the {100 * rule.holdout:.3g} % held out from rule {rule.id}",
         )
-    if is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
+    if offer.holdout > 0 and is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
         return NOTHING_BOUND, (
             Suppression.HOLDOUT,
             f"among the {100 * offer.holdout:.3g} % held out from offer {offer.id}",

@@ -34,7 +34,7 @@ from service.api.schema import (
 )
 from service.api.services import Services
 from service.api.session import Session, last_read, read_found, session_of
-from service.api.standing import Standing, tag_of
+from service.api.standing import Standing, encoded
 from service.keys import Scope
 
 _request = msgspec.json.Decoder(RawDecideRequest)
@@ -48,10 +48,10 @@ async def post_decide(services: Services, call: Call) -> Answer:
     body = await _decided(services, call, asked, repeat, standing)
     if isinstance(body, Answer):
         return body
-    answer = Answer(body)
     if body.events or asked.explain or asked.preview is not None or body.revision == 0:
-        return answer  # says more than what is shown
-    return conditional(answer, tag_of(body), call.headers)
+        return Answer(body)  # says more than what is shown
+    raw, tag = encoded(body)
+    return conditional(Answer(raw), tag, call.headers)
 
 
 def asked_by(services: Services, call: Call) -> RawDecideRequest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -34,8 +33,7 @@ GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
 """A banner that a session goes on seeing is one act; no session lasts longer than a day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback).
 
     `stands` is the evaluation of which it was made again, where it is the very decision that was made then.
@@ -133,7 +131,8 @@ async def _decide(
     if kept is not None or not asked.keeps:
         services.evaluations.drop(question.session_id)
     else:
-        question = replace(question, grants=grants)  # what the next request will find
+        if grants != question.grants:
+            question = msgspec.structs.replace(question, grants=grants)  # what the next request will find
         services.evaluations.keep(question, considered, inputs.verdicts, decision)
     return Decided(decision, considered.view if kept is None else None, inputs)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from engine.decision import Decision
 from engine.offers import Considered
@@ -27,8 +28,7 @@ LONGEST_MS: Millis = 60_000
 """Reasons show values as of the evaluation: they are never older than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """All that an evaluation depends on but for the moment. `grants` are those that are in store when it is asked."""
 
     session_id: str
@@ -61,8 +61,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(msgspec.Struct, frozen=True):
     """An evaluation and the decision that was made of it.
 
     Attributes:
@@ -84,8 +83,7 @@ class Evaluated:
         return self.at <= now < self.until
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(msgspec.Struct, frozen=True):
     """How a call repeats another: the same body, with a key that may read as much, from a page that says the same."""
 
     body: bytes
@@ -138,16 +136,16 @@ class Evaluations:
         if made.degraded or made.failures:
             self.drop(session_id)
             return
-        moments = [placed.valid_until for placed in made.placements if placed.valid_until is not None]
+        until = made.time + LONGEST_MS
+        for decided in made.placements:
+            if decided.valid_until is not None and decided.valid_until < until:
+                until = decided.valid_until
         # A calendar period that ends: what is taken then counts in the next one.
-        moments += (
-            named.cap.expires
-            for placed in considered.fields
-            for candidate in placed.candidates
-            for named in candidate.caps
-            if named.cap.expires is not None
-        )
-        until = min([*moments, made.time + LONGEST_MS])
+        for placed in considered.fields:
+            for candidate in placed.candidates:
+                for named in candidate.caps:
+                    if named.cap.expires is not None and named.cap.expires < until:
+                        until = named.cap.expires
         asked = considered if verdicts else None
         self._fall(session_id)
         self._kept[session_id] = Evaluated(question, asked, verdicts, made, made.time, until)

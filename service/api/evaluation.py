@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
+
+import msgspec
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Degradation, Request
@@ -27,8 +29,7 @@ PASSES = 4
 """Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request to decide, checked.
 
     Attributes:
@@ -45,8 +46,7 @@ class Asked:
     keeps: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """Under which a session is decided for.
 
     Attributes:
@@ -180,7 +180,9 @@ async def evaluate(
             break
         await ask(evaluation)
         timing.mark("scores")
-    return replace(considered, looked_up=bool(things.used or things.failure)), evaluation
+    if things.used or things.failure:
+        considered = replace(considered, looked_up=True)
+    return considered, evaluation
 
 
 def lacking(considered: Considered, things: Lookup) -> tuple[Degradation, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ from service.api.services import Services
 log = logging.getLogger("salience.api.session")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """What is known of a session.
 
     Attributes:
@@ -97,7 +95,7 @@ def session_of(services: Services, rules: Rules, session_id: str, named: Named, 
     services.accepted.drop(session_id, found.seen)
     if services.asks_crm and session.customer_id is not None and found.profile is None:
         detail = "Nothing is known of the customer: the CRM has not answered yet."
-        return replace(session, degraded=(Degradation("profile_unavailable", detail),))
+        return msgspec.structs.replace(session, degraded=(Degradation("profile_unavailable", detail),))
     return session
 
 
@@ -111,7 +109,9 @@ def last_read(
         return error
     age, found = kept
     detail = f"The session's state could not be had: {error}. Decided with that of {age // 1000} s ago."
-    return replace(_session(rules, found, named, pending), degraded=(Degradation("state_stale", detail),))
+    return msgspec.structs.replace(
+        _session(rules, found, named, pending), degraded=(Degradation("state_stale", detail),)
+    )
 
 
 def _customer(named: Named, pending: Sequence[Event]) -> str | None:

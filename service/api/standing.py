@@ -84,15 +84,16 @@ class Standing:
         inputs: Inputs,
         counts: dict[str, int],
     ) -> Self:
-        """An answer that was just given of an evaluation made before."""
+        """An answer that is given of an evaluation made before."""
+        raw, tag = encoded(answer)
         return cls(
             rules,
             asked,
             deadline_ms,
             found,
             evaluated,
-            Spliced.of(_encode(answer), answer.decision_id, answer.time),
-            tag_of(answer),
+            Spliced.of(raw, answer.decision_id, answer.time),
+            tag,
             Spliced.of(encode_decision(decision), decision.id, decision.time),
             encode_inputs(inputs),
             decision,
@@ -104,7 +105,12 @@ class Standing:
         return self.found == found and self.evaluated.holds(now)
 
 
-def tag_of(answer: DecideAnswer) -> bytes:
-    """The ETag: of what it says apart from what each call gets anew. Tokens stay the same while an act goes on."""
-    shown = (answer.revision, answer.bundle, answer.models, answer.placements, answer.degraded, answer.warnings)
-    return etag(shown, weak=True)
+def encoded(answer: DecideAnswer) -> tuple[bytes, bytes]:
+    """An answer as JSON, and its ETag: of what it says apart from what each call gets anew.
+
+    That is the text from the revision to the last placement, and what was missing. Tokens stay the same while an act goes on.
+    """
+    raw = _encode(answer)
+    begin, end = raw.index(b'"revision":'), raw.rindex(b'"degraded":')
+    missing = _encode((answer.degraded, answer.warnings)) if answer.degraded or answer.warnings else b""
+    return raw, etag(raw[begin:end] + missing, weak=True)
