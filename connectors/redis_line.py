@@ -1,0 +1,62 @@
+"""A connection that is kept for reads, one after the other.
+
+For each command, the library takes a connection from its pool, watches its sending and its answer each by a task or a timer of
+their own, and counts both: that is three times what an MGET costs the process itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+import redis.asyncio
+
+from connectors.redis_client import RedisAddress
+
+
+class Line:
+    """Asks one MGET at a time; connects, also anew, when it is asked.
+
+    Args:
+        address: The server.
+        client: Its pool makes the connection.
+    """
+
+    def __init__(self, address: RedisAddress, client: redis.asyncio.Redis) -> None:
+        self._timeout_s = address.timeout_ms / 1000
+        self._pool = client.connection_pool
+        self._connection: Any = None
+
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of keys; raises what the library does, and `TimeoutError`."""
+        async with asyncio.timeout(self._timeout_s):
+            connection = self._connection
+            if connection is None or not _is_open(connection):
+                connection = await self._connect()
+            command: Any = ("MGET", *keys)
+            # On any failure, and where it is given up, the library closes it.
+            await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
+            found: list[bytes | None] = await connection.read_response()
+        return found
+
+    async def _connect(self) -> Any:
+        if self._connection is None:
+            self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # it has no types here
+            self._connection.socket_timeout = None  # `mget` watches
+        else:
+            await self._connection.disconnect(nowait=True)
+        await self._connection.connect()
+        return self._connection
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.disconnect()
+
+
+def _is_open(connection: Any) -> bool:
+    """Whether the other side has not closed it since; nothing public tells without waiting."""
+    reader = connection._reader  # noqa: SLF001 - see above
+    return reader is not None and not reader.at_eof()
