@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Iterable, Mapping
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -31,6 +30,7 @@ from engine.language.tree import (
     Segment,
     Test,
 )
+from engine.rete import horizon
 from engine.rete.agenda.production import Production
 from engine.rete.agenda.scoring import Asking
 from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
@@ -53,14 +53,7 @@ from engine.rete.reports.telling import Plan, Telling
 from engine.rete.session.memory import Memory
 from engine.rete.session.refill import scanned_value
 from engine.rete.session.retained import Kept
-from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
-
-MOST_MOMENTS = 64
-"""Moments that `valid_until` looks at before it settles for one that may be too early."""
-
-_NO_WINDOW = -1
-"""In place of a window: the moment stands for itself."""
 
 
 def _pending(name: str, reader: FactReader) -> ScoreAnswer:
@@ -119,7 +112,7 @@ class View:
     def holding(self) -> tuple[Rule, ...]:
         """The rules whose condition is true, in order of acting; schedule and switch are left to the caller."""
         productions = self._compiled.productions
-        return tuple(productions[index].rule for index in sorted(self._holding_now()))
+        return tuple(productions[index].rule for index in sorted(self.holding_now()))
 
     def combinations(self, rule: Rule) -> tuple[Combination, ...]:
         """The combinations of bound names for which a rule that holds does, in order; where it binds none, one."""
@@ -188,48 +181,9 @@ class View:
         """The earliest moment at which time alone changes which rules hold or may act; None if it never does.
 
         It may be too early where a score decides, since its answer may change with any feature, and where more than
-        `MOST_MOMENTS` moments bring no change; it is never too late.
+        `horizon.MOST_MOMENTS` moments bring no change; it is never too late.
         """
-        holding = self._holding_now()
-        eligible = self._eligible()
-        gate = None
-        for index in holding:
-            change = next_change(self._compiled.productions[index].rule.schedule, self.now)
-            if change is not None and (gate is None or change < gate):
-                gate = change
-        combined = self._combined(holding)
-        turns = self._turns()
-        coming = self._coming()
-        coming += [(moment, _NO_WINDOW) for _, moment in turns]
-        heapify(coming)
-        number, latest = -1, self.now
-        while coming:
-            moment = self._next_of(coming)
-            if moment is None:
-                continue
-            for place, (others, upcoming) in enumerate(turns):
-                if upcoming == moment:
-                    following = next(others, None)
-                    turns[place] = others, -1 if following is None else following
-                    if following is not None:
-                        heappush(coming, (following, _NO_WINDOW))
-            if moment <= latest:
-                continue
-            latest = moment
-            if gate is not None and gate <= moment:
-                break
-            number += 1
-            if number >= MOST_MOMENTS or self._asking.is_worth_it:
-                return moment
-            later = View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
-            if later._holding_now() != holding or later._eligible() != eligible or later._asking.is_worth_it:
-                return moment
-            if combined != later._combined(holding):
-                return moment
-            if later._patterns is not None:
-                for at in later._patterns.clocked():
-                    heappush(coming, (at, _NO_WINDOW))
-        return gate
+        return horizon.valid_until(self)
 
     # ------------------------------------------------------------------ for reports
 
@@ -280,6 +234,25 @@ class View:
         return pattern, state, look
 
     @property
+    def memory(self) -> Memory:
+        """What it looks at."""
+        return self._memory
+
+    @property
+    def values(self) -> Mapping[int, Value | None]:
+        """The values at the moment, with the context."""
+        return self._values
+
+    @property
+    def patterns(self) -> Overlay | None:
+        """The patterns at the moment; None where the network has none."""
+        return self._patterns
+
+    def later(self, moment: EpochMs) -> View:
+        """The view at a later moment, if nothing comes; no model is asked."""
+        return View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
+
+    @property
     def catalogue(self) -> Catalogue | None:
         """What looks up facts of things."""
         return self._catalogue
@@ -309,7 +282,8 @@ class View:
         """The compiled rule; None for one that the network does not have."""
         return next((each for each in self._compiled.productions if each.rule is rule or each.rule.id == rule.id), None)
 
-    def _holding_now(self) -> frozenset[int]:
+    def holding_now(self) -> frozenset[int]:
+        """The productions that hold, by index."""
         if self._holding is None:
             holding = set()
             for production in self._candidates():
@@ -327,85 +301,6 @@ class View:
             return [productions[index] for index in self._compiled.index.all.candidates(self._values)]
         except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
             return productions
-
-    def _combined(self, holding: Iterable[int]) -> list[list[object]]:
-        """For which combinations rules hold that tell them apart, in order."""
-        productions = self._compiled.productions
-        if self._patterns is None:
-            return []
-        states, look = self._patterns.states, self._patterns.look()
-        return [
-            [
-                each.bindings
-                for each in combinations(
-                    self._compiled, productions[index], states, self._values, look, None, self._asking.truth
-                )
-            ]
-            for index in holding
-            if productions[index].patterns
-        ]
-
-    def _eligible(self) -> list[Truth]:
-        """Whether each offer with a condition of its own is eligible."""
-        return [self.truth(condition) for condition in self._compiled.eligible]
-
-    def _turns(self) -> list[tuple[Iterator[EpochMs], EpochMs]]:
-        """For each pattern the moments at which time changes it, with the first of them taken out."""
-        if self._patterns is None:
-            return []
-        look = self._patterns.look()
-        each = [self._compiled.patterns[index].turns(state, look) for index, state in self._patterns.states.items()]
-        return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
-
-    def _coming(self) -> list[tuple[EpochMs, int]]:
-        """The moments after `now` at which time changes a value or a test: of each window a mark no later than its first."""
-        compiled, memory, now = self._compiled, self._memory, self.now
-        moments: set[EpochMs] = set()
-        for quantity in compiled.scanned:
-            if quantity.window is not None:
-                moments.update(event.time + quantity.window for event in self.kept_events())
-        for clocked in compiled.clocked:
-            value = self._values.get(clocked.index, compiled.defaults[clocked.index])
-            if isinstance(value, int):
-                moments.add(value)
-                for age in clocked.ages:
-                    length = age if age >= 0 else self._values.get(-1 - age, compiled.defaults[-1 - age])
-                    if isinstance(length, int):
-                        moments.add(value + length)
-        if compiled.assert_gates:
-            change = compiled.assert_gates.next_change(now)
-            if change is not None:
-                moments.add(change)
-        for name, length in compiled.last_known:
-            answer = memory.answers.get(name)
-            if answer is not None:
-                moments.add(answer[1] + length)
-        moments.update(self._own_clocked())
-        return [*memory.timed, *memory.lazy, *((moment, _NO_WINDOW) for moment in moments if moment > now)]
-
-    def _next_of(self, coming: list[tuple[EpochMs, int]]) -> EpochMs | None:
-        """Take the first moment of a heap, and put in what follows it in its window; None where nothing happens then.
-
-        What leaves a window is looked up one by one: the first few moments nearly always tell, of hundreds.
-        """
-        moment, index = coming[0]
-        if index == _NO_WINDOW:
-            heappop(coming)
-            return moment
-        node = self._compiled.windows.get(index)
-        leaving = [] if node is None else list(node.moments(self._memory))
-        after = max(moment, self.now)
-        following = min((each for each in leaving if each > after), default=None)
-        if following is None:
-            heappop(coming)
-        else:
-            heapreplace(coming, (following, index))
-        return moment if moment in leaving else None
-
-    def _own_clocked(self) -> Iterator[EpochMs]:
-        """Moments of the conditions of offers, which no rule needs to have."""
-        for condition in self._compiled.eligible:
-            yield from explain.moments(self, condition)
 
 
 def _values_at(
