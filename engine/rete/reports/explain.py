@@ -199,7 +199,14 @@ def _planned_leaf(view: View, plan: Plan, wanted: bool) -> ConditionReport:
     value = view.planned_value(plan)
     if isinstance(leaf, Seen):
         return _seen(view, leaf, plan.text, view.leaf(leaf, value), wanted=wanted)
-    return _test(view, leaf, leaf, value, plan.text, wanted=wanted, said=plan.fixed)
+    if value is None or not plan.is_steady:
+        return _test(view, leaf, leaf, value, plan.text, wanted=wanted, said=plan.fixed)
+    plans = view.compiled.plans
+    found = plans.steady(plan, value, wanted=wanted)
+    if found is None:
+        found = _test(view, leaf, leaf, value, plan.text, wanted=wanted, said=plan.fixed)
+        plans.keep(plan, value, found, wanted=wanted)
+    return found
 
 
 def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
