@@ -12,12 +12,13 @@ Where a store annotates a reply as `Any`: the library's types allow text for eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -29,6 +30,8 @@ from engine.ports import PortError
 from engine.values import Millis
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
+
+_pack: Callable[[Any], bytes] = hiredis.pack_command
 
 MAX_CONNECTIONS = 64
 """Of one asynchronous client. A task that finds none free waits for at most `timeout_ms`."""
@@ -85,8 +88,8 @@ class RedisAddress:
             pool = client.connection_pool
             connection = pool.get_connection()
             try:
-                packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]  # it has no types here
-                connection.send_packed_command(packed)  # type: ignore[no-untyped-call]  # neither
+                packed = [b"".join(map(_pack, commands))]
+                connection.send_packed_command(packed)  # type: ignore[no-untyped-call]  # it has no types here
                 refused: list[redis.ResponseError] = []
                 for _ in commands:
                     try:
