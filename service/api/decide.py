@@ -97,7 +97,7 @@ async def _decided(
         return _without_rules(services, asked, decision_id, now)
 
     found: SessionView | UnavailableError | None = None
-    if standing is not None and standing.rules is rules:
+    if standing is not None and standing.rules.loaded is rules.loaded:
         deadline.tighten(standing.deadline_ms, ours=True)
         found = await _read(services, rules, asked.session_id, asked.customer_id, deadline)
         call.timing.mark("state")

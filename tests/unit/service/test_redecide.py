@@ -240,6 +240,16 @@ def test_a_decision_is_what_it_is_made_of_and_its_answer_to_the_shopper():
     assert decision.placements[0].offers[0].content == told["placements"][0]["offers"][0]["content"]
 
 
+def test_an_answer_that_stood_is_made_again_byte_for_byte(proving):
+    proving.shop.remember("s1", ("cart_added", NOW - 60_000, {"product_id": "p1", "price": 9_900}))
+    for _ in range(4):
+        proving.shop.now += 1_000
+        proving.shop.decide("banner", "hero")
+    proofs = prove_all(proving)
+    assert [proof.is_same for proof in proofs] == [True] * 4
+    assert len({proof.before.evaluated_at for proof in proofs[1:]}) == 1
+
+
 def test_the_model_of_then_is_asked_again_and_what_differs_is_said(tmp_path):
     registry = ModelRegistry(tmp_path / "models")
     version = registry.add(trained().onnx, ModelMetadata("intent", FEATURES, 1, {}, {}), {})
