@@ -4,7 +4,8 @@
 
 The no-op is a bare ASGI application on the same gunicorn worker that decodes the same request and encodes the same
 answer with the same msgspec types: what is left is what deciding costs. `decide` evaluates each time, as each request is
-of another page; `again` asks what was evaluated for the session and still holds. They run in turns within one run, over loopback,
+of another page; `first` does for sessions that the process does not have in memory, whose state has to be taken apart, too;
+`again` asks what was evaluated for the session and still holds. They run in turns within one run, over loopback,
 with the load generator on the same machine, so only the ratios mean something on another one. The CPU figure is the
 server process's own (user and system, from /proc) and leaves the load generator out.
 """
@@ -39,6 +40,8 @@ from service.settings import load
 from service.wiring import Wiring
 
 SESSIONS = 50
+STRANGERS = 4_000
+"""Sessions that are asked about in turn, more than the process keeps in memory."""
 EVENTS = 20
 ROUNDS = 3
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -83,10 +86,10 @@ def ruleset(rules: int) -> dict[str, str]:
     return {"vocabulary.yaml": VOCABULARY, "offers.yaml": "\n".join(offers), "many.yaml": "\n".join(lines)}
 
 
-def body(number: int, page: str = "cart") -> bytes:
+def body(number: int, page: str = "cart", sessions: int = SESSIONS) -> bytes:
     """A request as a storefront sends it; of another page, what was evaluated for the session does not hold."""
     asked = {
-        "session_id": f"s{number % SESSIONS}",
+        "session_id": f"s{number % sessions}",
         "placements": ["banner", "hero"],
         "context": {"context.page": page},
     }
@@ -117,8 +120,11 @@ def prepare(settings: Settings, rules: int) -> str:
                         f"{session}-{step}", "product_viewed", session_id, at, None, {"category": f"c{step % 7}"}
                     )
                 network.insert(memory, event, _no_score)
-            state = SessionState(network.snapshot(memory), now, None)
-            stored.setdefault(partition_of(session_id, settings.kafka.partitions), {})[session_id] = state
+            for number in range(session, STRANGERS, SESSIONS):
+                memory.session_id = f"s{number}"
+                state = SessionState(network.snapshot(memory), now, None)
+                partition = partition_of(memory.session_id, settings.kafka.partitions)
+                stored.setdefault(partition, {})[memory.session_id] = state
         store = wiring.state()
         for partition, sessions in stored.items():
             store.claim(partition, 1)
@@ -275,6 +281,7 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
         key = prepare(load(flags=flags, environ={}).settings, rules)
         again = [http_request("/v1/decide", key, body(number)) for number in range(requests)]
         asked = [http_request("/v1/decide", key, body(number, f"page-{number}")) for number in range(requests)]
+        first = [http_request("/v1/decide", key, body(number, "first", STRANGERS)) for number in range(requests)]
         given = [f"--set={flag}" for flag in flags]
         api = ["-m", "service.cli", *given, "api", "--port=0"]
         with running(api, folder / "api.log") as deciding:
@@ -282,12 +289,13 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
             answer.write_bytes(asyncio.run(one_answer(deciding, asked[0])))
             noop = ["-m", "benchmarks.decide_http", "--serve-noop", str(answer), *flags]
             with running(noop, folder / "noop.log") as idle:
-                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": [], "again": []}
+                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": [], "first": [], "again": []}
                 for server in (idle, deciding):
                     asyncio.run(load_with(server, asked[: requests // 4], connections))  # warm-up
                 for _ in range(ROUNDS):
                     rounds["no-op"].append(asyncio.run(load_with(idle, asked, connections)))
                     rounds["decide"].append(asyncio.run(load_with(deciding, asked, connections)))
+                    rounds["first"].append(asyncio.run(load_with(deciding, first, connections)))
                     rounds["again"].append(asyncio.run(load_with(deciding, again, connections)))
     return rounds
 
@@ -323,7 +331,7 @@ def main() -> None:
         )
         figures[name] = middle
         print(f"{name:>8} {middle[0]:>11,.0f} {middle[1]:>8.2f} {middle[2]:>8.2f} {middle[3]:>8.0f}")
-    for name in ("decide", "again"):
+    for name in ("decide", "first", "again"):
         ratios = [decide / noop for decide, noop in zip(figures[name], figures["no-op"], strict=True)]
         print(f"{name + ' x':>8} {ratios[0]:>11.2f} {ratios[1]:>8.2f} {ratios[2]:>8.2f} {ratios[3]:>8.2f}")
 

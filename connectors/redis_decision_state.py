@@ -151,8 +151,10 @@ class _SharedReads:
 
     def __init__(self, address: RedisAddress, client: redis.asyncio.Redis) -> None:
         self._address = address
-        self._lines = [Line(address, client) for _ in range(self.UNDER_WAY)]
-        self._idle = [*self._lines]
+        # A client of another kind than that of one server knows itself where each key is.
+        is_one_server = type(client) is redis.asyncio.Redis
+        self._lines = [Line(address, client) for _ in range(self.UNDER_WAY)] if is_one_server else []
+        self._idle: list[Line | redis.asyncio.Redis] = [*self._lines] or [client] * self.UNDER_WAY
         self._waiting: deque[_Read] = deque()
         self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
@@ -184,7 +186,7 @@ class _SharedReads:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _read(self, line: Line, reads: list[_Read]) -> None:
+    async def _read(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
         try:
             await self._answer(line, reads)
         finally:
@@ -192,10 +194,10 @@ class _SharedReads:
             if self._waiting:
                 self._start()
 
-    async def _answer(self, line: Line, reads: list[_Read]) -> None:
+    async def _answer(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
         try:
             with self._address.explained():
-                values = await line.mget([key for keys, _ in reads for key in keys])
+                values: Any = await line.mget([key for keys, _ in reads for key in keys])
         except PortError as error:
             for _, future in reads:
                 if not future.done():

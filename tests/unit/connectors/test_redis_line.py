@@ -20,7 +20,7 @@ async def reading(address, *steps):
     """What a line reads of two keys after each of the steps; the class of the error where it can't."""
     client = address.connect_async()
     line = Line(address, client)
-    found = []
+    found: list[object] = []
     try:
         for step in steps:
             await asyncio.to_thread(step)
@@ -83,10 +83,23 @@ def test_what_is_sent_in_one_text_is_done_and_a_refusal_is_raised_after_all_repl
         assert 0 < client.pttl("a") <= 60_000
 
 
+class Routing(Redis):
+    """A client that knows itself where commands go, as that of a cluster does."""
+
+
+def test_a_client_that_routes_sends_the_commands_itself_with_the_same_outcome(redis_url):
+    address = RedisAddress(redis_url)
+    with Routing.from_url(redis_url) as client:
+        address.send(client, [("SET", "a", b"\x00"), ("ZADD", "z", 3, "m")])
+        assert (client.get("a"), client.zscore("z", "m")) == (b"\x00", 3)
+        with pytest.raises(PortError, match="WRONGTYPE"):
+            address.send(client, [("ZADD", "a", 1, "m")])
+
+
 def test_what_can_not_be_sent_names_the_server(redis_required, tmp_path):
     with RedisServer(tmp_path) as server:
         address = RedisAddress(server.url)
         client = address.connect()
         address.send(client, [("SET", "a", "1")])
-    with client, pytest.raises(PortError, match="127.0.0.1"):
+    with client, pytest.raises(PortError, match=r"127\.0\.0\.1"):
         address.send(client, [("SET", "a", "2")])

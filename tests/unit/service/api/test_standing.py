@@ -7,7 +7,7 @@ from engine.decision import Decision
 from service.api.evaluated import LONGEST_MS
 from service.api.inputs import decode_inputs
 from service.api.standing import Spliced, Standing
-from service.keys import Scope, create
+from service.keys import KeyKind, Scope, create
 from tests.unit.service.api.shop import NOW, Shop, loaded
 
 OWN = ("decision_id", "time", "evaluated_at")
@@ -123,7 +123,7 @@ def test_keys_that_may_read_less_and_pages_that_object_get_their_own(shop, given
 
 def test_a_key_without_the_scope_is_refused_though_the_answer_stands(shop, given):
     asked(shop, 3)
-    _, key = create(shop.tables, "events", "server", NOW, scopes=[Scope.EVENTS])
+    _, key = create(shop.tables, "events", KeyKind.SERVER, NOW, scopes=[Scope.EVENTS])
     shop.ring.refresh()
     assert shop.post("/v1/decide", {"session_id": "s1", "placements": ["banner", "hero"]}, key).status_code == 403
 
