@@ -89,7 +89,7 @@ class RedisAddress:
             if type(client) is not redis.Redis:
                 with client.pipeline(transaction=False) as pipe:
                     for command in commands:
-                        pipe.execute_command(*command)
+                        pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # it has no types here
                     pipe.execute()
                 return
             pool = client.connection_pool
