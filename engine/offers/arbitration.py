@@ -123,14 +123,15 @@ def _outdone(
     candidate: Candidate, placed: Field, standing: Standing, groups: Mapping[str, str]
 ) -> tuple[Suppression, str] | None:
     """Which better candidate keeps this one from being shown; None where there is none."""
-    if any(shown.offer.id == candidate.offer.id for shown in standing.shown):
-        return Suppression.DUPLICATE, "another rule shows the same offer here"
+    for shown in standing.shown:
+        if shown.offer.id == candidate.offer.id:
+            return Suppression.DUPLICATE, "another rule shows the same offer here"
     taken_by = groups.get(candidate.offer.group) if candidate.offer.group is not None else None
     if taken_by is not None:
         return Suppression.GROUP, f"{taken_by} is shown, and of the group {candidate.offer.group} only one may be"
     if len(standing.shown) >= placed.placement.slots:
         if standing.outranked is None:
-            winners = ", ".join(shown.offer.id for shown in standing.shown)
+            winners = ", ".join([shown.offer.id for shown in standing.shown])
             standing.outranked = Suppression.RANK, f"{winners} ranked higher"
         return standing.outranked
     return None

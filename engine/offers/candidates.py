@@ -169,7 +169,9 @@ def consider(
             if out is not None:
                 lost[action.placement].append(Lost(offer.id, rule.id, *out))
                 continue
-            caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
+            caps: tuple[NamedCap, ...] = ()
+            if rule.limits or rule.budget is not None or offer.limits:
+                caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
             token = tokens[action.placement].get((rule.id, offer.id))
             token = token or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
             found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, bound, caps))
