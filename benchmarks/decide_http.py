@@ -1,6 +1,8 @@
 """Decide over HTTP beside a no-op on the same server: latency, requests a second, CPU of the server per request.
 
-    python -m benchmarks.decide_http [--rules 100] [--requests 20000] [--connections 16] [--redis URL]
+    python -m benchmarks.decide_http [--rules 100] [--requests 5000] [--connections 16] [--redis URL | --sqlite]
+
+State is in a Redis that is started for it, where one is installed.
 
 The no-op is a bare ASGI application on the same gunicorn worker that decodes the same request and encodes the same
 answer with the same msgspec types: what is left is what deciding costs. `decide` evaluates each time, as each request is
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -38,6 +41,7 @@ from service.clock import wall_ms
 from service.keys import KeyKind, create
 from service.settings import load
 from service.wiring import Wiring
+from tools.redis_server import PROGRAMS, RedisServer
 
 SESSIONS = 50
 STRANGERS = 4_000
@@ -300,22 +304,32 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
     return rounds
 
 
+@contextmanager
+def redis_of(url: str, sqlite: bool) -> Iterator[str]:
+    """The address of the Redis to measure with, one of its own where none is named; empty for SQLite files."""
+    if url or sqlite or not any(map(shutil.which, PROGRAMS)):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="salience-bench-") as name, RedisServer(Path(name)) as server:
+        yield server.url
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rules", type=int, default=100)
     parser.add_argument("--requests", type=int, default=5_000, help="per round, %(default)s by default")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument(
-        "--redis", default="", metavar="URL", help="state in this Redis (emptied by nobody) instead of SQLite"
-    )
+    parser.add_argument("--redis", default="", metavar="URL", help="state in this Redis (emptied by nobody)")
+    parser.add_argument("--sqlite", action="store_true", help="state in SQLite files")
     parser.add_argument("--serve-noop", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve_noop:
         serve_noop(options.serve_noop[1:], Path(options.serve_noop[0]))
         return
-    rounds = measure(options.rules, options.requests, options.connections, options.redis)
-    state = "Redis" if options.redis else "SQLite files"
+    with redis_of(options.redis, options.sqlite) as redis:
+        rounds = measure(options.rules, options.requests, options.connections, redis)
+    state = "Redis" if redis else "SQLite files"
     print(
         f"decide over HTTP: {options.rules} rules, 2 placements, sessions of {EVENTS} events, state in {state}; "
         f"{options.connections} connections, {ROUNDS} rounds of {options.requests:,} requests, medians"
