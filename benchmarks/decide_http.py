@@ -85,13 +85,14 @@ def ruleset(rules: int) -> dict[str, str]:
         ]
     offers = ["offers:", "  standard: {content: {title: As always}}"]
     offers += [
-        f'  o{n}: {{content: {{title: "Offer {n} for a cart of {{cart.value}}", code: C{n}}}}}' for n in range(20)
+        f'  o{n}: {{content: {{title: "Offer {n} for a cart of {{cart.value}}", code: C{n}, on: "{{context.page}}"}}}}'
+        for n in range(20)
     ]
     return {"vocabulary.yaml": VOCABULARY, "offers.yaml": "\n".join(offers), "many.yaml": "\n".join(lines)}
 
 
 def body(number: int, page: str = "cart", sessions: int = SESSIONS) -> bytes:
-    """A request as a storefront sends it; of another page, what was evaluated for the session does not hold."""
+    """A request as a storefront sends it; of another page, which offers name, what was evaluated does not hold."""
     asked = {
         "session_id": f"s{number % sessions}",
         "placements": ["banner", "hero"],

@@ -29,7 +29,12 @@ LONGEST_MS: Millis = 60_000
 
 
 class Question(msgspec.Struct, frozen=True):
-    """All that an evaluation depends on but for the moment. `grants` are those that are in store when it is asked."""
+    """All that an evaluation depends on but for the moment.
+
+    Attributes:
+        grants: Those that are in store when it is asked.
+        context: Of the request, as far as anything looks at it.
+    """
 
     session_id: str
     rules: Rules

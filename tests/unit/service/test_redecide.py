@@ -16,7 +16,7 @@ from service.api.inputs import Basis, decode_inputs
 from service.control import Control
 from service.redecide import RedecideError, Redecider
 from tests.unit.models.samples import FEATURES, trained
-from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, FakeScorer, Shop, loaded
+from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, WITHOUT_MODELS, FakeScorer, Shop, loaded
 
 RULES = FOLDER["shop.yaml"].replace("limits: {per_session: 1}", "limits: {per_session: 2}\n    holdout: 30%")
 SOURCES = FOLDER | {"shop.yaml": RULES}
@@ -248,6 +248,17 @@ def test_an_answer_that_stood_is_made_again_byte_for_byte(proving):
     proofs = prove_all(proving)
     assert [proof.is_same for proof in proofs] == [True] * 4
     assert len({proof.before.evaluated_at for proof in proofs[1:]}) == 1
+
+
+def test_a_context_that_nothing_looks_at_is_another_and_the_decision_is_made_again(tmp_path):
+    proving = Proving(tmp_path, sources=WITHOUT_MODELS)
+    proving.shop.full_cart()
+    for page in ("cart", "home", "home", "home"):
+        proving.shop.decide("banner", "hero", context={"context.page": page})
+    proofs = prove_all(proving)
+    assert [proof.is_same for proof in proofs] == [True] * 4
+    assert [proof.before.context for proof in proofs] == [{"context.page": each} for each in ("cart", *["home"] * 3)]
+    assert all(proof.before.evaluated_at == NOW for proof in proofs[1:])
 
 
 def test_the_model_of_then_is_asked_again_and_what_differs_is_said(tmp_path):
