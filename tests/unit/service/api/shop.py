@@ -86,7 +86,7 @@ rules:
 FOLDER = {"vocabulary.yaml": VOCABULARY, "offers.yaml": OFFERS, "shop.yaml": RULES}
 WITHOUT_MODELS = FOLDER | {
     "vocabulary.yaml": VOCABULARY.replace("scores:\n  intent: {model: intent, within: 50 ms}\n", ""),
-    "shop.yaml": RULES.split("  - rule: hurry")[0],
+    "shop.yaml": RULES.split("  - rule: hurry", maxsplit=1)[0],
 }
 """Nothing in it looks at the page."""
 
