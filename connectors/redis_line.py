@@ -31,29 +31,31 @@ class Line:
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of keys; raises what the library does, and `TimeoutError`."""
-        async with asyncio.timeout(self._timeout_s):
-            connection = self._connection
-            if connection is None or not _is_open(connection):
-                connection = await self._connect()
-            command: Any = ("MGET", *keys)
-            # On any failure, and where it is given up, the library closes it.
-            await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
-            found: list[bytes | None] = await connection.read_response()
+        try:
+            if self._connection is None or not _is_open(self._connection):
+                async with asyncio.timeout(self._timeout_s):
+                    await self._connect()
+            async with asyncio.timeout(self._timeout_s):
+                command: Any = ("MGET", *keys)
+                await self._connection.send_packed_command(hiredis.pack_command(command), check_health=False)
+                found: list[bytes | None] = await self._connection.read_response()
+        except BaseException:
+            # What is still to come on it would be taken for the answer to the next.
+            await self.close()
+            raise
         return found
 
-    async def _connect(self) -> Any:
-        if self._connection is None:
-            self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # it has no types here
-            self._connection.socket_timeout = None  # `mget` watches
-        else:
-            await self._connection.disconnect(nowait=True)
+    async def _connect(self) -> None:
+        await self.close()
+        self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # it has no types here
+        self._connection.socket_timeout = None  # `mget` watches
         await self._connection.connect()
-        return self._connection
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            await self._connection.disconnect()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
 
 
 def _is_open(connection: Any) -> bool:
