@@ -12,13 +12,12 @@ Where a store annotates a reply as `Any`: the library's types allow text for eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
-import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -28,10 +27,6 @@ from redis.retry import Retry
 from connectors.redis_restart import begin_file, begin_file_async
 from engine.ports import PortError
 from engine.values import Millis
-
-Command: TypeAlias = tuple[str | bytes | int, ...]
-
-_pack: Callable[[Any], bytes] = hiredis.pack_command
 
 MAX_CONNECTIONS = 64
 """Of one asynchronous client. A task that finds none free waits for at most `timeout_ms`."""
@@ -78,35 +73,6 @@ class RedisAddress:
                 **self._options(),
             )
             return redis.asyncio.Redis.from_pool(pool)
-
-    def send(self, client: redis.Redis, commands: Sequence[Command]) -> None:
-        """Send writes in one round trip, whose replies say nothing but whether they were done; raises `PortError`.
-
-        As a pipeline does, at a fifth of its cost to the process: it makes much of each command and of each reply. A client of
-        another kind than that of one server knows itself where each command goes.
-        """
-        with self.explained():
-            if type(client) is not redis.Redis:
-                with client.pipeline(transaction=False) as pipe:
-                    for command in commands:
-                        pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # it has no types here
-                    pipe.execute()
-                return
-            pool = client.connection_pool
-            connection = pool.get_connection()
-            try:
-                packed = [b"".join(map(_pack, commands))]
-                connection.send_packed_command(packed)  # type: ignore[no-untyped-call]  # it has no types here
-                refused: list[redis.ResponseError] = []
-                for _ in commands:
-                    try:
-                        connection.read_response()
-                    except redis.ResponseError as error:
-                        refused.append(error)
-            finally:
-                pool.release(connection)
-            if refused:
-                raise refused[0]
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.redis_client import Command, RedisAddress
+from connectors.redis_client import RedisAddress
+from connectors.redis_line import Command, send
 from engine.values import EpochMs, Millis
 
 KEEP_MS: Millis = 7 * 86_400_000
@@ -47,14 +48,14 @@ class RedisDecisions:
             commands.append(("PEXPIRE", key, self._keep_ms))
         commands.append(("ZADD", self._all, *all_of_them))
         commands.append(("ZREMRANGEBYRANK", self._all, 0, -1 - RECENT))
-        self._address.send(self._redis, commands)
+        send(self._address, self._redis, commands)
 
     def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
         """Write in one round trip."""
         keep = self._keep_ms
         if entries:
             commands = [("SET", self._inputs(decision_id), inputs, "PX", keep) for decision_id, _, inputs in entries]
-            self._address.send(self._redis, commands)
+            send(self._address, self._redis, commands)
 
     def get(self, decision_id: str) -> bytes | None:
         """Read one."""

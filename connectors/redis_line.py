@@ -1,19 +1,55 @@
-"""A connection that is kept for reads, one after the other.
+"""Short ways past the library's, for what goes to one server with each decision: reads on a connection that is kept, writes in bulk.
 
-For each command, the library takes a connection from its pool, watches its sending and its answer each by a task or a timer of
-their own, and counts both: that is three times what an MGET costs the process itself.
+For each command, the asynchronous client takes a connection from its pool, watches its sending and its answer each by a task
+or a timer of their own, and counts both: that is three times what an MGET costs the process itself. A pipeline makes much of
+each command and of each reply: five times what packing and reading them costs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import hiredis
+import redis
 import redis.asyncio
 
 from connectors.redis_client import RedisAddress
+
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
+
+_pack: Callable[[Any], bytes] = hiredis.pack_command
+
+
+def send(address: RedisAddress, client: redis.Redis, commands: Sequence[Command]) -> None:
+    """Send writes in one round trip, whose replies say nothing but whether they were done; raises `PortError`.
+
+    A client of another kind than that of one server knows itself where each command goes.
+    """
+    with address.explained():
+        if type(client) is not redis.Redis:
+            with client.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # it has no types here
+                pipe.execute()
+            return
+        pool = client.connection_pool
+        connection = pool.get_connection()
+        try:
+            packed = [b"".join(map(_pack, commands))]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]  # it has no types here
+            refused: list[redis.ResponseError] = []
+            for _ in commands:
+                try:
+                    connection.read_response()
+                except redis.ResponseError as error:
+                    refused.append(error)
+        finally:
+            pool.release(connection)
+        if refused:
+            raise refused[0]
 
 
 class Line:
@@ -36,8 +72,7 @@ class Line:
                 async with asyncio.timeout(self._timeout_s):
                     await self._connect()
             async with asyncio.timeout(self._timeout_s):
-                command: Any = ("MGET", *keys)
-                await self._connection.send_packed_command(hiredis.pack_command(command), check_health=False)
+                await self._connection.send_packed_command(_pack(("MGET", *keys)), check_health=False)
                 found: list[bytes | None] = await self._connection.read_response()
         except BaseException:
             # What is still to come on it would be taken for the answer to the next.

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from connectors.redis_client import RedisAddress
-from connectors.redis_line import Line
+from connectors.redis_line import Line, send
 from engine.ports import PortError
 from tools.redis_server import RedisServer
 
@@ -75,9 +75,9 @@ def test_a_server_that_says_nothing_is_given_up_and_asked_anew(redis_required, t
 def test_what_is_sent_in_one_text_is_done_and_a_refusal_is_raised_after_all_replies_are_read(redis_url):
     address = RedisAddress(redis_url)
     with address.connect() as client:
-        address.send(client, [("SET", "a", b"\x00", "PX", 60_000), ("ZADD", "z", 3, "m")])
+        send(address, client, [("SET", "a", b"\x00", "PX", 60_000), ("ZADD", "z", 3, "m")])
         with pytest.raises(PortError, match="WRONGTYPE"):
-            address.send(client, [("ZADD", "a", 1, "m"), ("SET", "b", "2")])
+            send(address, client, [("ZADD", "a", 1, "m"), ("SET", "b", "2")])
         assert client.mget("a", "b") == [b"\x00", b"2"]
         assert client.zscore("z", "m") == 3
         assert 0 < client.pttl("a") <= 60_000
@@ -90,16 +90,16 @@ class Routing(Redis):
 def test_a_client_that_routes_sends_the_commands_itself_with_the_same_outcome(redis_url):
     address = RedisAddress(redis_url)
     with Routing.from_url(redis_url) as client:
-        address.send(client, [("SET", "a", b"\x00"), ("ZADD", "z", 3, "m")])
+        send(address, client, [("SET", "a", b"\x00"), ("ZADD", "z", 3, "m")])
         assert (client.get("a"), client.zscore("z", "m")) == (b"\x00", 3)
         with pytest.raises(PortError, match="WRONGTYPE"):
-            address.send(client, [("ZADD", "a", 1, "m")])
+            send(address, client, [("ZADD", "a", 1, "m")])
 
 
 def test_what_can_not_be_sent_names_the_server(redis_required, tmp_path):
     with RedisServer(tmp_path) as server:
         address = RedisAddress(server.url)
         client = address.connect()
-        address.send(client, [("SET", "a", "1")])
+        send(address, client, [("SET", "a", "1")])
     with client, pytest.raises(PortError, match=r"127\.0\.0\.1"):
-        address.send(client, [("SET", "a", "2")])
+        send(address, client, [("SET", "a", "2")])
