@@ -17,7 +17,6 @@ import redis.asyncio
 
 from connectors.redis_client import RedisAddress
 
-
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 _pack: Callable[[Any], bytes] = hiredis.pack_command
