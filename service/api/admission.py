@@ -46,10 +46,6 @@ class Admission:
     Args:
         settings: Rates are of all processes; each grants its share.
         clock: Seconds, monotonic.
-
-    Attributes:
-        in_flight: Requests that are being answered: counted up by who begins one, down by `leave`.
-        streams: Bulk requests that are.
     """
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float]) -> None:
@@ -67,10 +63,15 @@ class Admission:
         self.in_flight = 0
         self.streams = 0
 
-    def leave(self) -> None:
-        """A request that was counted in `in_flight` has its answer."""
-        self.in_flight -= 1
-        self._let_lines_in()
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._let_lines_in()
 
     def check_rate(self, key: ApiKey) -> Headers:
         """Take one request from the key's rate; the headers that say what is left (none without a limit).

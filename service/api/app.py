@@ -136,11 +136,8 @@ class Application:
                     answer = await endpoint.handler(services, call)
                 else:
                     # Counted from here on: who sends a body slowly takes nobody's place.
-                    admission.in_flight += 1
-                    try:
+                    with admission.request():
                         answer = await self._handle(services, endpoint, call)
-                    finally:
-                        admission.leave()
         except ProblemError as problem:
             services.metrics.problems.labels(problem.slug).inc()
             answer = _of_problem(problem, request_id)

@@ -6,17 +6,10 @@ The labels are lists that we know: no id of a session, a customer or a caller's 
 from __future__ import annotations
 
 import os
-from typing import Generic, TypeVar
+from typing import Any
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
+import prometheus_client
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest, multiprocess
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client reads it when it is imported: set it before."""
@@ -27,24 +20,24 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5)
 
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+class _Found:
+    """Of a metric: finds a child by one look, where the library takes microseconds, each time."""
 
-
-class Labelled(Generic[M]):
-    """A metric with labels; each of its children is looked up by prometheus-client once, which costs it microseconds."""
-
-    __slots__ = ("_children", "_metric")
-
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-        self._children: dict[tuple[str, ...], M] = {}
-
-    def labels(self, *values: str) -> M:
-        """The child with these values."""
-        child = self._children.get(values)
+    def labels(self, *values: Any, **_: Any) -> Any:
+        """The child with these values, in the order of the names."""
+        found: dict[tuple[Any, ...], Any] = self.__dict__.setdefault("_found", {})
+        child = found.get(values)
         if child is None:
-            child = self._children[values] = self._metric.labels(*values)
+            child = found[values] = super().labels(*values)  # type: ignore[misc]  # of the metric that it is mixed into
         return child
+
+
+class Counter(_Found, prometheus_client.Counter):
+    """A counter."""
+
+
+class Histogram(_Found, prometheus_client.Histogram):
+    """A histogram."""
 
 
 class Metrics:
@@ -53,63 +46,40 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         of = self.registry
-        self.requests = Labelled(
-            Counter("salience_api_requests", "Calls answered.", ["endpoint", "status"], registry=of)
+        self.requests = Counter("salience_api_requests", "Calls answered.", ["endpoint", "status"], registry=of)
+        self.seconds = Histogram(
+            "salience_api_seconds",
+            "Time from the request line to the answer.",
+            ["endpoint"],
+            registry=of,
+            buckets=_SECONDS,
         )
-        self.seconds = Labelled(
-            Histogram(
-                "salience_api_seconds",
-                "Time from the request line to the answer.",
-                ["endpoint"],
-                registry=of,
-                buckets=_SECONDS,
-            )
+        self.problems = Counter("salience_api_problems", "Problems answered.", ["slug"], registry=of)
+        self.events = Counter("salience_api_events", "Events taken in.", ["verdict"], registry=of)
+        self.placements = Counter("salience_api_placements", "Placements decided.", ["outcome"], registry=of)
+        self.degraded = Counter("salience_api_degraded", "Decisions that lacked something.", ["code"], registry=of)
+        self.scores = Counter("salience_api_scores", "Answers of models.", ["status"], registry=of)
+        self.evaluations = Counter(
+            "salience_api_evaluations", "Evaluations of decisions: made, or one that still held.", ["how"], registry=of
         )
-        self.problems = Labelled(Counter("salience_api_problems", "Problems answered.", ["slug"], registry=of))
-        self.events = Labelled(Counter("salience_api_events", "Events taken in.", ["verdict"], registry=of))
-        self.placements = Labelled(Counter("salience_api_placements", "Placements decided.", ["outcome"], registry=of))
-        self.degraded = Labelled(
-            Counter("salience_api_degraded", "Decisions that lacked something.", ["code"], registry=of)
+        self.lines = Counter("salience_api_bulk_lines", "Lines of bulk requests answered.", ["outcome"], registry=of)
+        self.failures = Counter("salience_api_rule_failures", "Rules whose evaluation failed.", ["rule"], registry=of)
+        self.circuits = Gauge(
+            "salience_api_circuit",
+            "Circuit breakers: 0 closed, 1 half-open, 2 open.",
+            ["name"],
+            registry=of,
+            multiprocess_mode="livemax",
         )
-        self.scores = Labelled(Counter("salience_api_scores", "Answers of models.", ["status"], registry=of))
-        self.evaluations = Labelled(
-            Counter(
-                "salience_api_evaluations",
-                "Evaluations of decisions: made, or one that still held.",
-                ["how"],
-                registry=of,
-            )
+        self.opened = Counter("salience_api_circuit_opened", "How often a circuit opened.", ["name"], registry=of)
+        self.rejection = Gauge(
+            "salience_api_rejection",
+            "Share of calls to another side that its success rate turns away, 0 to 1.",
+            ["name"],
+            registry=of,
+            multiprocess_mode="livemax",
         )
-        self.lines = Labelled(
-            Counter("salience_api_bulk_lines", "Lines of bulk requests answered.", ["outcome"], registry=of)
-        )
-        self.failures = Labelled(
-            Counter("salience_api_rule_failures", "Rules whose evaluation failed.", ["rule"], registry=of)
-        )
-        self.circuits = Labelled(
-            Gauge(
-                "salience_api_circuit",
-                "Circuit breakers: 0 closed, 1 half-open, 2 open.",
-                ["name"],
-                registry=of,
-                multiprocess_mode="livemax",
-            )
-        )
-        self.opened = Labelled(
-            Counter("salience_api_circuit_opened", "How often a circuit opened.", ["name"], registry=of)
-        )
-        self.rejection = Labelled(
-            Gauge(
-                "salience_api_rejection",
-                "Share of calls to another side that its success rate turns away, 0 to 1.",
-                ["name"],
-                registry=of,
-                multiprocess_mode="livemax",
-            )
-        )
-        self.shed = Labelled(
-            Counter("salience_api_shed", "Calls turned away by the success rate.", ["name"], registry=of)
-        )
+        self.shed = Counter("salience_api_shed", "Calls turned away by the success rate.", ["name"], registry=of)
         self.dropped = Counter(
             "salience_api_log_dropped", "Entries of the decision log that could not be kept.", registry=of
         )
