@@ -1,10 +1,13 @@
 """Decide over HTTP beside a no-op on the same server: latency, requests a second, CPU of the server per request.
 
-    python -m benchmarks.decide_http [--rules 100] [--requests 20000] [--connections 16] [--redis URL]
+    python -m benchmarks.decide_http [--rules 100] [--requests 5000] [--connections 16] [--redis URL | --sqlite]
+
+State is in a Redis that is started for it, where one is installed.
 
 The no-op is a bare ASGI application on the same gunicorn worker that decodes the same request and encodes the same
 answer with the same msgspec types: what is left is what deciding costs. `decide` evaluates each time, as each request is
-of another page; `again` asks what was evaluated for the session and still holds. They run in turns within one run, over loopback,
+of another page; `first` does for sessions that the process does not have in memory, whose state has to be taken apart, too;
+`again` asks what was evaluated for the session and still holds. They run in turns within one run, over loopback,
 with the load generator on the same machine, so only the ratios mean something on another one. The CPU figure is the
 server process's own (user and system, from /proc) and leaves the load generator out.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -37,8 +41,11 @@ from service.clock import wall_ms
 from service.keys import KeyKind, create
 from service.settings import load
 from service.wiring import Wiring
+from tools.redis_server import PROGRAMS, RedisServer
 
 SESSIONS = 50
+STRANGERS = 4_000
+"""Sessions that are asked about in turn, more than the process keeps in memory."""
 EVENTS = 20
 ROUNDS = 3
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -78,15 +85,16 @@ def ruleset(rules: int) -> dict[str, str]:
         ]
     offers = ["offers:", "  standard: {content: {title: As always}}"]
     offers += [
-        f'  o{n}: {{content: {{title: "Offer {n} for a cart of {{cart.value}}", code: C{n}}}}}' for n in range(20)
+        f'  o{n}: {{content: {{title: "Offer {n} for a cart of {{cart.value}}", code: C{n}, on: "{{context.page}}"}}}}'
+        for n in range(20)
     ]
     return {"vocabulary.yaml": VOCABULARY, "offers.yaml": "\n".join(offers), "many.yaml": "\n".join(lines)}
 
 
-def body(number: int, page: str = "cart") -> bytes:
-    """A request as a storefront sends it; of another page, what was evaluated for the session does not hold."""
+def body(number: int, page: str = "cart", sessions: int = SESSIONS) -> bytes:
+    """A request as a storefront sends it; of another page, which offers name, what was evaluated does not hold."""
     asked = {
-        "session_id": f"s{number % SESSIONS}",
+        "session_id": f"s{number % sessions}",
         "placements": ["banner", "hero"],
         "context": {"context.page": page},
     }
@@ -117,8 +125,11 @@ def prepare(settings: Settings, rules: int) -> str:
                         f"{session}-{step}", "product_viewed", session_id, at, None, {"category": f"c{step % 7}"}
                     )
                 network.insert(memory, event, _no_score)
-            state = SessionState(network.snapshot(memory), now, None)
-            stored.setdefault(partition_of(session_id, settings.kafka.partitions), {})[session_id] = state
+            for number in range(session, STRANGERS, SESSIONS):
+                memory.session_id = f"s{number}"
+                state = SessionState(network.snapshot(memory), now, None)
+                partition = partition_of(memory.session_id, settings.kafka.partitions)
+                stored.setdefault(partition, {})[memory.session_id] = state
         store = wiring.state()
         for partition, sessions in stored.items():
             store.claim(partition, 1)
@@ -275,6 +286,7 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
         key = prepare(load(flags=flags, environ={}).settings, rules)
         again = [http_request("/v1/decide", key, body(number)) for number in range(requests)]
         asked = [http_request("/v1/decide", key, body(number, f"page-{number}")) for number in range(requests)]
+        first = [http_request("/v1/decide", key, body(number, "first", STRANGERS)) for number in range(requests)]
         given = [f"--set={flag}" for flag in flags]
         api = ["-m", "service.cli", *given, "api", "--port=0"]
         with running(api, folder / "api.log") as deciding:
@@ -282,14 +294,25 @@ def measure(rules: int, requests: int, connections: int, redis: str) -> dict[str
             answer.write_bytes(asyncio.run(one_answer(deciding, asked[0])))
             noop = ["-m", "benchmarks.decide_http", "--serve-noop", str(answer), *flags]
             with running(noop, folder / "noop.log") as idle:
-                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": [], "again": []}
+                rounds: dict[str, list[Measured]] = {"no-op": [], "decide": [], "first": [], "again": []}
                 for server in (idle, deciding):
                     asyncio.run(load_with(server, asked[: requests // 4], connections))  # warm-up
                 for _ in range(ROUNDS):
                     rounds["no-op"].append(asyncio.run(load_with(idle, asked, connections)))
                     rounds["decide"].append(asyncio.run(load_with(deciding, asked, connections)))
+                    rounds["first"].append(asyncio.run(load_with(deciding, first, connections)))
                     rounds["again"].append(asyncio.run(load_with(deciding, again, connections)))
     return rounds
+
+
+@contextmanager
+def redis_of(url: str, sqlite: bool) -> Iterator[str]:
+    """The address of the Redis to measure with, one of its own where none is named; empty for SQLite files."""
+    if url or sqlite or not any(map(shutil.which, PROGRAMS)):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="salience-bench-") as name, RedisServer(Path(name)) as server:
+        yield server.url
 
 
 def main() -> None:
@@ -298,16 +321,16 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=100)
     parser.add_argument("--requests", type=int, default=5_000, help="per round, %(default)s by default")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument(
-        "--redis", default="", metavar="URL", help="state in this Redis (emptied by nobody) instead of SQLite"
-    )
+    parser.add_argument("--redis", default="", metavar="URL", help="state in this Redis (emptied by nobody)")
+    parser.add_argument("--sqlite", action="store_true", help="state in SQLite files")
     parser.add_argument("--serve-noop", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve_noop:
         serve_noop(options.serve_noop[1:], Path(options.serve_noop[0]))
         return
-    rounds = measure(options.rules, options.requests, options.connections, options.redis)
-    state = "Redis" if options.redis else "SQLite files"
+    with redis_of(options.redis, options.sqlite) as redis:
+        rounds = measure(options.rules, options.requests, options.connections, redis)
+    state = "Redis" if redis else "SQLite files"
     print(
         f"decide over HTTP: {options.rules} rules, 2 placements, sessions of {EVENTS} events, state in {state}; "
         f"{options.connections} connections, {ROUNDS} rounds of {options.requests:,} requests, medians"
@@ -323,7 +346,7 @@ def main() -> None:
         )
         figures[name] = middle
         print(f"{name:>8} {middle[0]:>11,.0f} {middle[1]:>8.2f} {middle[2]:>8.2f} {middle[3]:>8.0f}")
-    for name in ("decide", "again"):
+    for name in ("decide", "first", "again"):
         ratios = [decide / noop for decide, noop in zip(figures[name], figures["no-op"], strict=True)]
         print(f"{name + ' x':>8} {ratios[0]:>11.2f} {ratios[1]:>8.2f} {ratios[2]:>8.2f} {ratios[3]:>8.2f}")
 

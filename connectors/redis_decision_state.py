@@ -29,6 +29,7 @@ from connectors.redis_identities import (
 )
 from connectors.redis_layout import decode_session, seen_keys, session_key
 from connectors.redis_limits import CONFIRM, TAKE, confirm_arguments, take_arguments, verdicts
+from connectors.redis_line import Line
 from engine.identity import Identity
 from engine.ports import Claim, PortError, SessionView, Verdict, partition_of
 from engine.values import EpochMs, Millis
@@ -120,6 +121,7 @@ class RedisDecisionState:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._reads.close()
         await self._redis.aclose()
 
     async def _read_with_seen(
@@ -149,19 +151,29 @@ class _SharedReads:
 
     def __init__(self, address: RedisAddress, client: redis.asyncio.Redis) -> None:
         self._address = address
-        self._redis = client
+        # A client of another kind than that of one server knows itself where each key is.
+        is_one_server = type(client) is redis.asyncio.Redis
+        self._lines = [Line(address, client) for _ in range(self.UNDER_WAY)] if is_one_server else []
+        self._idle: list[Line | redis.asyncio.Redis] = [*self._lines] or [client] * self.UNDER_WAY
         self._waiting: deque[_Read] = deque()
         self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
     async def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         loop = asyncio.get_running_loop()
-        if not self._waiting and len(self._running) < self.UNDER_WAY:
+        if not self._waiting and self._idle:
             loop.call_soon(self._start)  # with what else comes in this turn
         future: asyncio.Future[Sequence[bytes | None]] = loop.create_future()
         self._waiting.append((keys, future))
         return await future
 
+    async def close(self) -> None:
+        """Close the connections."""
+        for line in self._lines:
+            await line.close()
+
     def _start(self) -> None:
+        if not self._idle:
+            return  # whoever ends goes on
         gathered: list[_Read] = []
         count = 0
         while self._waiting and count < self.MOST_KEYS:
@@ -170,19 +182,22 @@ class _SharedReads:
                 gathered.append(read)
                 count += len(read[0])
         if gathered:
-            task = asyncio.get_running_loop().create_task(self._read(gathered))
+            task = asyncio.get_running_loop().create_task(self._read(self._idle.pop(), gathered))
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._running.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if self._waiting:
-            self._start()
+    async def _read(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
+        try:
+            await self._answer(line, reads)
+        finally:
+            self._idle.append(line)
+            if self._waiting:
+                self._start()
 
-    async def _read(self, reads: list[_Read]) -> None:
+    async def _answer(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
         try:
             with self._address.explained():
-                values: Any = await self._redis.mget([key for keys, _ in reads for key in keys])
+                values: Any = await line.mget([key for keys, _ in reads for key in keys])
         except PortError as error:
             for _, future in reads:
                 if not future.done():

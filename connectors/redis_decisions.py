@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.redis_client import RedisAddress
+from connectors.redis_line import Command, send
 from engine.values import EpochMs, Millis
 
 KEEP_MS: Millis = 7 * 86_400_000
@@ -33,29 +34,28 @@ class RedisDecisions:
         """Write in one round trip."""
         if not entries:
             return
-        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
-            for decision_id, _, _, entry in entries:
-                pipe.set(self._entry(decision_id), entry, px=self._keep_ms)
-            by_session: dict[str, dict[str, float]] = {}
-            for decision_id, session_id, time, _ in entries:
-                by_session.setdefault(session_id, {})[decision_id] = time
-            for session_id, times in by_session.items():
-                key = self._session(session_id)
-                pipe.zadd(key, times)
-                pipe.zremrangebyrank(key, 0, -1 - PER_SESSION)
-                pipe.pexpire(key, self._keep_ms)
-            pipe.zadd(self._all, {decision_id: time for decision_id, _, time, _ in entries})
-            pipe.zremrangebyrank(self._all, 0, -1 - RECENT)
-            pipe.execute()
+        commands: list[Command] = []
+        by_session: dict[str, list[str | int]] = {}
+        all_of_them: list[str | int] = []
+        for decision_id, session_id, time, entry in entries:
+            commands.append(("SET", self._entry(decision_id), entry, "PX", self._keep_ms))
+            by_session.setdefault(session_id, []).extend((time, decision_id))
+            all_of_them += (time, decision_id)
+        for session_id, times in by_session.items():
+            key = self._session(session_id)
+            commands.append(("ZADD", key, *times))
+            commands.append(("ZREMRANGEBYRANK", key, 0, -1 - PER_SESSION))
+            commands.append(("PEXPIRE", key, self._keep_ms))
+        commands.append(("ZADD", self._all, *all_of_them))
+        commands.append(("ZREMRANGEBYRANK", self._all, 0, -1 - RECENT))
+        send(self._address, self._redis, commands)
 
     def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
         """Write in one round trip."""
-        if not entries:
-            return
-        with self._address.explained(), self._redis.pipeline(transaction=False) as pipe:
-            for decision_id, _, inputs in entries:
-                pipe.set(self._inputs(decision_id), inputs, px=self._keep_ms)
-            pipe.execute()
+        keep = self._keep_ms
+        if entries:
+            commands = [("SET", self._inputs(decision_id), inputs, "PX", keep) for decision_id, _, inputs in entries]
+            send(self._address, self._redis, commands)
 
     def get(self, decision_id: str) -> bytes | None:
         """Read one."""

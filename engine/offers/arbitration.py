@@ -37,7 +37,11 @@ class Ask:
 
 @dataclass(slots=True)
 class Standing:
-    """How far one placement is: who is shown, who is not and why, and what the store has to be asked next."""
+    """How far one placement is: who is shown, who is not and why, and what the store has to be asked next.
+
+    Attributes:
+        outranked: What those behind lost to, once the slots are full.
+    """
 
     placement: str
     shown: list[Candidate] = field(default_factory=list)
@@ -46,6 +50,7 @@ class Standing:
     unavailable: bool = False
     ask: Ask | None = None
     waits: bool = False
+    outranked: tuple[Suppression, str] | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -59,6 +64,8 @@ def claims(considered: Considered, verdicts: Iterable[Verdict]) -> tuple[Ask, ..
     The asks of one round do not depend on each other and may be carried at the same time, each in a placement of its
     own. Verdicts on other tokens do not matter.
     """
+    if not any(candidate.caps for placed in considered.fields for candidate in placed.candidates):
+        return ()
     standings = arbitrate(considered, verdicts)
     return tuple(standing.ask for standing in standings if standing.ask is not None)
 
@@ -116,14 +123,17 @@ def _outdone(
     candidate: Candidate, placed: Field, standing: Standing, groups: Mapping[str, str]
 ) -> tuple[Suppression, str] | None:
     """Which better candidate keeps this one from being shown; None where there is none."""
-    if any(shown.offer.id == candidate.offer.id for shown in standing.shown):
-        return Suppression.DUPLICATE, "another rule shows the same offer here"
+    for shown in standing.shown:
+        if shown.offer.id == candidate.offer.id:
+            return Suppression.DUPLICATE, "another rule shows the same offer here"
     taken_by = groups.get(candidate.offer.group) if candidate.offer.group is not None else None
     if taken_by is not None:
         return Suppression.GROUP, f"{taken_by} is shown, and of the group {candidate.offer.group} only one may be"
     if len(standing.shown) >= placed.placement.slots:
-        winners = ", ".join(shown.offer.id for shown in standing.shown)
-        return Suppression.RANK, f"{winners} ranked higher"
+        if standing.outranked is None:
+            winners = ", ".join([shown.offer.id for shown in standing.shown])
+            standing.outranked = Suppression.RANK, f"{winners} ranked higher"
+        return standing.outranked
     return None
 
 

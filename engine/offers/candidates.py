@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from engine.activation import (
+    NOTHING_BOUND,
     Combination,
     ConditionReport,
     FactReader,
@@ -20,7 +23,7 @@ from engine.decision import Lost, Request, Suppression
 from engine.language.tree import Condition, Offer, OfferAction, Placement, Program, Rule, Vocabulary
 from engine.offers.caps import NamedCap, Person, caps_of_offer, caps_of_rule
 from engine.offers.consent import uses_only_the_request
-from engine.offers.content import UnknownHoleError, fill, holes
+from engine.offers.content import UnknownHoleError, figures, fill
 from engine.offers.grants import Grants, granted
 from engine.offers.holdout import GLOBAL, is_held_out
 from engine.schedule import is_open
@@ -64,14 +67,13 @@ class View(Protocol):
         """The earliest moment at which the truth of a rule, or whether it may act, changes with no new event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """An offer that a rule nominates and that nothing but a limit or a better one can keep from being shown.
 
     Attributes:
         rank: `propensity x value x weight x lever`; compared among candidates of one priority.
         token: Of the act: the one of the decision before where the act goes on, else of this decision.
-        content: For the storefront, all holes filled.
+        bound: What the names in its content are bound to; what it names has a value.
         caps: What the act takes.
     """
 
@@ -79,12 +81,11 @@ class Candidate:
     offer: Offer
     rank: float
     token: str
-    content: object
+    bound: Combination
     caps: tuple[NamedCap, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """The candidates of one placement, best first, and those already out, in order of acting."""
 
     placement: Placement
@@ -162,16 +163,18 @@ def consider(
             if not isinstance(action, OfferAction) or action.placement not in placements:
                 continue
             offer = program.offers[action.offer]
-            content, out = _examine(program.vocabulary, view, rule, offer, person, salt, profiling=profiling)
+            bound, out = _examine(program.vocabulary, view, rule, offer, person, salt, profiling=profiling)
             if out is None and is_out_of_all:
                 out = (Suppression.HOLDOUT, f"among the {100 * holdout:.3g} % held out from all offers")
             if out is not None:
                 lost[action.placement].append(Lost(offer.id, rule.id, *out))
                 continue
-            caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
+            caps: tuple[NamedCap, ...] = ()
+            if rule.limits or rule.budget is not None or offer.limits:
+                caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
             token = tokens[action.placement].get((rule.id, offer.id))
             token = token or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
-            found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, content, caps))
+            found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, bound, caps))
     fields = tuple(
         Field(placement, tuple(sorted(found[name], key=_order)), tuple(lost[name]))
         for name, placement in placements.items()
@@ -221,45 +224,57 @@ def _examine(
     salt: str | None,
     *,
     profiling: bool,
-) -> tuple[object, tuple[Suppression, str] | None]:
-    """The content of a nomination, and why it is out before ranking (None where it stays in), in the language's order.
+) -> tuple[Combination, tuple[Suppression, str] | None]:
+    """What the content of a nomination is bound to, and why it is out before ranking (None where it stays in), in the language's order.
 
     Whatever the shopper could not have been shown is out before the holdouts: who is held out is to be compared with
     those who would have seen it.
     """
     if not profiling and not uses_only_the_request(vocabulary, rule, offer):
-        return None, (Suppression.CONSENT, "looks at more than the current page, which this person objects to")
+        return NOTHING_BOUND, (Suppression.CONSENT, "looks at more than the current page, which this person objects to")
     if not rule.enabled:
-        return None, (Suppression.SWITCHED_OFF, f"rule {rule.id} is switched off")
-    if not is_open(rule.schedule, view.now):
-        return None, (Suppression.SCHEDULE, f"rule {rule.id} is outside its schedule")
+        return NOTHING_BOUND, (Suppression.SWITCHED_OFF, f"rule {rule.id} is switched off")
+    if rule.schedule is not None and not is_open(rule.schedule, view.now):
+        return NOTHING_BOUND, (Suppression.SCHEDULE, f"rule {rule.id} is outside its schedule")
     if offer.eligible is not None and view.truth(offer.eligible) is not True:
-        return None, (Suppression.NOT_ELIGIBLE, _why_not(view.report(offer.eligible)))
+        return NOTHING_BOUND, (Suppression.NOT_ELIGIBLE, _why_not(view.report(offer.eligible)))
     try:
-        content = _filled(vocabulary, view, rule, offer)
+        bound = _bound(vocabulary, view, rule, offer)
     except UnknownHoleError as unknown:
-        return None, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
-    if is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
-        return None, (Suppression.HOLDOUT, f"among the {100 * rule.holdout:.3g} % held out from rule {rule.id}")
-    if is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
-        return None, (Suppression.HOLDOUT, f"among the {100 * offer.holdout:.3g} % held out from offer {offer.id}")
-    return content, None
+        return NOTHING_BOUND, (Suppression.NOT_ELIGIBLE, f"its content names {unknown.fact}, which has no value")
+    if rule.holdout > 0 and is_held_out(salt, f"rule/{rule.id}", person.key, rule.holdout):
+        return NOTHING_BOUND, (
+            Suppression.HOLDOUT,
+            f"among the {100 * rule.holdout:.3g} % held out from rule {rule.id}",
+        )
+    if offer.holdout > 0 and is_held_out(salt, f"offer/{offer.id}", person.key, offer.holdout):
+        return NOTHING_BOUND, (
+            Suppression.HOLDOUT,
+            f"among the {100 * offer.holdout:.3g} % held out from offer {offer.id}",
+        )
+    return bound, None
 
 
-def _filled(vocabulary: Vocabulary, view: View, rule: Rule, offer: Offer) -> object:
-    """The content, with what the first combination binds that has a value for all its holes.
+def _bound(vocabulary: Vocabulary, view: View, rule: Rule, offer: Offer) -> Combination:
+    """What the first combination binds that has a value for all holes of the content; it is filled once it is shown.
 
     Each combination nominates the offer; it is shown once, for the first in order that it can be shown for.
     """
-    if all(name in vocabulary.facts for name in holes(offer.content)):
-        return fill(offer.content, view.fact, vocabulary)
+    named = figures(offer, vocabulary)
+    if not named.others:
+        for name in named.facts:
+            if view.fact(name) is None:
+                raise UnknownHoleError(name)
+        return NOTHING_BOUND
     missing: UnknownHoleError | None = None
     for combination in view.combinations(rule):
         try:
-            return fill(offer.content, view.fact, vocabulary, combination)
+            fill(offer.content, view.fact, vocabulary, combination)
         except UnknownHoleError as unknown:
             missing = missing or unknown
-    raise missing or UnknownHoleError(next(name for name in holes(offer.content) if name not in vocabulary.facts))
+        else:
+            return combination
+    raise missing or UnknownHoleError(named.others[0])
 
 
 def _why_not(report: ConditionReport) -> str:

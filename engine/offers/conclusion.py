@@ -15,11 +15,10 @@ from engine.decision import (
     Shown,
     Suppression,
 )
-from engine.language.bindings import VALUE
-from engine.language.tree import Fact, FactSource, Program, Vocabulary
+from engine.language.tree import Program
 from engine.offers.arbitration import Standing, arbitrate
 from engine.offers.candidates import Candidate, Considered, Field
-from engine.offers.content import fill, holes
+from engine.offers.content import figures, fill
 from engine.ports import Verdict
 from engine.values import EpochMs, Millis
 
@@ -123,7 +122,7 @@ def _without_offer(standing: Standing, lost: tuple[Lost, ...]) -> Outcome:
 def _shown(considered: Considered, candidate: Candidate) -> Shown:
     return Shown(
         offer=candidate.offer.id,
-        content=candidate.content,
+        content=fill(candidate.offer.content, considered.view.fact, considered.program.vocabulary, candidate.bound),
         rule=candidate.rule.id,
         rank=candidate.rank,
         reasons=_reasons(considered.view.report(candidate.rule.when)),
@@ -160,26 +159,10 @@ def _valid_until(
         moments.append(now + RECHECK)  # stock runs out with no event of this session
     ranked_by_model = any(candidate.offer.propensity for candidate in placed.candidates)
     vocabulary = considered.program.vocabulary
-    figures = (name for candidate in standing.shown for name in holes(candidate.offer.content))
-    if (ranked_by_model and len(placed.candidates) > 1) or any(_moves(vocabulary, name) for name in figures):
+    moves = any(figures(candidate.offer, vocabulary).moves for candidate in standing.shown)
+    if moves or (ranked_by_model and len(placed.candidates) > 1):
         moments.append(now + RECHECK)
     return min((moment for moment in moments if moment is not None), default=None)
-
-
-def _moves(vocabulary: Vocabulary, name: str) -> bool:
-    """Whether what a hole names can change as time passes, with no event.
-
-    What the catalogue says of a thing can; of what a rule binds, the value of an aggregate.
-    """
-    if name not in vocabulary.facts:
-        return " of " in name or name.endswith(f".{VALUE}")
-    fact: Fact = vocabulary.facts[name]
-    if fact.source is not FactSource.FEATURE:
-        return False
-    if fact.aggregate is not None:
-        return fact.aggregate.span.window is not None
-    names = (value for kind, value in fact.computed.program if kind == "name") if fact.computed else ()
-    return any(_moves(vocabulary, str(value)) for value in names)
 
 
 def _models(scores: tuple[tuple[str, ScoreAnswer], ...]) -> dict[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from engine.activation import NOTHING_BOUND, Combination, FactReader
+from engine.language.bindings import VALUE
 from engine.language.sentence import value_text
-from engine.language.tree import BoundRef, FactRef, Payload, Template, Vocabulary
+from engine.language.tree import BoundRef, Fact, FactRef, FactSource, Offer, Payload, Template, Vocabulary
 from engine.values import Value, ValueType
 
 
@@ -49,6 +51,59 @@ def holes(payload: Payload) -> Iterator[str]:
     elif isinstance(payload, tuple):
         for _, item in _members(payload):
             yield from holes(item)
+
+
+class Figures(NamedTuple):
+    """What the holes of an offer's content name.
+
+    Attributes:
+        facts: Facts and features, each once, in order.
+        others: Whatever else: what a rule binds, and facts of things.
+        moves: Whether any can change as time passes, with no event.
+    """
+
+    facts: tuple[str, ...]
+    others: tuple[str, ...]
+    moves: bool
+
+
+MOST_FIGURES = 20_000
+"""Offers whose figures are kept."""
+
+_figures: dict[int, tuple[Offer, Vocabulary, Figures]] = {}
+
+
+def figures(offer: Offer, vocabulary: Vocabulary) -> Figures:
+    """What an offer's content names; looked up once, as each decision asks it of each candidate."""
+    kept = _figures.get(id(offer))
+    if kept is not None and kept[0] is offer and kept[1] is vocabulary:
+        return kept[2]
+    names = tuple(dict.fromkeys(holes(offer.content)))
+    found = Figures(
+        tuple(name for name in names if name in vocabulary.facts),
+        tuple(name for name in names if name not in vocabulary.facts),
+        any(_moves(vocabulary, name) for name in names),
+    )
+    if len(_figures) >= MOST_FIGURES:
+        _figures.clear()  # revisions come and go
+    _figures[id(offer)] = (offer, vocabulary, found)
+    return found
+
+
+def _moves(vocabulary: Vocabulary, name: str) -> bool:
+    """Whether what a hole names can change as time passes, with no event.
+
+    What the catalogue says of a thing can; of what a rule binds, the value of an aggregate.
+    """
+    if name not in vocabulary.facts:
+        return " of " in name or name.endswith(f".{VALUE}")
+    fact: Fact = vocabulary.facts[name]
+    if fact.source is not FactSource.FEATURE:
+        return False
+    if fact.aggregate is not None:
+        return fact.aggregate.span.window is not None
+    names = (value for kind, value in fact.computed.program if kind == "name") if fact.computed else ()
+    return any(_moves(vocabulary, str(value)) for value in names)
 
 
 def resolved(template: Template) -> tuple[FactRef | BoundRef, ...]:

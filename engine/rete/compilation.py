@@ -78,6 +78,7 @@ class Compiled:
             score, no test against the clock.
         texts: Sentences of conditions, as reports have needed them.
         plans: How the conditions of rules are told, as reports have needed them.
+        eligible: Conditions of offers.
         patterns: Joined conditions, by the index of their quantity.
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
@@ -117,6 +118,7 @@ class Compiled:
     is_plain: bool
     texts: dict[Condition, str]
     plans: Plans
+    eligible: tuple[Condition, ...]
     patterns: dict[int, Pattern]
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
@@ -207,6 +209,7 @@ def compile_program(program: Program) -> Compiled:
         keep_events=vocabulary.keep_events,
         texts={},
         plans=Plans(vocabulary),
+        eligible=tuple(offer.eligible for offer in program.offers.values() if offer.eligible is not None),
         patterns=patterns,
         readers=readers,
         forms={each.rule.when: each.form for each in productions if each.form is not None},

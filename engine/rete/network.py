@@ -78,6 +78,15 @@ class Network:
         names = None if former is None else former.names
         return cls(compiled or compile_program(program), bundle_hash, dict(ancestry or {}), names)
 
+    def looks_at(self, fact: str) -> bool:
+        """Whether any rule, or anything that a rule could look at, is made of this fact or feature."""
+        compiled = self._compiled
+        quantity = compiled.quantities.by_name.get(fact)
+        if quantity is None:
+            return False
+        index = quantity.index
+        return bool(compiled.index.readers(index)) or any(index in each.reads for each in compiled.quantities.all)
+
     def nodes(self) -> tuple[ListedNode, ...]:
         """What it is made of, for people."""
         return list_network(self._compiled)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Mapping
 
 from engine.activation import (
     NOTHING_BOUND,
@@ -31,6 +30,7 @@ from engine.language.tree import (
     Segment,
     Test,
 )
+from engine.rete import horizon
 from engine.rete.agenda.production import Production
 from engine.rete.agenda.scoring import Asking
 from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
@@ -53,11 +53,7 @@ from engine.rete.reports.telling import Plan, Telling
 from engine.rete.session.memory import Memory
 from engine.rete.session.refill import scanned_value
 from engine.rete.session.retained import Kept
-from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
-
-MOST_MOMENTS = 64
-"""Moments that `valid_until` looks at before it settles for one that may be too early."""
 
 
 def _pending(name: str, reader: FactReader) -> ScoreAnswer:
@@ -70,7 +66,6 @@ class View:
     Attributes:
         now: The later of the request's time and the session's clock.
         told: What was told of rules in which nothing is bound, see `telling`.
-        teller: What tells their leaves.
         reports: Reports of leaves that were made already, with the truth that was wanted of them.
     """
 
@@ -100,7 +95,6 @@ class View:
         self._patterns_apart: dict[Joined, Apart] = {}
         self._kept: list[Kept] | None = None
         self.told: tuple[Telling, Telling] = ({}, {})
-        self.teller: Callable[[Plan, bool], ConditionReport] | None = None
         self.reports: dict[tuple[Condition, bool], ConditionReport] = {}
 
     # ------------------------------------------------------------------ answers
@@ -118,7 +112,7 @@ class View:
     def holding(self) -> tuple[Rule, ...]:
         """The rules whose condition is true, in order of acting; schedule and switch are left to the caller."""
         productions = self._compiled.productions
-        return tuple(productions[index].rule for index in self._compiled.in_order(self._holding_now()))
+        return tuple(productions[index].rule for index in self._compiled.in_order(self.holding_now()))
 
     def combinations(self, rule: Rule) -> tuple[Combination, ...]:
         """The combinations of bound names for which a rule that holds does, in order; where it binds none, one."""
@@ -187,43 +181,9 @@ class View:
         """The earliest moment at which time alone changes which rules hold or may act; None if it never does.
 
         It may be too early where a score decides, since its answer may change with any feature, and where more than
-        `MOST_MOMENTS` moments bring no change; it is never too late.
+        `horizon.MOST_MOMENTS` moments bring no change; it is never too late.
         """
-        holding = self._holding_now()
-        eligible = self._eligible(self)
-        gates = [next_change(self._compiled.productions[index].rule.schedule, self.now) for index in holding]
-        gate = min((at for at in gates if at is not None), default=None)
-        combined = self._combined(holding)
-        moments, turns = self._moments(), self._turns()
-        moments += [moment for _, moment in turns]
-        heapify(moments)
-        number, latest = -1, self.now
-        while moments:
-            moment = heappop(moments)
-            for place, (others, upcoming) in enumerate(turns):
-                if upcoming == moment:
-                    following = next(others, None)
-                    turns[place] = others, -1 if following is None else following
-                    if following is not None:
-                        heappush(moments, following)
-            if moment <= latest:
-                continue
-            latest = moment
-            if gate is not None and gate <= moment:
-                break
-            number += 1
-            if number >= MOST_MOMENTS or self._asking.is_worth_it:
-                return moment
-            later = View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
-            if later._holding_now() != holding or self._eligible(later) != eligible or later._asking.is_worth_it:
-                return moment
-            if combined != later._combined(holding):
-                return moment
-            if later._patterns is not None:
-                for at in later._patterns.clocked():
-                    if at not in moments:
-                        heappush(moments, at)
-        return gate
+        return horizon.valid_until(self)
 
     # ------------------------------------------------------------------ for reports
 
@@ -251,6 +211,17 @@ class View:
                 self._found[subject] = scanned_value(self._memory, subject, self.now, self._reader)
         return self._found[subject]
 
+    def planned_value(self, plan: Plan) -> Value | None:
+        """The value of what a planned leaf looks at: to find it by its subject costs more than the rest of a report."""
+        quantities = self._compiled.plans.quantities
+        assert isinstance(plan.condition, Test | Seen)
+        if plan.slot not in quantities:
+            quantities[plan.slot] = self._compiled.quantities.find(subject_of(plan.condition))
+        quantity = quantities[plan.slot]
+        if quantity is None:
+            return self.value(subject_of(plan.condition))
+        return self._values.get(quantity.index, quantity.default)
+
     def pattern(self, subject: Joined) -> tuple[Pattern, PatternState, Look]:
         """Joined conditions as they stand at the moment, and what they are looked at with."""
         quantity = self._compiled.quantities.find(subject)
@@ -261,6 +232,25 @@ class View:
         state = self._patterns.states.get(quantity.index) or PatternState()
         look.dropped, look.lost = state.dropped, state.lost
         return pattern, state, look
+
+    @property
+    def memory(self) -> Memory:
+        """What it looks at."""
+        return self._memory
+
+    @property
+    def values(self) -> Mapping[int, Value | None]:
+        """The values at the moment, with the context."""
+        return self._values
+
+    @property
+    def patterns(self) -> Overlay | None:
+        """The patterns at the moment; None where the network has none."""
+        return self._patterns
+
+    def later(self, moment: EpochMs) -> View:
+        """The view at a later moment, if nothing comes; no model is asked."""
+        return View(self._compiled, self._memory, moment, self._context, _pending, self._catalogue)
 
     @property
     def catalogue(self) -> Catalogue | None:
@@ -283,11 +273,17 @@ class View:
             self._kept = [] if self._memory.retained is None else self._memory.retained.read()
         return self._kept
 
+    def has_kept(self, event: str) -> bool:
+        """Whether any event of the type may be among the retained."""
+        retained = self._memory.retained
+        return retained is not None and any(shape[0] == event for shape in retained.shapes)
+
     def _production(self, rule: Rule) -> Production | None:
         """The compiled rule; None for one that the network does not have."""
         return next((each for each in self._compiled.acting if each.rule is rule or each.rule.id == rule.id), None)
 
-    def _holding_now(self) -> frozenset[int]:
+    def holding_now(self) -> frozenset[int]:
+        """The productions that hold, by index."""
         if self._holding is None:
             holding = set()
             for production in self._candidates():
@@ -306,74 +302,6 @@ class View:
         except Exception:  # noqa: BLE001 - a test raised in the index: look at the rules one by one, to know whose it was
             return self._compiled.acting
 
-    def _combined(self, holding: Iterable[int]) -> list[list[object]]:
-        """For which combinations rules hold that tell them apart, in order."""
-        productions = self._compiled.productions
-        if self._patterns is None:
-            return []
-        states, look = self._patterns.states, self._patterns.look()
-        return [
-            [
-                each.bindings
-                for each in combinations(
-                    self._compiled, productions[index], states, self._values, look, None, self._asking.truth
-                )
-            ]
-            for index in holding
-            if productions[index].patterns
-        ]
-
-    @staticmethod
-    def _eligible(view: View) -> list[Truth]:
-        """Whether each offer with a condition of its own is eligible."""
-        conditions = (offer.eligible for offer in view.compiled.program.offers.values())
-        return [view.truth(condition) for condition in conditions if condition is not None]
-
-    def _turns(self) -> list[tuple[Iterator[EpochMs], EpochMs]]:
-        """For each pattern the moments at which time changes it, with the first of them taken out."""
-        if self._patterns is None:
-            return []
-        look = self._patterns.look()
-        each = [self._compiled.patterns[index].turns(state, look) for index, state in self._patterns.states.items()]
-        return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
-
-    def _moments(self) -> list[EpochMs]:
-        """The moments after `now` at which time changes a value or a test."""
-        compiled, memory = self._compiled, self._memory
-        moments: set[EpochMs] = set()
-        for index in {*memory.states, *memory.forgotten}:
-            node = compiled.windows.get(index)
-            if node is not None:
-                moments.update(node.moments(memory))
-        for quantity in compiled.scanned:
-            if quantity.window is not None:
-                moments.update(event.time + quantity.window for event in self.kept_events())
-        for clocked in compiled.clocked:
-            value = self._values.get(clocked.index, compiled.defaults[clocked.index])
-            if isinstance(value, int):
-                moments.add(value)
-                for age in clocked.ages:
-                    length = age if age >= 0 else self._values.get(-1 - age, compiled.defaults[-1 - age])
-                    if isinstance(length, int):
-                        moments.add(value + length)
-        if compiled.assert_gates:
-            change = compiled.assert_gates.next_change(self.now)
-            if change is not None:
-                moments.add(change)
-        for name, length in compiled.last_known:
-            answer = memory.answers.get(name)
-            if answer is not None:
-                moments.add(answer[1] + length)
-        for condition in self._own_clocked():
-            moments.add(condition)
-        return [moment for moment in moments if moment > self.now]
-
-    def _own_clocked(self) -> Iterator[EpochMs]:
-        """Moments of the conditions of offers, which no rule needs to have."""
-        for offer in self._compiled.program.offers.values():
-            if offer.eligible is not None:
-                yield from explain.moments(self, offer.eligible)
-
 
 def _values_at(
     compiled: Compiled,
@@ -387,7 +315,7 @@ def _values_at(
     values = dict(memory.values)
     changed: Changed = {}
     for heap in (memory.timed, memory.lazy):
-        for moment, index in heap:
+        for moment, index in heap if heap and heap[0][0] <= now else ():
             node = compiled.windows.get(index) if moment <= now else None
             if node is not None:
                 changed[index] = values.get(index, compiled.defaults[index])

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 
 from engine.activation import RuleReport
 from engine.decision import PlacementDecision, Shown
-from engine.values import EpochMs
+from engine.values import EpochMs, Millis
 from engine.vocabulary import FactRefused
 from service.api.deciding import Decided
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, EventVerdict, PlacementAnswer, PlacementError, RawDecideRequest, Warned
+from service.api.unguessable import random_hex
 
 
 def new_decision_id(kind: str, now: EpochMs) -> str:
     """Sorts by time, and can't be guessed: 48 bits of milliseconds, 80 random ones."""
-    return f"{kind}_{now:012x}{secrets.token_hex(10)}"
+    return f"{kind}_{now:012x}{random_hex(10)}"
 
 
 def placements_of(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, PlacementAnswer]]:
@@ -31,6 +31,13 @@ def placements_of(rules: Rules, asked: Sequence[str]) -> tuple[tuple[str, ...], 
             detail = f"The live ruleset declares no placement {name[:100]!r}."
             errors[name] = PlacementAnswer(name, (), error=PlacementError("unknown-placement", detail))
     return tuple(names), errors
+
+
+def deadline_of(rules: Rules, placements: Sequence[str], setting: Millis) -> Millis:
+    """The earliest of the setting and of the placements' own."""
+    declared = rules.loaded.program.vocabulary.placements
+    own = (declared[name].deadline for name in placements)
+    return min((each for each in own if each is not None), default=setting)
 
 
 def warned(below: str, refused: Sequence[FactRefused]) -> tuple[Warned, ...]:

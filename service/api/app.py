@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import logging
 import re
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -21,6 +20,7 @@ from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
 from service.api.services import Services
+from service.api.unguessable import random_hex
 
 log = logging.getLogger("salience.api")
 
@@ -101,7 +101,7 @@ class Application:
         for name, value in scope["headers"]:
             headers.setdefault(name, value)
         given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else random_hex(8)
         operation = "none"
         cors: Headers = ()
         limited: Headers = ()

@@ -9,13 +9,14 @@ import msgspec
 
 from engine.decision import Degradation, Outcome, Request
 from engine.event import Event
-from engine.ports import LogFullError, PortError
+from engine.ports import LogFullError, PortError, SessionView
 from engine.values import EpochMs
-from service.api.answering import answered, new_decision_id, placements_of, warned
+from service.api.answering import answered, deadline_of, new_decision_id, placements_of, warned
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
-from service.api.conditional import conditional, etag
+from service.api.conditional import conditional
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Decided, decide
+from service.api.evaluated import Repeat
 from service.api.evaluation import Asked
 from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
@@ -32,7 +33,8 @@ from service.api.schema import (
     RawDecideRequest,
 )
 from service.api.services import Services
-from service.api.session import Session, last_read, read_session
+from service.api.session import Session, last_read, read_found, session_of
+from service.api.standing import Standing, encoded
 from service.keys import Scope
 
 _request = msgspec.json.Decoder(RawDecideRequest)
@@ -40,12 +42,16 @@ _request = msgspec.json.Decoder(RawDecideRequest)
 
 async def post_decide(services: Services, call: Call) -> Answer:
     """Decide for all placements asked."""
-    asked = asked_by(services, call)
-    body = await decided(services, call, asked)
-    answer = Answer(body)
+    repeat = Repeat(call.body, call.has(Scope.READ), _profiling(call))
+    standing = services.evaluations.standing(repeat)
+    asked = asked_by(services, call) if standing is None else standing.asked
+    body = await _decided(services, call, asked, repeat, standing)
+    if isinstance(body, Answer):
+        return body
     if body.events or asked.explain or asked.preview is not None or body.revision == 0:
-        return answer  # says more than what is shown
-    return conditional(answer, etag(_shown(body), weak=True), call.headers)
+        return Answer(body)  # says more than what is shown
+    raw, tag = encoded(body)
+    return conditional(Answer(raw), tag, call.headers)
 
 
 def asked_by(services: Services, call: Call) -> RawDecideRequest:
@@ -64,6 +70,21 @@ def asked_by(services: Services, call: Call) -> RawDecideRequest:
 
 async def decided(services: Services, call: Call, asked: RawDecideRequest, *, keeps: bool = True) -> DecideAnswer:
     """Decide what a checked request asks, and record it. What it read and evaluated is kept for the next, unless not `keeps`."""
+    made = await _decided(services, call, asked, keeps=keeps)
+    assert isinstance(made, DecideAnswer)
+    return made
+
+
+async def _decided(
+    services: Services,
+    call: Call,
+    asked: RawDecideRequest,
+    repeat: Repeat | None = None,
+    standing: Standing | None = None,
+    *,
+    keeps: bool = True,
+) -> DecideAnswer | Answer:
+    """As `decided`; where `standing` is the answer still, that, encoded. What may be repeated then stands for `repeat`."""
     if asked.preview is not None:
         return await previewed(services, call, asked, asked.preview)
     deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
@@ -75,40 +96,82 @@ async def decided(services: Services, call: Call, asked: RawDecideRequest, *, ke
     if rules is None:
         return _without_rules(services, asked, decision_id, now)
 
+    found: SessionView | UnavailableError | None = None
+    if standing is not None and standing.rules.loaded is rules.loaded:
+        deadline.tighten(standing.deadline_ms, ours=True)
+        found = await _read(services, rules, asked.session_id, asked.customer_id, deadline)
+        call.timing.mark("state")
+        if standing.is_for(found, now) and not services.accepted.of_session(asked.session_id, rules, now):
+            return _given_again(services, call, standing, decision_id, now)
+
     names, errors = placements_of(rules, asked.placements)
-    for name in names:
-        own = rules.loaded.program.vocabulary.placements[name].deadline
-        if own is not None:
-            deadline.tighten(own, ours=True)
+    deadline_ms = deadline_of(rules, names, services.settings.deadline_ms)
+    deadline.tighten(deadline_ms, ours=True)
     context, refused = rules.context.read(asked.context)
     admitted = admit(rules, asked.events, now, sent_at=asked.sent_at, session_id=asked.session_id)
     call.timing.mark("check")
 
     named = _named(asked, admitted.events)
-    session: Session | UnavailableError
-    try:
+    if found is None:
         riding = [event.id for event in admitted.events]
-        session = await read_session(services, rules, asked.session_id, named, deadline, riding, keeps=keeps)
-    except UnavailableError as error:
-        session = last_read(services, rules, asked.session_id, named, error)
-    call.timing.mark("state")
+        found = await _read(services, rules, asked.session_id, named, deadline, riding, keeps=keeps)
+        call.timing.mark("state")
+    session: Session | UnavailableError
+    if isinstance(found, UnavailableError):
+        session = last_read(services, rules, asked.session_id, named, found)
+    else:
+        session = session_of(services, rules, asked.session_id, named, found)
     # Only now, or the worker could put them into the very state that was being read, and they would count twice.
     appending = _start_append(services, rules, admitted)
     customer_id = session.customer_id if isinstance(session, Session) else named or None
     request = Request(asked.session_id, customer_id, now, context, names)
-    profiling = call.headers.get(b"sec-gpc") != b"1"
     events = _events(session, admitted.events)
-    question = Asked(request, events, profiling, asked.explain, keeps)
+    question = Asked(request, events, _profiling(call), asked.explain, keeps)
     made = await decide(services, rules, question, session, decision_id, deadline, call.timing)
     verdicts = await _verdicts(services, admitted, appending, deadline)
     call.timing.mark("log")
-    _record(services, made, now)
-    return answered(rules, made, asked, errors, verdicts, warned("/context", refused), reads=call.has(Scope.READ))
+    counts = _record(services, made, now)
+    answer = answered(rules, made, asked, errors, verdicts, warned("/context", refused), reads=call.has(Scope.READ))
+    if repeat is not None and made.stands is not None and made.inputs is not None and not events and not verdicts:
+        assert isinstance(session, Session)
+        given = Standing.of(
+            rules, asked, deadline_ms, session.found, made.stands, answer, made.decision, made.inputs, counts
+        )
+        services.evaluations.stand(repeat, given)
+    return answer
 
 
-def _shown(body: DecideAnswer) -> object:
-    """What an answer says apart from what each call gets anew. Tokens stay the same while an act goes on."""
-    return (body.revision, body.bundle, body.models, body.placements, body.degraded, body.warnings)
+async def _read(
+    services: Services,
+    rules: Rules,
+    session_id: str,
+    named: Named,
+    deadline: Deadline,
+    riding: Sequence[str] = (),
+    *,
+    keeps: bool = True,
+) -> SessionView | UnavailableError:
+    try:
+        return await read_found(services, rules, session_id, named, deadline, riding, keeps=keeps)
+    except UnavailableError as error:
+        return error
+
+
+def _given_again(services: Services, call: Call, standing: Standing, decision_id: str, now: EpochMs) -> Answer:
+    """The answer that stands, recorded as any other."""
+    metrics, own_id = services.metrics, decision_id.encode()
+    metrics.evaluations.labels("reused").inc()
+    decision = standing.decision
+    for placed in decision.placements:
+        metrics.placements.labels(placed.outcome).inc()
+    entry = (decision_id, decision.session_id, now, standing.entry.with_(own_id, now))
+    services.recorder.record(entry, standing.inputs)
+    services.recorder.count(now // 60_000, standing.counts)
+    return conditional(Answer(standing.answer.with_(own_id, now)), standing.tag, call.headers)
+
+
+def _profiling(call: Call) -> bool:
+    return call.headers.get(b"sec-gpc") != b"1"
 
 
 def _named(asked: RawDecideRequest, events: Sequence[Event]) -> Named:
@@ -183,7 +246,8 @@ async def _verdicts(
     return verdicts
 
 
-def _record(services: Services, made: Decided, now: EpochMs) -> None:
+def _record(services: Services, made: Decided, now: EpochMs) -> dict[str, int]:
+    """Log and count a decision; what was counted of it."""
     decision = made.decision
     made_of = None if made.inputs is None else encode_inputs(made.inputs)
     services.recorder.record((decision.id, decision.session_id, decision.time, encode_decision(decision)), made_of)
@@ -198,6 +262,7 @@ def _record(services: Services, made: Decided, now: EpochMs) -> None:
     for missing in decision.degraded:
         services.metrics.degraded.labels(missing.code).inc()
     services.recorder.count(now // 60_000, counts)
+    return counts
 
 
 def _without_rules(services: Services, asked: RawDecideRequest, decision_id: str, now: EpochMs) -> DecideAnswer:

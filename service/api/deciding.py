@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from engine.decision import Decision, Degradation
+from engine.decision import Decision, Degradation, Request
 from engine.offers import Ask, Considered, View, claims, conclude, fall_back, next_grants, unavailable
 from engine.ports import Verdict
 from engine.values import EpochMs, Millis
 from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
-from service.api.evaluated import Question
+from service.api.evaluated import Evaluated, Question
 from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
 from service.api.identity import identify, owned
 from service.api.inputs import Basis, Inputs
@@ -34,13 +33,16 @@ GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
 """A banner that a session goes on seeing is one act; no session lasts longer than a day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback)."""
+class Decided(msgspec.Struct, frozen=True):
+    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback).
+
+    `stands` is the evaluation of which it was made again, where it is the very decision that was made then.
+    """
 
     decision: Decision
     view: View | None
     inputs: Inputs | None = None
+    stands: Evaluated | None = None
 
 
 async def decide(
@@ -103,20 +105,20 @@ async def _decide(
         services.metrics.evaluations.labels("reused").inc()
         if kept.considered is None:
             inputs = Inputs(kept.decision.id)
-            return Decided(_again(kept.decision, decision_id, asked.request.now, kept.at), None, inputs)
+            return Decided(_again(kept.decision, decision_id, asked.request, kept.at), None, inputs, kept)
         considered, missing, basis, now = kept.considered, (), None, asked.request.now
 
     verdicts, limits_missing = await _take(services, considered, now, deadline)
     timing.mark("limits")
     inputs = Inputs(basis or considered.decision_id, tuple(verdicts), limits_missing)
     if kept is not None and not limits_missing and inputs.verdicts == kept.verdicts:
-        return Decided(_again(kept.decision, decision_id, now, kept.at), None, inputs)
+        return Decided(_again(kept.decision, decision_id, asked.request, kept.at), None, inputs)
     # What was just taken stands under the tokens of this evaluation, so the decision is made of it in any case.
     revision = rules.loaded.revision
     missing = (*missing, *limits_missing)
     decision = conclude(considered, verdicts, revision=revision.number, bundle=revision.bundle, degraded=missing)
     if kept is not None:
-        decision = _again(decision, decision_id, now, kept.at)
+        decision = _again(decision, decision_id, asked.request, kept.at)
     timing.mark("rules")
     grants = owned(next_grants(decision, session.grants), decision, considered.person, draws=_draws(services, rules))
     if grants != session.grants:
@@ -129,7 +131,8 @@ async def _decide(
     if kept is not None or not asked.keeps:
         services.evaluations.drop(question.session_id)
     else:
-        question = replace(question, grants=grants)  # what the next request will find
+        if grants != question.grants:
+            question = msgspec.structs.replace(question, grants=grants)  # what the next request will find
         services.evaluations.keep(question, considered, inputs.verdicts, decision)
     return Decided(decision, considered.view if kept is None else None, inputs)
 
@@ -176,9 +179,11 @@ def _draws(services: Services, rules: Rules) -> bool:
     return services.salt is not None and (rules.draws or services.settings.holdout_percent > 0)
 
 
-def _again(decision: Decision, decision_id: str, now: EpochMs, evaluated_at: EpochMs) -> Decision:
-    """A decision made of an evaluation that still holds."""
-    return msgspec.structs.replace(decision, id=decision_id, time=now, evaluated_at=evaluated_at)
+def _again(decision: Decision, decision_id: str, request: Request, evaluated_at: EpochMs) -> Decision:
+    """A decision made of an evaluation that still holds; of the context, only what nothing looks at can be another."""
+    return msgspec.structs.replace(
+        decision, id=decision_id, time=request.now, context=request.context, evaluated_at=evaluated_at
+    )
 
 
 def _question(rules: Rules, asked: Asked, session: Session) -> Question:
@@ -194,7 +199,7 @@ def _question(rules: Rules, asked: Asked, session: Session) -> Question:
         found.identity,
         tuple(event.id for event in asked.events),
         asked.request.placements,
-        asked.request.context,
+        {name: value for name, value in asked.request.context.items() if name in rules.relevant},
         asked.profiling,
     )
 

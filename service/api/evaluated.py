@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from engine.decision import Decision
 from engine.offers import Considered
@@ -17,15 +19,22 @@ from engine.ports import Verdict
 from engine.values import EpochMs, Millis, Value
 from service.api.rules import Rules
 
+if TYPE_CHECKING:
+    from service.api.standing import Standing
+
 CAPACITY = 2_000
 """Sessions: those that look at pages now. Where limits are asked, an entry holds the session's memory: some 20 KB."""
 LONGEST_MS: Millis = 60_000
 """Reasons show values as of the evaluation: they are never older than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that an evaluation depends on but for the moment. `grants` are those that are in store when it is asked."""
+class Question(msgspec.Struct, frozen=True):
+    """All that an evaluation depends on but for the moment.
+
+    Attributes:
+        grants: Those that are in store when it is asked.
+        context: Of the request, as far as anything looks at it.
+    """
 
     session_id: str
     rules: Rules
@@ -57,8 +66,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(msgspec.Struct, frozen=True):
     """An evaluation and the decision that was made of it.
 
     Attributes:
@@ -75,24 +83,57 @@ class Evaluated:
     at: EpochMs
     until: EpochMs
 
+    def holds(self, now: EpochMs) -> bool:
+        """Whether time alone has not ended it."""
+        return self.at <= now < self.until
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """How a call repeats another: the same body, with a key that may read as much, from a page that says the same."""
+
+    body: bytes
+    reads: bool
+    profiling: bool
+
 
 class Evaluations:
-    """The latest evaluation of each session. Used from the event loop alone."""
+    """The latest evaluation of each session, and the answers that were given of it again. Used from the event loop alone."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._kept: OrderedDict[str, Evaluated] = OrderedDict()
+        self._standing: dict[Repeat, Standing] = {}
+        self._repeats: dict[str, Repeat] = {}
 
     def find(self, question: Question, now: EpochMs) -> Evaluated | None:
         """One that still holds."""
         found = self._kept.get(question.session_id)
-        if found is None or not found.at <= now < found.until or not found.question.is_same(question):
+        if found is None or not found.holds(now) or not found.question.is_same(question):
             return None
         return found
 
+    def standing(self, repeat: Repeat) -> Standing | None:
+        """The answer that such a call got of an evaluation that is still kept."""
+        return self._standing.get(repeat)
+
+    def stand(self, repeat: Repeat, standing: Standing) -> None:
+        """Keep an answer that was given again, one for each session."""
+        session_id = standing.evaluated.question.session_id
+        if self._kept.get(session_id) is standing.evaluated:
+            self._fall(session_id)
+            self._repeats[session_id] = repeat
+            self._standing[repeat] = standing
+
     def drop(self, session_id: str) -> None:
         """Forget a session's."""
-        self._kept.pop(session_id, None)
+        if self._kept.pop(session_id, None) is not None:
+            self._fall(session_id)
+
+    def _fall(self, session_id: str) -> None:
+        """What was answered of an evaluation that is gone stands no more."""
+        repeat = self._repeats.pop(session_id, None)
+        if repeat is not None:
+            del self._standing[repeat]
 
     def keep(self, question: Question, considered: Considered, verdicts: tuple[Verdict, ...], made: Decision) -> None:
         """Keep an evaluation; one that lacked something is made anew each time."""
@@ -100,18 +141,19 @@ class Evaluations:
         if made.degraded or made.failures:
             self.drop(session_id)
             return
-        moments = [placed.valid_until for placed in made.placements if placed.valid_until is not None]
+        until = made.time + LONGEST_MS
+        for decided in made.placements:
+            if decided.valid_until is not None and decided.valid_until < until:
+                until = decided.valid_until
         # A calendar period that ends: what is taken then counts in the next one.
-        moments += (
-            named.cap.expires
-            for placed in considered.fields
-            for candidate in placed.candidates
-            for named in candidate.caps
-            if named.cap.expires is not None
-        )
-        until = min([*moments, made.time + LONGEST_MS])
+        for placed in considered.fields:
+            for candidate in placed.candidates:
+                for named in candidate.caps:
+                    if named.cap.expires is not None and named.cap.expires < until:
+                        until = named.cap.expires
         asked = considered if verdicts else None
+        self._fall(session_id)
         self._kept[session_id] = Evaluated(question, asked, verdicts, made, made.time, until)
         self._kept.move_to_end(session_id)
         if len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+            self._fall(self._kept.popitem(last=False)[0])

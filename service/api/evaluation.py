@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
+
+import msgspec
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.decision import Degradation, Request
@@ -27,8 +29,7 @@ PASSES = 4
 """Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request to decide, checked.
 
     Attributes:
@@ -45,8 +46,7 @@ class Asked:
     keeps: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """Under which a session is decided for.
 
     Attributes:
@@ -101,7 +101,7 @@ class Evaluation:
         network, request = self._rules.loaded.network, self._asked.request
         memory = self._memory
         if memory is None:
-            memory = self._open()
+            memory = self._open(is_as_stored=not (self._session.profile or self._asked.events))
             if self._session.profile:
                 network.set_facts(memory, self._session.profile, request.now, self.score, self.things)
             for event in self._asked.events:
@@ -110,12 +110,16 @@ class Evaluation:
                 self._memory = memory
         return network.view(memory, request.now, request.context, self.score, self.things)
 
-    def _open(self) -> Memory:
+    def _open(self, *, is_as_stored: bool) -> Memory:
+        """The session's memory before its profile and events; one that stays as stored is shared with other requests."""
         network, request = self._rules.loaded.network, self._asked.request
         snapshot = self._session.snapshot
         if snapshot is not None:
             try:
-                memory = network.restore(snapshot)
+                if is_as_stored:
+                    memory = self._rules.memories.of(request.session_id, snapshot)
+                else:
+                    memory = network.restore(snapshot)
             except SnapshotError as error:
                 log.warning("state of session %r can't be read: %s", request.session_id, error)
                 self.degraded = (
@@ -176,7 +180,9 @@ async def evaluate(
             break
         await ask(evaluation)
         timing.mark("scores")
-    return replace(considered, looked_up=bool(things.used or things.failure)), evaluation
+    if things.used or things.failure:
+        considered = replace(considered, looked_up=True)
+    return considered, evaluation
 
 
 def lacking(considered: Considered, things: Lookup) -> tuple[Degradation, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -150,7 +150,7 @@ async def _decide(
         )
         return Decided(decision, None)
     events = sorted((*session.pending, *forced.events), key=lambda event: event.time)
-    session = replace(session, profile={**session.profile, **forced.profile}, grants={})
+    session = msgspec.structs.replace(session, profile={**session.profile, **forced.profile}, grants={})
     person = Person(asked.request.session_id, asked.request.customer_id)
 
     things = Lookup(rules.things, services.clock())
@@ -158,7 +158,7 @@ async def _decide(
     async def ask(wanting: Evaluation) -> None:
         await ask_wanted(services, rules, wanting, deadline)
 
-    asked = replace(asked, events=tuple(events))
+    asked = msgspec.structs.replace(asked, events=tuple(events))
     considered, evaluation = await evaluate(
         rules, session, asked, decision_id, Terms(person), things, ask, call.timing, forced.scores
     )

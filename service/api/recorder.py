@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,7 +35,7 @@ class Recorder:
         self._metrics = metrics
         self._entries: deque[tuple[Entry, bytes | None]] = deque()
         self._writing: list[tuple[Entry, bytes | None]] = []
-        self._counts: dict[int, Counter[str]] = {}
+        self._counts: dict[int, dict[str, int]] = {}
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +68,11 @@ class Recorder:
 
     def count(self, minute: int, counts: Mapping[str, int]) -> None:
         """Add to the counters of a minute."""
-        self._counts.setdefault(minute, Counter()).update(counts)
+        own = self._counts.get(minute)
+        if own is None:
+            own = self._counts[minute] = {}
+        for name, count in counts.items():
+            own[name] = own.get(name, 0) + count
 
     def pending(self, decision_id: str) -> bytes | None:
         """An entry that is not written yet."""

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from engine.language.tree import FactSource, OfferAction, Program, Rule
 from engine.offers.consent import uses_only_the_request
+from engine.offers.content import figures
 from engine.vocabulary import Admission, FactReaders
+from service.api.memories import Memories
 from service.loading import Loaded
 from service.things import Things
 
@@ -23,6 +25,8 @@ class Rules:
         draws: Whether a rule or an offer holds anybody out.
         things: What the process knows of the catalogue.
         public: Placements that show everybody the same.
+        memories: Of the sessions that were asked about lately.
+        relevant: Facts of a request that can matter to a decision; with others, it is the same.
     """
 
     loaded: Loaded
@@ -34,6 +38,8 @@ class Rules:
     draws: bool
     public: frozenset[str]
     things: Things
+    memories: Memories
+    relevant: frozenset[str]
 
     @classmethod
     def of(cls, loaded: Loaded) -> Rules:
@@ -54,7 +60,20 @@ class Rules:
             or any(offer.holdout > 0 for offer in loaded.program.offers.values()),
             frozenset(name for name, rules in nominating.items() if _is_public(loaded.program, name, rules)),
             Things(vocabulary),
+            Memories(loaded.network),
+            _relevant(loaded),
         )
+
+
+def _relevant(loaded: Loaded) -> frozenset[str]:
+    """Request facts that something looks at; all where models or conditions of offers may look at any."""
+    program, vocabulary = loaded.program, loaded.program.vocabulary
+    names = frozenset(fact.name for fact in vocabulary.facts.values() if fact.source is FactSource.REQUEST)
+    offers = program.offers.values()
+    if vocabulary.scores or any(offer.eligible is not None for offer in offers):
+        return names
+    shown = {name for offer in offers for name in figures(offer, vocabulary).facts}
+    return frozenset(name for name in names if name in shown or loaded.network.looks_at(name))
 
 
 def _is_public(program: Program, placement: str, rules: Sequence[Rule]) -> bool:

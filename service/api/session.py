@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ from service.api.services import Services
 log = logging.getLogger("salience.api.session")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """What is known of a session.
 
     Attributes:
@@ -52,6 +50,14 @@ class Session:
 
 
 async def read_session(
+    services: Services, rules: Rules, session_id: str, named: Named, deadline: Deadline, *, keeps: bool = True
+) -> Session:
+    """Read what bears on a session; as `read_found` and `session_of`."""
+    found = await read_found(services, rules, session_id, named, deadline, keeps=keeps)
+    return session_of(services, rules, session_id, named, found)
+
+
+async def read_found(
     services: Services,
     rules: Rules,
     session_id: str,
@@ -60,8 +66,8 @@ async def read_session(
     riding: Sequence[str] = (),
     *,
     keeps: bool = True,
-) -> Session:
-    """Read what bears on a session, in one trip; raises `UnavailableError`.
+) -> SessionView:
+    """Read what is stored and bears on a session, in one trip; raises `UnavailableError`.
 
     Args:
         services: Stores.
@@ -74,17 +80,22 @@ async def read_session(
     """
     pending = services.accepted.of_session(session_id, rules, services.clock())
     customer_id = _customer(named, pending)
-    ids = (*(event.id for event in pending), *riding)
+    ids = (*(event.id for event in pending), *riding) if pending or riding else ()
     coming: Coroutine[Any, Any, SessionView] = services.state.read(session_id, customer_id, ids)
     found = await deadline.call(services.state_breaker, coming, RESERVE * deadline.ours_ms / 1000)
-    now = services.clock()
     if keeps:
-        services.lately.keep(session_id, customer_id, found, now)
-    session = _session(rules, found, named, services.accepted.of_session(session_id, rules, now))
+        services.lately.keep(session_id, customer_id, found, services.clock())
+    return found
+
+
+def session_of(services: Services, rules: Rules, session_id: str, named: Named, found: SessionView) -> Session:
+    """What is known of a session that was just read."""
+    pending = services.accepted.of_session(session_id, rules, services.clock())
+    session = _session(rules, found, named, pending)
     services.accepted.drop(session_id, found.seen)
     if services.asks_crm and session.customer_id is not None and found.profile is None:
         detail = "Nothing is known of the customer: the CRM has not answered yet."
-        return replace(session, degraded=(Degradation("profile_unavailable", detail),))
+        return msgspec.structs.replace(session, degraded=(Degradation("profile_unavailable", detail),))
     return session
 
 
@@ -98,7 +109,9 @@ def last_read(
         return error
     age, found = kept
     detail = f"The session's state could not be had: {error}. Decided with that of {age // 1000} s ago."
-    return replace(_session(rules, found, named, pending), degraded=(Degradation("state_stale", detail),))
+    return msgspec.structs.replace(
+        _session(rules, found, named, pending), degraded=(Degradation("state_stale", detail),)
+    )
 
 
 def _customer(named: Named, pending: Sequence[Event]) -> str | None:

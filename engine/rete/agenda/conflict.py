@@ -10,6 +10,7 @@ place in the common order then: presences, what is found by equality, thresholds
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, final
 
@@ -204,17 +205,23 @@ def _end(production: Production, checks: tuple[Literal, ...], is_certain: bool) 
 
 
 class Holding:
-    """Which of some productions may hold now: their indexed and checked literals do; scores are not looked at."""
+    """Which of some productions may hold now: their indexed and checked literals do; scores are not looked at.
+
+    What most of them look at comes first: a hundred windows that a rule each looks at are looked at only where the one
+    total that all rules look at lets them hold.
+    """
 
     def __init__(self, productions: Sequence[Production], index: ConflictIndex) -> None:
         self._trie = index.trie()
         self._rest: list[int] = []
+        looked_at = Counter(read for production in productions for read in production.reads)
         for production in productions:
             if production.broken is not None or any(each.whole is not None for each in production.conjuncts):
                 self._rest.append(production.index)
                 continue
             for conjunct in production.conjuncts:
                 indexed = index.ordered(literal for literal in conjunct.literals if is_indexed(literal))
+                indexed.sort(key=lambda literal: -looked_at[literal.index])
                 checks = tuple(literal for literal in conjunct.literals if not is_indexed(literal))
                 self._trie.add(indexed, End(production.index, checks, False))
         self._trie.settle()

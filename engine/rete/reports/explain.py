@@ -35,7 +35,7 @@ from engine.rete.conditions.grounding import Bound, Grounding, UnboundError
 from engine.rete.conditions.joining import has_names
 from engine.rete.conditions.normal_form import leaves_of
 from engine.rete.reports.explain_joined import absence_report, combination_told, keyed_report, sequence_report
-from engine.rete.reports.telling import Fixed, Plan, fixed, tell
+from engine.rete.reports.telling import Fixed, Plan, Told, fixed, tell
 from engine.schedule import is_open
 from engine.units import rough_duration
 from engine.values import EpochMs, Kind, Truth, Value, ValueType
@@ -58,7 +58,15 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
         condition: Over the view's vocabulary.
         wanted: The truth that would help its rule: False below a `not`. `distance` is how far it is from that.
     """
+    if id(condition) in view.compiled.plain:
+        return _plainly(view, condition, wanted=wanted).report
     return _told(view, condition, _grounding(view, condition), wanted=wanted)
+
+
+def _plainly(view: View, condition: Condition, *, wanted: bool) -> Told:
+    """The condition of a rule in which nothing is bound."""
+    leaf = partial(_planned_leaf, view)  # the view does not keep it: a cycle would keep the view
+    return tell(view.compiled.plans.of_rule(condition), view.told, leaf, wanted=wanted)
 
 
 def _told(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
@@ -104,7 +112,7 @@ def _leaf(view: View, leaf: Test | Seen | ScoreTest, text: str, *, wanted: bool)
     if isinstance(leaf, ScoreTest):
         return _score(view, leaf, text, wanted=wanted)
     if isinstance(leaf, Seen):
-        return _seen(view, leaf, text, wanted=wanted)
+        return _seen(view, leaf, text, view.truth(leaf), wanted=wanted)
     return _test(view, leaf, leaf, view.value(leaf.subject), text, wanted=wanted)
 
 
@@ -113,7 +121,8 @@ def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bo
     text = _text(view, leaf)
     try:
         if isinstance(leaf, Seen):
-            return _seen(view, grounding.seen(leaf), text, wanted=wanted)
+            seen = grounding.seen(leaf)
+            return _seen(view, seen, text, view.truth(seen), wanted=wanted)
         if isinstance(leaf, Test):
             ground = grounding.test(leaf)
             subject = ground.subject
@@ -158,9 +167,7 @@ def explain(view: View, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
     grounding, compiled = None, view.compiled
     if id(rule.when) in compiled.plain:
-        if view.teller is None:
-            view.teller = partial(_planned_leaf, view)
-        tree, needs, failing = tell(compiled.plans.of_rule(rule.when), view.told, view.teller, wanted=True)
+        tree, needs, failing = _plainly(view, rule.when, wanted=True)
     else:
         grounding = _grounding(view, rule.when)
         tree = _told(view, rule.when, grounding, wanted=True)
@@ -186,10 +193,20 @@ def explain(view: View, rule: Rule) -> RuleReport:
 
 def _planned_leaf(view: View, plan: Plan, wanted: bool) -> ConditionReport:
     leaf = plan.condition
-    if isinstance(leaf, Test):
-        return _test(view, leaf, leaf, view.value(leaf.subject), plan.text, wanted=wanted, said=plan.fixed)
-    assert isinstance(leaf, Seen | ScoreTest)
-    return _leaf(view, leaf, plan.text, wanted=wanted)
+    if isinstance(leaf, ScoreTest):
+        return _score(view, leaf, plan.text, wanted=wanted)
+    assert isinstance(leaf, Test | Seen)
+    value = view.planned_value(plan)
+    if isinstance(leaf, Seen):
+        return _seen(view, leaf, plan.text, view.leaf(leaf, value), wanted=wanted)
+    if value is None or not plan.is_steady:
+        return _test(view, leaf, leaf, value, plan.text, wanted=wanted, said=plan.fixed)
+    plans = view.compiled.plans
+    found = plans.steady(plan, value, wanted=wanted)
+    if found is None:
+        found = _test(view, leaf, leaf, value, plan.text, wanted=wanted, said=plan.fixed)
+        plans.keep(plan, value, found, wanted=wanted)
+    return found
 
 
 def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
@@ -244,8 +261,7 @@ def _operand_name(test: Test) -> str | None:
     return operand.fact if isinstance(operand, FactRef) else None
 
 
-def _seen(view: View, seen: Seen, text: str, *, wanted: bool) -> ConditionReport:
-    truth = view.truth(seen)
+def _seen(view: View, seen: Seen, text: str, truth: Truth, *, wanted: bool) -> ConditionReport:
     window = seen.span.window
     latest = _latest(view, seen.of)
     actual = None
@@ -293,6 +309,8 @@ def _score(view: View, test: ScoreTest, text: str, *, wanted: bool) -> Condition
 
 def _latest(view: View, selection: Selection) -> EpochMs | None:
     """When a selected event was last seen, among those retained."""
+    if not view.has_kept(selection.event):
+        return None
     for event in reversed(view.kept_events()):
         if event.time <= view.now and selects(selection, event, view.fact):
             return event.time

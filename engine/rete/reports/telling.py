@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.activation import ConditionReport
 from engine.language.sentence import required_text, sentence, subject_text, subject_type
-from engine.language.tree import All, AnyOf, Condition, Not, Segment, Test, Vocabulary
-from engine.values import Truth, ValueType
+from engine.language.tree import All, AnyOf, BoundRef, Condition, FactRef, Not, Segment, Test, Vocabulary
+from engine.rete.conditions import operators
+from engine.values import Truth, Value, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from engine.rete.conditions.quantity import Quantity
 
 MOST_PLANS = 50_000
 """Different conditions that a network keeps: of 10,000 rules with four parts each."""
@@ -38,9 +41,10 @@ class Plan:
         kind: As in its report; empty for a leaf.
         parts: Of `all`, `any`, `not` and `segment`.
         fixed: Of a test.
+        is_steady: Whether it is a test whose report follows from the value alone: not from another fact, nor from the clock.
     """
 
-    __slots__ = ("condition", "fixed", "kind", "parts", "slot", "text")
+    __slots__ = ("condition", "fixed", "is_steady", "kind", "parts", "slot", "text")
 
     def __init__(self, condition: Condition, slot: int, vocabulary: Vocabulary, parts: tuple[Plan, ...]) -> None:
         self.condition = condition
@@ -49,6 +53,11 @@ class Plan:
         self.kind = _KINDS.get(type(condition), "")
         self.parts = parts
         self.fixed = fixed(condition, vocabulary) if isinstance(condition, Test) else None
+        self.is_steady = (
+            isinstance(condition, Test)
+            and not isinstance(condition.operand, FactRef | BoundRef)
+            and condition.operator not in operators.CLOCKED
+        )
 
 
 def fixed(test: Test, vocabulary: Vocabulary, required: Test | None = None) -> Fixed:
@@ -61,9 +70,15 @@ def fixed(test: Test, vocabulary: Vocabulary, required: Test | None = None) -> F
 
 
 class Plans:
-    """The plans of a network; equal conditions share one."""
+    """The plans of a network; equal conditions share one.
+
+    Attributes:
+        quantities: What leaves look at, by their slots, as reports have needed them; None where no node has it.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.quantities: dict[int, Quantity | None] = {}
+        self._steady: dict[tuple[int, Value, bool], ConditionReport] = {}
         self._vocabulary = vocabulary
         self._slots = count()
         self._by_condition: dict[Condition, Plan] = {}
@@ -74,6 +89,16 @@ class Plans:
         made = Plans(self._vocabulary)
         made._slots, made._by_condition = self._slots, self._by_condition
         return made
+
+    def steady(self, plan: Plan, value: Value, *, wanted: bool) -> ConditionReport | None:
+        """The report on a steady test that was made for this value before."""
+        return self._steady.get((plan.slot, value, wanted))
+
+    def keep(self, plan: Plan, value: Value, report: ConditionReport, *, wanted: bool) -> None:
+        """Keep the report on a steady test: sessions have the same values again and again."""
+        if len(self._steady) >= MOST_PLANS:
+            self._steady.clear()
+        self._steady[plan.slot, value, wanted] = report
 
     def of_rule(self, condition: Condition) -> Plan:
         """The plan of a rule's own condition, which lives as long as the network."""

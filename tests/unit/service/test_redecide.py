@@ -16,7 +16,7 @@ from service.api.inputs import Basis, decode_inputs
 from service.control import Control
 from service.redecide import RedecideError, Redecider
 from tests.unit.models.samples import FEATURES, trained
-from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, FakeScorer, Shop, loaded
+from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, WITHOUT_MODELS, FakeScorer, Shop, loaded
 
 RULES = FOLDER["shop.yaml"].replace("limits: {per_session: 1}", "limits: {per_session: 2}\n    holdout: 30%")
 SOURCES = FOLDER | {"shop.yaml": RULES}
@@ -238,6 +238,27 @@ def test_a_decision_is_what_it_is_made_of_and_its_answer_to_the_shopper():
     assert raw is not None
     decision = msgspec.json.decode(raw, type=Decision)
     assert decision.placements[0].offers[0].content == told["placements"][0]["offers"][0]["content"]
+
+
+def test_an_answer_that_stood_is_made_again_byte_for_byte(proving):
+    proving.shop.remember("s1", ("cart_added", NOW - 60_000, {"product_id": "p1", "price": 9_900}))
+    for _ in range(4):
+        proving.shop.now += 1_000
+        proving.shop.decide("banner", "hero")
+    proofs = prove_all(proving)
+    assert [proof.is_same for proof in proofs] == [True] * 4
+    assert len({proof.before.evaluated_at for proof in proofs[1:]}) == 1
+
+
+def test_a_context_that_nothing_looks_at_is_another_and_the_decision_is_made_again(tmp_path):
+    proving = Proving(tmp_path, sources=WITHOUT_MODELS)
+    proving.shop.full_cart()
+    for page in ("cart", "home", "home", "home"):
+        proving.shop.decide("banner", "hero", context={"context.page": page})
+    proofs = prove_all(proving)
+    assert [proof.is_same for proof in proofs] == [True] * 4
+    assert [proof.before.context for proof in proofs] == [{"context.page": each} for each in ("cart", *["home"] * 3)]
+    assert all(proof.before.evaluated_at == NOW for proof in proofs[1:])
 
 
 def test_the_model_of_then_is_asked_again_and_what_differs_is_said(tmp_path):

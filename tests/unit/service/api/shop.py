@@ -84,6 +84,11 @@ rules:
     then: [{offer: hurry, placement: teaser}]
 """
 FOLDER = {"vocabulary.yaml": VOCABULARY, "offers.yaml": OFFERS, "shop.yaml": RULES}
+WITHOUT_MODELS = FOLDER | {
+    "vocabulary.yaml": VOCABULARY.replace("scores:\n  intent: {model: intent, within: 50 ms}\n", ""),
+    "shop.yaml": RULES.split("  - rule: hurry", maxsplit=1)[0],
+}
+"""Nothing in it looks at the page."""
 
 
 def loaded(number: int = 1, scorer: Any = None, sources: Mapping[str, str] = FOLDER) -> Loaded:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from service.api.evaluated import LONGEST_MS, Evaluations
-from tests.unit.service.api.shop import FOLDER, NOW, Shop, loaded, spot
+from tests.unit.service.api.shop import FOLDER, NOW, WITHOUT_MODELS, Shop, loaded, spot
 
 
 @pytest.fixture
@@ -148,3 +148,36 @@ def test_sessions_that_are_silent_longest_go():
     decide(shop, session="s2")
     assert decide(shop, session="s2")[1]
     assert not decide(shop, session="s1")[1]
+
+
+def with_page(kind):
+    """The shop without models, where nothing looks at the page, or just one thing does."""
+    sources = dict(WITHOUT_MODELS)
+    if kind == "a rule":
+        sources["shop.yaml"] += (
+            "  - rule: here\n    when: {fact: context.page, is: cart}\n    then: [{offer: hurry, placement: teaser}]\n"
+        )
+    if kind == "an offer":
+        sources["offers.yaml"] = sources["offers.yaml"].replace("title: Gold", 'title: "Gold on {context.page}"')
+    if kind == "the condition of an offer":
+        sources["offers.yaml"] = sources["offers.yaml"].replace(
+            "content: {title: Gold}", "content: {title: Gold}, eligible: {fact: context.page, is: cart}"
+        )
+    return Shop(current=loaded(sources=sources))
+
+
+def test_a_context_that_nothing_looks_at_asks_no_other_question_and_is_logged_as_it_was():
+    shop = with_page("nothing")
+    shop.full_cart()
+    decide(shop, context={"context.page": "cart"})
+    answer, reused = decide(shop, context={"context.page": "home"})
+    assert reused
+    assert b'"context.page":"home"' in shop.decisions.get(answer["decision_id"])
+
+
+@pytest.mark.parametrize("kind", ["a rule", "an offer", "the condition of an offer"])
+def test_a_context_that_something_looks_at_is_another_question(kind):
+    shop = with_page(kind)
+    shop.full_cart()
+    decide(shop, context={"context.page": "cart"})
+    assert not decide(shop, context={"context.page": "home"})[1]
