@@ -91,6 +91,24 @@ def draw_story(
     return _draw_history(world, program, (), steps, looks=1.0)
 
 
+def draw_bounded_story(random: Random, keep_events: int, steps: int, *, patterns: frozenset[str]) -> Story:
+    """Draw a world whose sessions keep few events, and so many of them, some late, with a look after each and reloads."""
+    world = World(random, patterns=patterns)
+    first = program = world.program(keep_events)
+    things = random.randrange(1_000) if patterns else None
+    found: list[Operation] = []
+    now = START
+    for number in range(steps):
+        late = world.chance(0.15)
+        now += 0 if late else 500 * world.one((0, 0, 1, 1, 2, 4, 10))
+        found.append(Insert(world.event(number, now - 500 * random.randrange(1, 12) if late else now)))
+        if world.chance(0.1):
+            program = world.edited(program)
+            found.append(Reload(program, is_known=True))
+        found.append(Look({}, now))
+    return Story(first, 1, things, tuple(found))
+
+
 def _draw_history(world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float) -> Story:
     """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it."""
     random = world.random
@@ -146,9 +164,11 @@ LOOKS = 0.6
 """Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
 
 
-def draw_ruleset(random: Random, *, wild: bool, plain: bool, patterns: frozenset[str]) -> Ruleset:
+def draw_ruleset(
+    random: Random, *, wild: bool, plain: bool, patterns: frozenset[str], keep_events: int = 500
+) -> Ruleset:
     """Draw a ruleset and two revisions."""
     world = World(random, wild, plain, patterns)
-    first = world.program()
+    first = world.program(keep_events)
     second = world.edited(first)
     return Ruleset(world, (first, second, world.edited(second)))

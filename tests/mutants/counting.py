@@ -1,16 +1,19 @@
-"""How strong are generated cases: `python -m tests.mutants.counting --seeds 0 100000 200000 --most 1500`.
+"""How strong are generated cases: `python -m tests.mutants.counting --seeds 0 100000 200000 --seconds 30`.
 
 Prints one line of JSON for each mutant: its name, and for each first seed the number of the generated case that notices
-it (the conformance corpus has no say here); null where so many cases do not. Last the sum of the medians.
+it (the conformance corpus has no say here) and the CPU seconds until then, those of reading the sources aside; null where
+none does in so many seconds. Last how many mutants the median seed notices, and the sum of its seconds over all mutants.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
 import os
 import signal
-import statistics
 import sys
+import time
 from typing import Any
 
 from tests.mutants.hunt import Finder, tell
@@ -20,24 +23,26 @@ LONGEST = 20
 """CPU seconds for one case: a mutant that makes the network run for ever is noticed by that."""
 
 
-def cases_until(mutant: Mutant | None, first: int, most: int) -> int | None:
-    """The number of the generated case that notices a mutant, in a process of its own."""
+Noticed = tuple[int, float]
+"""By which case, after how many CPU seconds."""
+
+
+def noticed(mutant: Mutant | None, first: int, seconds: float) -> Noticed | None:
+    """What notices a mutant, in a process of its own."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
-        os.write(write, str(_count(mutant, first, most)).encode())
+        os.write(write, json.dumps(_notice(mutant, first, seconds)).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        found = int(pipe.read())
+        found: list[Any] | None = json.loads(pipe.read())
     os.waitpid(child, 0)
-    return found or None
+    return (found[0], found[1]) if found is not None else None
 
 
-def _count(mutant: Mutant | None, first: int, most: int) -> int:
-    """So many; 0 where none notices it."""
-
+def _notice(mutant: Mutant | None, first: int, seconds: float) -> Noticed | None:
     def too_long(*_: Any) -> None:
         raise TimeoutError
 
@@ -46,15 +51,19 @@ def _count(mutant: Mutant | None, first: int, most: int) -> int:
     signal.signal(signal.SIGVTALRM, too_long)
     try:
         from tests.generative.fuzz import Options, problem_of_seed
-        from tests.generative.words import PATTERNS
     except Exception:  # noqa: BLE001 - what can't be imported is noticed at once
-        return 1
-    options = Options(14, PATTERNS, reports_every=4)
-    for number in range(most):
+        return 1, 0.0
+    options = Options()
+    gc.disable()  # as in a long run
+    began, number = time.process_time(), 0
+    while time.process_time() - began < seconds:
         signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
-        if problem_of_seed(first + number, options) is not None:
-            return number + 1
-    return 0
+        number += 1
+        if problem_of_seed(first + number - 1, options) is not None:
+            return number, round(time.process_time() - began, 3)
+        if number % 200 == 0:
+            gc.collect()
+    return None
 
 
 def main() -> None:
@@ -62,15 +71,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of names; all mutants when absent")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 100_000, 200_000])
-    parser.add_argument("--most", type=int, default=1_500)
+    parser.add_argument("--seconds", type=float, default=30, help="CPU seconds for each mutant and seed")
     given = parser.parse_args()
-    total = 0.0
+    medians: list[float] = []
     for mutant in MUTANTS:
         if not given.names or any(each in mutant.name for each in given.names):
-            found = [cases_until(mutant, first, given.most) for first in given.seeds]
-            total += statistics.median(each or given.most for each in found)
+            found = [noticed(mutant, first, given.seconds) for first in given.seeds]
+            after = sorted(given.seconds if each is None else each[1] for each in found)
+            medians.append(after[len(after) // 2])
             tell(mutant.name, found)
-    tell("sum of the medians", total)
+    tell("noticed", sum(each < given.seconds for each in medians))
+    tell("sum of the medians", round(sum(medians), 1))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from tests.naive.conditions import (
     references,
     spans_of,
 )
+from tests.naive.parts import parts_of
 
 Catalogue = Callable[[str, Value], Value | None]
 Names = Mapping[str, Mapping[str, Value]]
@@ -116,13 +117,24 @@ class Found:
 
 
 class History:
-    """The events of a session, and what follows from them at a moment."""
+    """The events of a session, and what follows from them at a moment.
+
+    Attributes:
+        rules: Of the program, taken apart, in order of acting; `parts` are the same by the id of the rule.
+    """
 
     def __init__(self, program: Program, catalogue: Catalogue = no_catalogue) -> None:
-        self.program = program
         self.catalogue = catalogue
         self.history: list[Event] = []  # in order of time, then of arrival
         self.found = Found()
+        self.look_at(program)
+
+    def look_at(self, program: Program) -> None:
+        """Go on with other rules."""
+        self.program = program
+        self.rules = parts_of(program)
+        self.parts = {id(each.rule): each for each in self.rules}
+        self.found.clear()
 
     def happened(self, event: Event) -> None:
         """Put an event in its place: after those of its own time. What was found before is found anew."""
