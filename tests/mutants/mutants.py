@@ -401,7 +401,7 @@ MUTANTS = (
     ),
     Mutant(
         "above a whole number needs no more than the number",
-        "reports/explain.py",
+        "reports/distances.py",
         "away += 1 if operator is Operator.ABOVE else -1",
         "away += 0 if operator is Operator.ABOVE else -1",
     ),

@@ -295,8 +295,8 @@ def holes(payload: Payload) -> list[FactRef | BoundRef]:
     return []
 
 
-def identity(rule: Rule, program: Program) -> list[BoundRef]:
-    """The bound attributes that tell activations of a rule apart: those that it uses, a key's value aside."""
+def used_in(rule: Rule, program: Program) -> set[BoundRef]:
+    """The bound attributes that a rule looks at, sends or shows."""
     used = {reference for leaf in leaves(rule.when) for reference in references(leaf)}
     for action in rule.actions:
         payload: Payload = None
@@ -309,8 +309,13 @@ def identity(rule: Rule, program: Program) -> list[BoundRef]:
                 used.add(hole)
             elif hole.of is not None:
                 used.add(hole.of)
+    return used
+
+
+def identity(rule: Rule, program: Program) -> list[BoundRef]:
+    """The bound attributes that tell activations of a rule apart: those that it uses, a key's value aside."""
     keyed = {leaf.bind for leaf in leaves(rule.when) if isinstance(leaf, Keyed)}
-    meant = [each for each in used if not (each.name in keyed and each.attribute == "value")]
+    meant = [each for each in used_in(rule, program) if not (each.name in keyed and each.attribute == "value")]
     return sorted(meant, key=lambda each: f"{each.name}.{each.attribute}")
 
 

@@ -34,6 +34,7 @@ from tests.naive.conditions import (
     passing_things,
     score_tests,
     selections,
+    used_in,
 )
 
 Wanted = list[tuple[Any, bool]]
@@ -43,6 +44,7 @@ class Parts:
     """A rule, taken apart.
 
     Attributes:
+        used: The bound attributes that it looks at, sends or shows.
         identity: What tells its activations apart, by the name of the binding.
         facts: Those that its leaves look at.
         is_passing: Whether its truth does not follow from events, facts and names alone.
@@ -58,6 +60,7 @@ class Parts:
     def __init__(self, rule: Rule, program: Program) -> None:
         self.rule = rule
         self.binders = binders(rule.when)
+        self.used = frozenset(used_in(rule, program))
         self.identity = [(f"{each.name}.{each.attribute}", each) for each in identity(rule, program)]
         self.facts = facts_in(rule.when)
         self.is_passing = bool(passing_things(rule.when))
