@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from engine.event import Event
 from engine.language.tree import Program
-from engine.values import EpochMs, Value
-from tests.generative.words import START
+from engine.values import EpochMs, Kind, Value
+from tests.generative.words import SAMPLES, START, WINDOWS
 from tests.generative.worlds import World
 
 
@@ -109,9 +109,38 @@ def draw_bounded_story(random: Random, keep_events: int, steps: int, *, patterns
     return Story(first, 1, things, tuple(found))
 
 
-def _draw_history(world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float) -> Story:
-    """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it."""
+def _draw_history(
+    world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float, edges: float = 0.0
+) -> Story:
+    """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it.
+
+    Args:
+        world: Draws it.
+        program: The first revision.
+        revisions: All of them; empty where a reload edits the latest.
+        steps: So many things happen.
+        looks: Share of them after which the session is looked at.
+        edges: Share of them that happen when something leaves a window, becomes old enough, or at the time of another.
+    """
     random = world.random
+    times = [time for time in SAMPLES[Kind.TIMESTAMP] if isinstance(time, int)]
+
+    def then(usually: int) -> int:
+        """A moment from now on: often one at which time changes something, or just before it."""
+        if edges and world.chance(edges):
+            edge: int = world.one(times) + world.one(WINDOWS) - world.one((0, 0, 0, 1))
+            if edge >= now:
+                return edge
+        return usually
+
+    def late(usually: int) -> int:
+        """A moment before: often that of another event, or one that leaves a window now."""
+        if edges and world.chance(edges):
+            before = [time for time in times if time <= now]
+            time: int = world.one(before) if before and world.chance(0.5) else now - world.one(WINDOWS)
+            return time
+        return usually
+
     scores = random.randrange(1_000)
     catalogue = random.randrange(1_000) if world.patterns else None
     found: list[Operation] = []
@@ -121,15 +150,16 @@ def _draw_history(world: World, program: Program, revisions: tuple[Program, ...]
         if draw < 0.5:
             time = now
             if world.chance(0.15):
-                time -= 500 * random.randrange(1, 12)  # late
+                time = late(now - 500 * random.randrange(1, 12))
             else:
-                now = time = now + 500 * world.one((0, 0, 1, 1, 2, 2, 4, 10, 25))
+                now = time = then(now + 500 * world.one((0, 0, 1, 1, 2, 2, 4, 10, 25)))
+            times.append(time)
             found.append(Insert(world.event(number, time)))
         elif draw < 0.62:
-            now += 500 * world.one((0, 0, 1, 4))
+            now = then(now + 500 * world.one((0, 0, 1, 4)))
             found.append(SetFacts(world.facts(), now))
         elif draw < 0.74:
-            now += 500 * world.one((0, 1, 2, 5, 20, 40))
+            now = then(now + 500 * world.one((0, 1, 2, 5, 20, 40)))
             found.append(Advance(now))
         elif draw < 0.82:
             found.append(Restore())
@@ -139,8 +169,14 @@ def _draw_history(world: World, program: Program, revisions: tuple[Program, ...]
             found.append(Reload(latest, known))
         if looks == 1.0 or world.chance(looks):
             context = world.context()
-            found.append(Look(context, now + 500 * world.one((0, 0, 1, 3))))
+            found.append(Look(context, then(now + 500 * world.one((0, 0, 1, 3)))))
     return Story(program, scores, catalogue, tuple(found), world.wild)
+
+
+LOOKS = 0.5
+"""Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
+EDGES = 0.4
+"""So many things happen at a moment at which time changes something, or just before it."""
 
 
 @dataclass(frozen=True)
@@ -154,21 +190,26 @@ class Ruleset:
     world: World
     revisions: tuple[Program, ...]
 
-    def story(self, random: Random, steps: int) -> Story:
-        """Draw so many things that happen with it, with a look at the session after most of them."""
+    def story(self, random: Random, steps: int, looks: float = LOOKS, edges: float = EDGES) -> Story:
+        """Draw so many things that happen with it, with a look at the session after most of them; see `_draw_history`."""
         world = replace(self.world, random=random)
-        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks=LOOKS)
-
-
-LOOKS = 0.6
-"""Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
+        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks, edges)
 
 
 def draw_ruleset(
-    random: Random, *, wild: bool, plain: bool, patterns: frozenset[str], keep_events: int = 500
+    random: Random,
+    *,
+    wild: bool,
+    plain: bool,
+    patterns: frozenset[str],
+    keep_events: int = 500,
+    is_close: bool = True,
+    edits: int = 1,
 ) -> Ruleset:
-    """Draw a ruleset and two revisions."""
-    world = World(random, wild, plain, patterns)
+    """Draw a ruleset and so many revisions; `is_close`: its rules are near to one another, see `World`."""
+    world = World(random, wild, plain, patterns, is_close=is_close)
     first = world.program(keep_events)
-    second = world.edited(first)
-    return Ruleset(world, (first, second, world.edited(second)))
+    revisions = [first]
+    for _ in range(edits):
+        revisions.append(world.edited(revisions[-1]))
+    return Ruleset(world, tuple(revisions))

@@ -35,10 +35,10 @@ BATCH = 200
 """Cases that a process takes at a time."""
 
 
-FEWEST, STEPS = 3, 18
+FEWEST, STEPS = 3, 16
 """Things that happen in a history at least, and at most."""
 
-HISTORIES = 12
+HISTORIES = 6
 """Cases that share a ruleset, each with a history of its own."""
 
 KEPT = (3, 6, 10, 500)
@@ -51,7 +51,7 @@ class Options:
 
     steps: int = STEPS
     patterns: frozenset[str] = PATTERNS
-    reports_every: int = 4
+    reports_every: int = 6
     histories: int = HISTORIES
 
     def name(self) -> str:

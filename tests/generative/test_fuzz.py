@@ -11,9 +11,9 @@ from random import Random
 import pytest
 
 from engine.language import check, render
-from tests.generative.drawing import Insert, Look, Reload, Story, draw_story
+from tests.generative.drawing import Insert, Look, Reload, Story, draw_ruleset, draw_story
 from tests.generative.found import FOUND_WITH_OTHERS, WORDS
-from tests.generative.fuzz import HISTORIES, Options, problem_of, ruleset_of, story_of
+from tests.generative.fuzz import HISTORIES, Options, problem_of, story_of
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
 from tests.generative.words import EVENTS, PATTERNS
@@ -95,7 +95,11 @@ def test_every_happening_is_written() -> None:
 @pytest.mark.parametrize("seed", FOUND_WITH_OTHERS.values(), ids=FOUND_WITH_OTHERS.keys())
 def test_what_a_long_run_found_stays_found(seed: int) -> None:
     """Eight histories shared a ruleset then, and as much happened in each."""
-    story = ruleset_of(seed // 8, WORDS).story(Random(f"history {seed}"), 14)
+    number = seed // 8
+    ruleset = draw_ruleset(
+        Random(number), wild=number % 10 == 0, plain=number % 10 > 7, patterns=WORDS, is_close=False, edits=2
+    )
+    story = ruleset.story(Random(f"history {seed}"), 14, looks=0.6, edges=0)
     assert problem_of(story) is None
 
 
