@@ -1,8 +1,9 @@
 """Many generated cases: `python -m tests.generative.fuzz --cases 10000 --seed 1 --jobs 2`.
 
-A case is one generated ruleset with one generated history: its events, some late or of one moment, changes of facts,
-steps of the clock, snapshots that are restored, reloads, and requests. Three cases share a ruleset and its revisions,
-one of sixteen is played in a session that keeps few events. The network and the naive evaluator must say the same.
+A case is one generated ruleset with one generated history of its own: 3 to 16 things that happen, which are events, some
+late or of one moment, changes of facts, steps of the clock, snapshots that are restored, and reloads, with a request after every
+second of them. Six cases share a ruleset and its revision, one of sixteen is played in a session that keeps few events. The
+network and the naive evaluator must say the same.
 
 Played in as many processes as there are cores. With `--ledger FILE` what was played is noted, and the same call goes on
 where it stopped. A case that goes wrong is made smaller and printed as a bundle and its events; the exit code is 1 then.
@@ -56,7 +57,10 @@ class Options:
 
     def name(self) -> str:
         """What a ledger says of them."""
-        return f"{self.steps} steps, {' '.join(sorted(self.patterns))}, reports of every {self.reports_every}th look, {self.histories} histories"
+        return (
+            f"{self.histories} histories of {FEWEST} to {self.steps} steps for a ruleset, reports of every {self.reports_every}th "
+            f"look, {' '.join(sorted(self.patterns)) or 'no patterns'}"
+        )
 
 
 @lru_cache(maxsize=4)
@@ -139,7 +143,7 @@ def main() -> int:
     first = given.seed if given.seed is not None else time.time_ns() // 1_000_000 % 1_000_000_000
     options = Options(given.steps, PATTERNS if given.patterns else frozenset(), given.reports_every)
     ledger = Ledger(given.ledger)
-    print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes", flush=True)
+    print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes: {options.name()}", flush=True)
     began = told = time.monotonic()
 
     def batches() -> Iterator[tuple[range, Options]]:
