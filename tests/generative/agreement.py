@@ -8,9 +8,10 @@ from typing import Any
 
 from engine.activation import ConditionReport, RuleReport, Step
 from engine.event import Event
-from engine.language.tree import Program, Rule, ScoreTest, Test
-from engine.rete import Memory, Network
+from engine.language.tree import FactRef, FactSource, Program, Rule, ScoreTest, Test
+from engine.rete import Memory, Network, View
 from engine.rete.conditions.truth import subject_of
+from engine.rete.session.stored import unframed
 from engine.schedule import is_open
 from engine.values import EpochMs, Value
 from tests.generative.answers import catalogue, scores
@@ -20,7 +21,7 @@ from tests.generative.words import START
 from tests.naive.conditions import Leaf, references
 from tests.naive.evaluator import Act, Bindings, Naive, leaves
 from tests.naive.history import State, no_catalogue
-from tests.naive.reasons import failing, is_near_miss, told_of
+from tests.naive.reasons import failing, is_near_miss, reason, told_of
 from tests.naive.told import Reason
 
 
@@ -124,9 +125,11 @@ class Case:
         if compiled is not None:
             self.network = Network(compiled, str(self.bundle), dict(self.ancestry))
         self.memory = self.network.take_over(self.memory, former)
-        assert self.network.snapshot(self.memory) == fresh.snapshot(fresh.restore(raw)), self._story(
-            "a session that was taken over is another than one that was written and read"
+        # In any order of its parts: what rules assert is settled anew where a session is read.
+        ours, theirs = (
+            unframed(each) for each in (self.network.snapshot(self.memory), fresh.snapshot(fresh.restore(raw)))
         )
+        assert ours == theirs, self._story(f"a session was taken over as {ours}, written and read as {theirs}")
         self.naive.reload(program, is_ancestor=known)
 
     def _build(self, program: Program) -> Network:
@@ -186,14 +189,36 @@ class Case:
                     mine, other = view.value(subject_of(leaf)), self.naive.value(leaf.subject, state)
                     assert mine == other, self._story(f"{leaf.subject} at {now}: view {mine!r}, naive {other!r}")
                     assert type(mine) is type(other), self._story(f"{leaf.subject}: {mine!r} and {other!r}")
+        self._same_of_offers(view, state, truth)
         until = view.valid_until()
         self._stays(now, context, expected, until)
         if until is not None:
             self._changes(max(now, self.naive.clock or now), context, until)
 
+    def _same_of_offers(self, view: View, state: State, score: Any) -> None:
+        """Conditions that no rule need have; now and then their reports, and every fact by its name, too."""
+        reports = self.looks % self.reports_every == 0
+        for offer in self.program.offers.values():
+            condition = offer.eligible
+            if condition is not None:
+                ours, theirs = view.truth(condition), self.naive.truth(condition, state, score)
+                assert ours is theirs, self._story(f"{offer.id} is eligible: {ours}, naive {theirs}")
+                if reports:
+                    tree = reason(self.naive, condition, state, score)
+                    mine = told(view.report(condition), tree)
+                    assert mine == tree, self._story(f"report of {offer.id}: {mine}\n    naive {tree}")
+        if reports:
+            for name, fact in self.program.vocabulary.facts.items():
+                if fact.source is not FactSource.CATALOGUE:
+                    found, known = view.fact(name), self.naive.value(FactRef(name), state)
+                    assert found == known, self._story(f"{name} is {found!r}, naive {known!r}")
+
     def _same_reasons(self, rule: Rule, report: RuleReport, state: State, score: Any) -> None:
         """A report tells the right combination, and of it what the naive evaluator finds."""
         where = f"report of {rule.id} at {state.now}"
+        held_back = "schedule" if not is_open(rule.schedule, state.now) else None
+        held_back = held_back if rule.enabled else "switched off"
+        assert report.held_back == (held_back if report.truth is True else None), self._story(where)
         assert report.truth is self.naive.truth(rule.when, state, score), self._story(where)
         tree, is_to_be_told = told_of(self.naive, rule, report.bindings, state, score)
         assert is_to_be_told, self._story(f"{where} tells of {report.bindings}")

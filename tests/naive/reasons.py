@@ -12,6 +12,7 @@ from engine.language.tree import (
     Absence,
     All,
     AnyOf,
+    BoundRef,
     Condition,
     Keyed,
     Not,
@@ -31,23 +32,40 @@ from tests.naive.history import State, both, either
 from tests.naive.told import Reason, Told
 
 
-def reason(naive: Naive, rule: Rule, condition: Condition, state: State, score: Any, *, wanted: bool = True) -> Reason:
-    """A condition, in one combination where it is part of one, and how far it is from what is wanted."""
+def reason(
+    naive: Naive,
+    condition: Condition,
+    state: State,
+    score: Any,
+    used: frozenset[BoundRef] = frozenset(),
+    *,
+    wanted: bool = True,
+) -> Reason:
+    """A condition, in one combination where it is part of one, and how far it is from what is wanted.
+
+    Args:
+        naive: Its history.
+        condition: Of a rule, or any other.
+        state: With the names bound as in the combination.
+        score: The truth of score tests.
+        used: What the rule uses of its names.
+        wanted: The truth that would help.
+    """
     truth = naive._plain_truth(condition, state, score)
     match condition:
         case Segment():
             return Reason(
-                "segment", truth, parts=(reason(naive, rule, condition.condition, state, score, wanted=wanted),)
+                "segment", truth, parts=(reason(naive, condition.condition, state, score, used, wanted=wanted),)
             )
         case Not():
-            return Reason("not", truth, parts=(reason(naive, rule, condition.part, state, score, wanted=not wanted),))
+            return Reason("not", truth, parts=(reason(naive, condition.part, state, score, used, wanted=not wanted),))
         case All() | AnyOf():
             kind = "all" if isinstance(condition, All) else "any"
-            parts = tuple(reason(naive, rule, part, state, score, wanted=wanted) for part in condition.parts)
+            parts = tuple(reason(naive, part, state, score, used, wanted=wanted) for part in condition.parts)
             return Reason(kind, truth, parts=parts)
     if _is_open(condition, state):
         return Reason("open", truth, is_open=True)
-    told = Told(naive, state, naive.parts[id(rule)].used)
+    told = Told(naive, state, used)
     match condition:
         case Test():
             return _test(naive, condition, truth, state, wanted=wanted)
@@ -109,12 +127,12 @@ def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: A
     """
     parts = naive.parts[id(rule)]
     if not parts.binders:
-        return reason(naive, rule, rule.when, state, score), bindings == ()
+        return reason(naive, rule.when, state, score, parts.used), bindings == ()
     every = naive.combinations(parts.binders, state)
     own = [each for each in every if _is_told(naive, rule, each, bindings)]
     if not own:
-        return reason(naive, rule, rule.when, state, score), not every
-    tree = reason(naive, rule, rule.when, own[0], score)
+        return reason(naive, rule.when, state, score, parts.used), not every
+    tree = reason(naive, rule.when, own[0], score, parts.used)
     if parts.scores:
         return tree, True  # which combinations are open is not said of those
     for wanted in (True, None):
@@ -124,7 +142,7 @@ def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: A
     firsts: dict[Bindings, State] = {}
     for each in every:
         firsts.setdefault(_told_of(naive, rule, each), each)
-    nearest = min(away(reason(naive, rule, rule.when, each, score)) for each in [*firsts.values()][:MOST])
+    nearest = min(away(reason(naive, rule.when, each, score, parts.used)) for each in [*firsts.values()][:MOST])
     return tree, len(every) > MOST**2 or away(tree) == nearest
 
 
