@@ -44,6 +44,8 @@ class BoundedCase:
     def play(self) -> int:
         """Every value and every rule is the exact one or unknown, and what holds for a combination does; so through reloads.
 
+        Of the naive evaluator only the history is needed: what acts is not compared.
+
         Returns:
             How many were unknown for want of what went.
         """
@@ -54,13 +56,16 @@ class BoundedCase:
                 case Insert(event):
                     events += 1
                     network.insert(memory, event, self.score, self.catalogue)
-                    naive.insert(event, self.score)
+                    naive.happened(event)
+                    naive.clock = event.time if naive.clock is None else max(naive.clock, event.time)
                 case SetFacts(facts, at):
                     network.set_facts(memory, facts, at, self.score, self.catalogue)
-                    naive.set_facts(facts, at, self.score)
+                    naive.facts = {name: value for name, value in {**naive.facts, **facts}.items() if value is not None}
+                    naive.found.clear()
+                    naive.clock = at if naive.clock is None else max(naive.clock, at)
                 case Advance(to):
                     network.advance(memory, to, self.score, self.catalogue)
-                    naive.advance(to, self.score)
+                    naive.clock = None if naive.clock is None else max(naive.clock, to)
                 case Restore():
                     memory = network.restore(network.snapshot(memory))
                 case Reload(program, is_known):
@@ -68,7 +73,7 @@ class BoundedCase:
                     self.program = program
                     network = Network(self.compiler.whole(program), str(number), ancestors if is_known else {})
                     memory = network.restore(raw)
-                    naive.reload(program, is_ancestor=is_known)
+                    naive.look_at(program)
                 case Look(context, at):
                     assert memory.retained is None or memory.retained.count <= keeps
                     self._look(network.view(memory, at, context, self.score, self.catalogue), at, context)

@@ -2,7 +2,7 @@
 
 A case is one generated ruleset with one generated history of its own: 3 to 16 things that happen, which are events, some
 late or of one moment, changes of facts, steps of the clock, snapshots that are restored, and reloads, with a request after every
-second of them. Six cases share a ruleset and its revision. One of sixteen is played in a session that keeps few events, with
+second of them. Eight cases share a ruleset and its revision. One of sixteen is played in a session that keeps few events, with
 up to twice as many things that happen. The network and the naive evaluator must say the same.
 
 Played in as many processes as there are cores. With `--ledger FILE` what was played is noted, and the same call goes on
@@ -39,7 +39,7 @@ BATCH = 200
 FEWEST, STEPS = 3, 16
 """Things that happen in a history at least, and at most."""
 
-HISTORIES = 6
+HISTORIES = 8
 """Cases that share a ruleset, each with a history of its own."""
 
 KEPT = (2, 3, 5, 8)

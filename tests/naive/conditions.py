@@ -186,13 +186,14 @@ def spans_in(leaf: Leaf) -> list[Span]:
     return []
 
 
-def spans_of(program: Program) -> tuple[Span, ...]:
+@once
+def spans_of(program: Program) -> set[Span]:
     """Those of all that the features, rules and offers of a program look at."""
     conditions = [rule.when for rule in program.rules]
     conditions += [offer.eligible for offer in program.offers.values() if offer.eligible is not None]
     found = {span for condition in conditions for leaf in leaves(condition) for span in spans_in(leaf)}
     facts = program.vocabulary.facts.values()
-    return tuple(found | {fact.aggregate.span for fact in facts if fact.aggregate is not None})
+    return found | {fact.aggregate.span for fact in facts if fact.aggregate is not None}
 
 
 def of_aggregate(aggregate: Aggregate) -> list[Selection]:

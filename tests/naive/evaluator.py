@@ -161,8 +161,8 @@ class Naive(Moments):
         return found
 
     def _visible(self) -> dict[str, Value | None]:
-        """What a model can see now; nothing where none is asked."""
-        if not any(each.scores for each in self.rules):
+        """What a model can see now; nothing where no answer stands that may have to go."""
+        if not self.fresh:
             return {}
         state = State(self.clock or 0, self.facts)
         names = self.program.vocabulary.facts

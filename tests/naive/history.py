@@ -419,8 +419,7 @@ class History:
         """A number for which events lie in which span: at moments of one era, events say the same."""
         era = self.found.eras.get(now)
         if era is None:
-            spans: tuple[Span, ...] = self.found.once(self.program, ("spans",), lambda: spans_of(self.program))
-            ends = tuple(self.ends(span, now) for span in spans)
+            ends = tuple(self.ends(span, now) for span in spans_of(self.program))
             era = self.found.eras[now] = self.found.numbers.setdefault(ends, len(self.found.numbers))
         return era
 
@@ -456,10 +455,22 @@ _time_of = attrgetter("time")
 
 
 def either(truths: Iterable[Truth]) -> Truth:
-    found = list(truths)
-    return True if True in found else None if None in found else False
+    """True if one is, else unknown if one is."""
+    found: Truth = False
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is None:
+            found = None
+    return found
 
 
 def both(truths: Iterable[Truth]) -> Truth:
-    found = list(truths)
-    return False if False in found else None if None in found else True
+    """False if one is, else unknown if one is."""
+    found: Truth = True
+    for truth in truths:
+        if truth is False:
+            return False
+        if truth is None:
+            found = None
+    return found
