@@ -196,7 +196,7 @@ class Case:
             self._changes(max(now, self.naive.clock or now), context, until)
 
     def _same_of_offers(self, view: View, state: State, score: Any) -> None:
-        """Conditions that no rule need have; now and then their reports, and every fact by its name, too."""
+        """Conditions that no rule need have, now and then their reports too; and what is concluded, fact by fact."""
         reports = self.looks % self.reports_every == 0
         for offer in self.program.offers.values():
             condition = offer.eligible
@@ -207,11 +207,10 @@ class Case:
                     tree = reason(self.naive, condition, state, score)
                     mine = told(view.report(condition), tree)
                     assert mine == tree, self._story(f"report of {offer.id}: {mine}\n    naive {tree}")
-        if reports:
-            for name, fact in self.program.vocabulary.facts.items():
-                if fact.source is not FactSource.CATALOGUE:
-                    found, known = view.fact(name), self.naive.value(FactRef(name), state)
-                    assert found == known, self._story(f"{name} is {found!r}, naive {known!r}")
+        for name, fact in self.program.vocabulary.facts.items():
+            if fact.source in {FactSource.RULES, FactSource.FEATURE}:
+                found, known = view.fact(name), self.naive.value(FactRef(name), state)
+                assert found == known, self._story(f"{name} is {found!r}, naive {known!r}")
 
     def _same_reasons(self, rule: Rule, report: RuleReport, state: State, score: Any) -> None:
         """A report tells the right combination, and of it what the naive evaluator finds."""

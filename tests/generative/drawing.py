@@ -10,6 +10,7 @@ from typing import TypeAlias
 from engine.event import Event
 from engine.language.tree import Program
 from engine.values import EpochMs, Kind, Value
+from tests.generative.answers import AT_LIMITS
 from tests.generative.words import SAMPLES, START, WINDOWS
 from tests.generative.worlds import World
 
@@ -141,7 +142,7 @@ def _draw_history(
             return time
         return usually
 
-    scores = random.randrange(1_000)
+    scores = random.randrange(1_000) + (AT_LIMITS if edges else 0)
     catalogue = random.randrange(1_000) if world.patterns else None
     found: list[Operation] = []
     now, latest = START, program
@@ -165,7 +166,8 @@ def _draw_history(
             found.append(Restore())
         elif draw < 0.88:
             known = world.chance(0.8)
-            latest = world.one(revisions) if revisions else world.edited(latest)
+            others = [each for each in revisions if each is not latest] if edges and world.chance(0.8) else revisions
+            latest = world.one(others or revisions) if revisions else world.edited(latest)
             found.append(Reload(latest, known))
         if looks == 1.0 or world.chance(looks):
             context = world.context()
