@@ -133,8 +133,10 @@ class View:
 
     def form(self, condition: Condition) -> Condition:
         """The condition as the network runs it: of a rule, so that equal conditions are one pattern."""
-        forms = self._compiled.forms
-        return (forms.get(condition) if forms else None) or network_form(condition)
+        compiled = self._compiled
+        if id(condition) in compiled.plain:
+            return condition
+        return (compiled.forms.get(condition) if compiled.forms else None) or network_form(condition)
 
     def _truth(self, condition: Condition) -> Truth:
         if isinstance(condition, Segment):

@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 from engine.event import Event
 from engine.language.tree import Program
-from engine.values import EpochMs, Value
-from tests.generative.words import START
+from engine.values import EpochMs, Kind, Value
+from tests.generative.answers import AT_LIMITS
+from tests.generative.words import SAMPLES, START, WINDOWS
 from tests.generative.worlds import World
 
 
@@ -91,10 +92,57 @@ def draw_story(
     return _draw_history(world, program, (), steps, looks=1.0)
 
 
-def _draw_history(world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float) -> Story:
-    """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it."""
+def draw_bounded_story(random: Random, keep_events: int, steps: int, *, patterns: frozenset[str]) -> Story:
+    """Draw a world whose sessions keep few events, and so many of them, some late, with a look after each and reloads."""
+    world = World(random, patterns=patterns)
+    first = program = world.program(keep_events)
+    things = random.randrange(1_000) if patterns else None
+    found: list[Operation] = []
+    now = START
+    for number in range(steps):
+        late = world.chance(0.15)
+        now += 0 if late else 500 * world.one((0, 0, 1, 1, 2, 4, 10))
+        found.append(Insert(world.event(number, now - 500 * random.randrange(1, 12) if late else now)))
+        if world.chance(0.1):
+            program = world.edited(program)
+            found.append(Reload(program, is_known=True))
+        found.append(Look({}, now))
+    return Story(first, 1, things, tuple(found))
+
+
+def _draw_history(
+    world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float, edges: float = 0.0
+) -> Story:
+    """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it.
+
+    Args:
+        world: Draws it.
+        program: The first revision.
+        revisions: All of them; empty where a reload edits the latest.
+        steps: So many things happen.
+        looks: Share of them after which the session is looked at.
+        edges: Share of them that happen when something leaves a window, becomes old enough, or at the time of another.
+    """
     random = world.random
-    scores = random.randrange(1_000)
+    times = [time for time in SAMPLES[Kind.TIMESTAMP] if isinstance(time, int)]
+
+    def then(usually: int) -> int:
+        """A moment from now on: often one at which time changes something, or just before it."""
+        if edges and world.chance(edges):
+            edge: int = world.one(times) + world.one(WINDOWS) - world.one((0, 0, 0, 1))
+            if edge >= now:
+                return edge
+        return usually
+
+    def late(usually: int) -> int:
+        """A moment before: often that of another event, or one that leaves a window now."""
+        if edges and world.chance(edges):
+            before = [time for time in times if time <= now]
+            time: int = world.one(before) if before and world.chance(0.5) else now - world.one(WINDOWS)
+            return time
+        return usually
+
+    scores = random.randrange(1_000) + (AT_LIMITS if edges else 0)
     catalogue = random.randrange(1_000) if world.patterns else None
     found: list[Operation] = []
     now, latest = START, program
@@ -103,25 +151,27 @@ def _draw_history(world: World, program: Program, revisions: tuple[Program, ...]
         if draw < 0.5:
             time = now
             if world.chance(0.15):
-                time -= 500 * random.randrange(1, 12)  # late
+                time = late(now - 500 * random.randrange(1, 12))
             else:
-                now = time = now + 500 * world.one((0, 0, 1, 1, 2, 2, 4, 10, 25))
+                now = time = then(now + 500 * world.one((0, 0, 1, 1, 2, 2, 4, 10, 25)))
+            times.append(time)
             found.append(Insert(world.event(number, time)))
         elif draw < 0.62:
-            now += 500 * world.one((0, 0, 1, 4))
+            now = then(now + 500 * world.one((0, 0, 1, 4)))
             found.append(SetFacts(world.facts(), now))
         elif draw < 0.74:
-            now += 500 * world.one((0, 1, 2, 5, 20, 40))
+            now = then(now + 500 * world.one((0, 1, 2, 5, 20, 40)))
             found.append(Advance(now))
         elif draw < 0.82:
             found.append(Restore())
         elif draw < 0.88:
             known = world.chance(0.8)
-            latest = world.one(revisions) if revisions else world.edited(latest)
+            others = [each for each in revisions if each is not latest] if edges and world.chance(0.8) else revisions
+            latest = world.one(others or revisions) if revisions else world.edited(latest)
             found.append(Reload(latest, known))
         if looks == 1.0 or world.chance(looks):
             context = world.context()
-            found.append(Look(context, now + 500 * world.one((0, 0, 1, 3))))
+            found.append(Look(context, then(now + 500 * world.one((0, 0, 1, 3)))))
     return Story(program, scores, catalogue, tuple(found), world.wild)
 
 
@@ -144,6 +194,12 @@ def draw_edits(random: Random, *, patterns: frozenset[str], steps: int) -> Story
     return Story(program, random.randrange(1_000), random.randrange(1_000) if patterns else None, tuple(found))
 
 
+LOOKS = 0.5
+"""Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
+EDGES = 0.4
+"""So many things happen at a moment at which time changes something, or just before it."""
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """A generated ruleset with some revisions, for several histories.
@@ -155,19 +211,26 @@ class Ruleset:
     world: World
     revisions: tuple[Program, ...]
 
-    def story(self, random: Random, steps: int) -> Story:
-        """Draw so many things that happen with it, with a look at the session after most of them."""
+    def story(self, random: Random, steps: int, looks: float = LOOKS, edges: float = EDGES) -> Story:
+        """Draw so many things that happen with it, with a look at the session after most of them; see `_draw_history`."""
         world = replace(self.world, random=random)
-        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks=LOOKS)
+        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks, edges)
 
 
-LOOKS = 0.6
-"""Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
-
-
-def draw_ruleset(random: Random, *, wild: bool, plain: bool, patterns: frozenset[str]) -> Ruleset:
-    """Draw a ruleset and two revisions."""
-    world = World(random, wild, plain, patterns)
-    first = world.program()
-    second = world.edited(first)
-    return Ruleset(world, (first, second, world.edited(second)))
+def draw_ruleset(
+    random: Random,
+    *,
+    wild: bool,
+    plain: bool,
+    patterns: frozenset[str],
+    keep_events: int = 500,
+    is_close: bool = True,
+    edits: int = 1,
+) -> Ruleset:
+    """Draw a ruleset and so many revisions; `is_close`: its rules are near to one another, see `World`."""
+    world = World(random, wild, plain, patterns, is_close=is_close)
+    first = world.program(keep_events)
+    revisions = [first]
+    for _ in range(edits):
+        revisions.append(world.edited(revisions[-1]))
+    return Ruleset(world, tuple(revisions))

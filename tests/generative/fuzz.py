@@ -1,8 +1,9 @@
 """Many generated cases: `python -m tests.generative.fuzz --cases 10000 --seed 1 --jobs 2`.
 
-A case is one generated ruleset with one generated history: its events, some late or of one moment, changes of facts,
-steps of the clock, snapshots that are restored, reloads, and requests. Three cases share a ruleset and its revisions,
-one of sixteen is played in a session that keeps few events. The network and the naive evaluator must say the same.
+A case is one generated ruleset with one generated history of its own: 3 to 16 things that happen, which are events, some
+late or of one moment, changes of facts, steps of the clock, snapshots that are restored, and reloads, with a request after every
+second of them. Eight cases share a ruleset and its revision. One of sixteen is played in a session that keeps few events, with
+up to twice as many things that happen. The network and the naive evaluator must say the same.
 
 Played in as many processes as there are cores. With `--ledger FILE` what was played is noted, and the same call goes on
 where it stopped. A case that goes wrong is made smaller and printed as a bundle and its events; the exit code is 1 then.
@@ -22,10 +23,9 @@ from functools import lru_cache
 from pathlib import Path
 from random import Random
 
-from engine.language.tree import Program
-from engine.rete.compilation import Compiled, compile_program
 from tests.generative.agreement import Case
-from tests.generative.bounded import run_bounded_case
+from tests.generative.bounded import BoundedCase
+from tests.generative.compiling import Compiler
 from tests.generative.drawing import Ruleset, Story, draw_ruleset
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
@@ -36,73 +36,78 @@ BATCH = 200
 """Cases that a process takes at a time."""
 
 
-HISTORIES = 3
+FEWEST, STEPS = 3, 16
+"""Things that happen in a history at least, and at most."""
+
+HISTORIES = 8
 """Cases that share a ruleset, each with a history of its own."""
+
+KEPT = (2, 3, 5, 8)
+"""Events that a session keeps, in one of sixteen rulesets."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How cases are drawn."""
 
-    steps: int
-    patterns: frozenset[str]
-    reports_every: int
+    steps: int = STEPS
+    patterns: frozenset[str] = PATTERNS
+    reports_every: int = 6
     histories: int = HISTORIES
 
     def name(self) -> str:
         """What a ledger says of them."""
-        return f"{self.steps} steps, {' '.join(sorted(self.patterns))}, reports of every {self.reports_every}th look, {self.histories} histories"
+        return (
+            f"{self.histories} histories of {FEWEST} to {self.steps} steps for a ruleset, reports of every {self.reports_every}th "
+            f"look, {' '.join(sorted(self.patterns)) or 'no patterns'}"
+        )
 
 
 @lru_cache(maxsize=4)
 def ruleset_of(number: int, words: frozenset[str]) -> Ruleset:
     """The ruleset of so many cases: of ten, one is wild and two are plain; every second has patterns."""
     patterns = words if number % 2 else frozenset[str]()
+    if is_bounded(number):
+        keeps = KEPT[number // 16 % len(KEPT)]
+        return draw_ruleset(Random(number), wild=False, plain=False, patterns=words, keep_events=keeps)
     return draw_ruleset(Random(number), wild=number % 10 == 0, plain=number % 10 > 7, patterns=patterns)
+
+
+def is_bounded(number: int) -> bool:
+    """Whether the sessions of a ruleset keep few events."""
+    return number % 16 == 7
 
 
 def story_of(seed: int, options: Options) -> Story:
     """The story of a seed."""
     ruleset = ruleset_of(seed // options.histories, options.patterns)
-    return ruleset.story(Random(f"history {seed}"), options.steps)
+    random = Random(f"history {seed}")
+    if is_bounded(seed // options.histories):
+        # So many that something has to go.
+        return ruleset.story(random, random.randint(options.steps // 2, 2 * options.steps))
+    # Few things more often than many: defects that need many are few, and what happens last costs most.
+    steps = min(random.randint(FEWEST, options.steps), random.randint(FEWEST, options.steps))
+    return ruleset.story(random, steps)
 
 
-@lru_cache(maxsize=12)
-def _compiled(program: SameProgram) -> Compiled:
-    return compile_program(program.program)
+_COMPILER = Compiler()
 
 
-class SameProgram:
-    """A program that equals nothing but itself: to compare programs costs as much as to compile one."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SameProgram) and other.program is self.program
-
-    def __hash__(self) -> int:
-        return id(self.program)
-
-
-def problem_of(story: Story, reports_every: int = 1) -> Exception | None:
-    """What goes wrong in it."""
+def problem_of(story: Story, reports_every: int = 1, *, is_bounded: bool = False) -> Exception | None:
+    """What goes wrong in it; of a session that keeps few events, whether all is exact or unknown."""
     try:
-        Case(story, reports_every, lambda program: _compiled(SameProgram(program))).play()
+        if is_bounded:
+            BoundedCase(story, _COMPILER).play()
+        else:
+            Case(story, reports_every, _COMPILER).play()
     except Exception as problem:  # noqa: BLE001 - whatever it is, it is a finding
         return problem
     return None
 
 
 def problem_of_seed(seed: int, options: Options) -> Exception | None:
-    """What goes wrong with a seed; one of sixteen is played in a session that keeps few events."""
-    if seed % 16 == 7:
-        try:
-            run_bounded_case(Random(seed), (3, 6, 10, 500)[seed // 16 % 4], patterns=PATTERNS)
-        except Exception as problem:  # noqa: BLE001 - as above
-            return problem
-        return None
-    return problem_of(story_of(seed, options), options.reports_every)
+    """What goes wrong with a seed."""
+    return problem_of(story_of(seed, options), options.reports_every, is_bounded=is_bounded(seed // options.histories))
 
 
 def run(work: tuple[range, Options]) -> Stretch:
@@ -128,18 +133,20 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--ledger", type=Path, help="file of what was played: the same call goes on where it stopped")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing more after so long")
-    parser.add_argument("--steps", type=int, default=14)
+    parser.add_argument("--steps", type=int, default=STEPS, help="most things that happen in a history")
     parser.add_argument(
         "--patterns", action=argparse.BooleanOptionalAction, default=True, help="in every second ruleset"
     )
-    parser.add_argument("--reports-every", type=int, default=4, help="of so many looks one compares reports, too")
+    parser.add_argument(
+        "--reports-every", type=int, default=Options.reports_every, help="of so many looks one compares reports, too"
+    )
     parser.add_argument("--most-failures", type=int, default=1)
     parser.add_argument("--shrink-seconds", type=float, default=60)
     given = parser.parse_args()
     first = given.seed if given.seed is not None else time.time_ns() // 1_000_000 % 1_000_000_000
     options = Options(given.steps, PATTERNS if given.patterns else frozenset(), given.reports_every)
     ledger = Ledger(given.ledger)
-    print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes", flush=True)
+    print(f"{given.cases:,} cases from seed {first} in {given.jobs} processes: {options.name()}", flush=True)
     began = told = time.monotonic()
 
     def batches() -> Iterator[tuple[range, Options]]:
@@ -181,18 +188,18 @@ def _results(work: Iterator[tuple[range, Options]], jobs: int) -> Iterator[Stret
 
 def show(seed: int, options: Options, seconds: float) -> None:
     """Print a seed's story as small as it gets."""
-    if seed % 16 == 7:
-        print(f"seed {seed} is of a session that keeps few events: run_bounded_case draws it again")
-        return
     story = story_of(seed, options)
-    first = problem_of(story)
+    keeps_few = is_bounded(seed // options.histories)
+    first = problem_of(story, is_bounded=keeps_few)
     kind = type(first)
 
     def goes_wrong(other: Story) -> bool:
-        return type(problem_of(other)) is kind
+        return type(problem_of(other, is_bounded=keeps_few)) is kind
 
     small = shrink(story, goes_wrong, seconds) if first is not None else story
-    print(f"\n# seed {seed}, made smaller: {kind.__name__}: {str(problem_of(small)).strip()[-600:]}\n")
+    print(
+        f"\n# seed {seed}, made smaller: {kind.__name__}: {str(problem_of(small, is_bounded=keeps_few)).strip()[-600:]}\n"
+    )
     for name, text in written(small).items():
         print(f"# ---- {name}\n{text}")
 

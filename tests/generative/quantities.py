@@ -42,13 +42,15 @@ class Quantities:
 
     `wild` allows what a checker would refuse: derived facts that feed their own opposite. `plain` worlds have only what
     an event changes at once, windows and profile facts: the network has a short way for them. `patterns` are the words
-    for conditions over several events that may be drawn.
+    for conditions over several events that may be drawn. In `is_close` worlds rules differ from others in one limit only,
+    assert different values of one fact, or what another looks at that looks at what they assert.
     """
 
     random: Random
     wild: bool = False
     plain: bool = False
     patterns: frozenset[str] = frozenset()
+    is_close: bool = False
     features: dict[str, Fact] = field(default_factory=dict)
     numbers: int = 0
 

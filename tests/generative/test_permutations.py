@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from random import Random
 
@@ -10,6 +11,7 @@ import pytest
 from engine.event import Event
 from engine.language.tree import (
     All,
+    AssertAction,
     AttributeTest,
     BoundRef,
     Condition,
@@ -22,6 +24,7 @@ from engine.language.tree import (
     Selection,
     Span,
     Test,
+    Vocabulary,
 )
 from engine.rete import Network
 from engine.values import Value
@@ -98,13 +101,25 @@ def through(program: Program, happenings: list[Happening], end: int, random: Ran
     return [(rule.id, each.bindings) for rule in view.holding() for each in view.combinations(rule)]
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_arrival_in_any_order_gives_the_combinations_of_the_ordered_history(seed: int) -> None:
-    random = Random(seed)
-    world = World(random, patterns=PATTERNS)
-    vocabulary = world.vocabulary()
-    rules: list[Rule] = [world.rule(vocabulary, joined(random)) for _ in range(2)]
-    program = program_of(vocabulary, rules, {})
+def chain(world: World, vocabulary: Vocabulary) -> list[Rule]:
+    """Joined rules of which each looks at what the one before asserts, or at its opposite."""
+
+    def rule(when: Condition, asserted: str) -> Rule:
+        made = world.rule(vocabulary, when)
+        return replace(made, actions=(made.actions[0], AssertAction(asserted, True)), schedule=None, enabled=True)
+
+    rules = [rule(joined(world.random), "shopper.keen")]
+    for before, after in (("shopper.keen", "shopper.lost"), ("shopper.lost", "shopper.rich")):
+        follows: Condition = Test(FactRef(before), Operator.IS, True)
+        if world.chance(0.5):
+            follows = Not(follows)
+        parts = (follows, joined(world.random)) if world.chance(0.6) else (follows,)
+        rules.append(rule(All(parts), after))
+    world.random.shuffle(rules)
+    return rules
+
+
+def compare(seed: int, program: Program, world: World, random: Random) -> None:
     happenings = things(world)
     end = START + 5_000 + 500 * random.randrange(12)
     events = [each for each in happenings if isinstance(each, Event)]
@@ -114,8 +129,28 @@ def test_arrival_in_any_order_gives_the_combinations_of_the_ordered_history(seed
         facts: list[Happening] = [each for each in order if not isinstance(each, Event)]
         expected = in_order(program, [*events, *facts], end)
         assert through(program, list(order), end, random) == expected, [
-            each.id if isinstance(each, Event) else each for each in order
+            seed,
+            *(each.id if isinstance(each, Event) else each for each in order),
         ]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_arrival_in_any_order_gives_the_combinations_of_the_ordered_history(seed: int) -> None:
+    random = Random(seed)
+    world = World(random, patterns=PATTERNS)
+    vocabulary = world.vocabulary()
+    rules: list[Rule] = [world.rule(vocabulary, joined(random)) for _ in range(2)]
+    program = program_of(vocabulary, rules, {})
+    compare(seed, program, world, random)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_rules_that_follow_from_one_another_hold_whatever_the_order(seed: int) -> None:
+    """Joined, negated and chained over derived facts; asserted and withdrawn in any order."""
+    random = Random(seed)
+    world = World(random, patterns=PATTERNS)
+    vocabulary = world.vocabulary()
+    compare(seed, program_of(vocabulary, chain(world, vocabulary), {}), world, random)
 
 
 def test_there_is_something_to_tell_apart() -> None:

@@ -26,7 +26,7 @@ from tests.generative.answers import scores
 from tests.generative.words import NUMBER, ORDERED, SAMPLES, START
 from tests.generative.worlds import World, program_of
 from tests.naive.evaluator import Naive
-from tests.naive.reasons import reasons
+from tests.naive.reasons import told_of
 
 WEIGHT = Aggregate(Aggregation.LAST, Selection("view", "weight", ()), Span(), NUMBER)
 SUBJECTS: dict[Kind, FactRef | Aggregate] = {
@@ -74,8 +74,7 @@ def test_what_is_required_and_how_far_it_is(kind: Kind) -> None:
         view = network.view(memory, START, {}, scores(1))
         state, truth = naive.look(START, {}, scores(1))
         for rule in program.rules:
-            expected = reasons(naive, rule, state, truth)
-            assert expected is not None
+            expected, _ = told_of(naive, rule, (), state, truth)
             report = view.explain(rule)
             assert told(report.condition, expected) == expected, rule.when
             distances.update(each.distance for each in report.failing)

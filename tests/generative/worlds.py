@@ -14,6 +14,9 @@ from engine.event import Event
 from engine.language.tree import (
     NOWHERE,
     Action,
+    Aggregate,
+    All,
+    AnyOf,
     AssertAction,
     CalendarUnit,
     Condition,
@@ -21,11 +24,14 @@ from engine.language.tree import (
     FactSource,
     Limit,
     LimitScope,
+    Not,
     Offer,
+    Operator,
     Program,
     Rule,
     Schedule,
     Template,
+    Test,
     TriggerAction,
     Vocabulary,
 )
@@ -34,6 +40,7 @@ from tests.generative.drawn_conditions import Conditions
 from tests.generative.words import (
     EVENTS,
     FACTS,
+    ORDERED,
     SAMPLES,
     START,
     WINDOWS,
@@ -91,6 +98,49 @@ class World(Conditions):
             NOWHERE,
         )
 
+    def near(self, vocabulary: Vocabulary, rule: Rule) -> list[Rule]:
+        """Rules that are like another but for the right side of one of its tests; none where it has no such test."""
+        found = []
+        for _ in range(1 + self.random.randrange(3)):
+            other = self._with_another_limit(vocabulary, rule.when)
+            if other is not None and not any(isinstance(action, AssertAction) for action in rule.actions):
+                new = self.rule(vocabulary, other)
+                found.append(replace(new, actions=(*rule.actions[:1], *new.actions[1:]), limits=rule.limits))
+        return found
+
+    def _with_another_limit(self, vocabulary: Vocabulary, condition: Condition) -> Condition | None:
+        match condition:
+            case All(parts) | AnyOf(parts):
+                for at, part in enumerate(parts):
+                    other = self._with_another_limit(vocabulary, part)
+                    if other is not None:
+                        return replace(condition, parts=(*parts[:at], other, *parts[at + 1 :]))
+            case Not(part):
+                other = self._with_another_limit(vocabulary, part)
+                return None if other is None else Not(other)
+            case Test(subject, operator, operand) if operator in ORDERED and isinstance(operand, int | float):
+                kind = subject.type if isinstance(subject, Aggregate) else vocabulary.facts[subject.fact].type
+                return Test(subject, operator, self.one(SAMPLES[kind.kind]))
+        return None
+
+    def circle(self, vocabulary: Vocabulary) -> list[Rule]:
+        """Two rules that each look at what the other asserts, and may look at an event too; or that differ in a value."""
+        if self.chance(0.4):
+            values = self.random.sample((1, 2, 3), 2)
+            return [self._asserting(vocabulary, self.leaf(vocabulary), "shopper.level", value) for value in values]
+        begin = next((leaf for leaf in (self.leaf(vocabulary) for _ in range(9)) if not _is_derived(leaf)), All(()))
+        keen, lost = (Test(FactRef(f"shopper.{name}"), Operator.IS, True) for name in ("keen", "lost"))
+        also = All((keen, begin)) if self.chance(0.2) else keen
+        return [
+            self._asserting(vocabulary, AnyOf((lost, begin)), "shopper.keen", True),
+            self._asserting(vocabulary, also, "shopper.lost", True),
+        ]
+
+    def _asserting(self, vocabulary: Vocabulary, when: Condition, fact: str, value: Value) -> Rule:
+        rule = self.rule(vocabulary, when)
+        actions = (rule.actions[0], AssertAction(fact, value))
+        return replace(rule, actions=actions, digest=hashlib.sha256(f"{rule.digest} {actions}".encode()).hexdigest())
+
     def derived(self, when: Condition) -> str | None:
         """A derived fact that the rule may assert: without `wild`, one that its condition can't feed back to."""
         order = ["shopper.keen", "shopper.lost", "shopper.rich", "shopper.level"]
@@ -98,7 +148,7 @@ class World(Conditions):
             return str(self.one(order)) if self.wild else None
         text = repr(when)
         looked_at = [at for at, name in enumerate(order) if name in text]
-        if "feature.c" in text:
+        if COMPUTED in text:
             looked_at.append(3)  # a computed feature may look at the level
         allowed = order[max(looked_at, default=-1) + 1 :]
         return str(self.one(allowed)) if allowed else None
@@ -122,6 +172,10 @@ class World(Conditions):
     def program(self, keep_events: int = 500) -> Program:
         vocabulary = self.vocabulary(keep_events)
         rules = [self.rule(vocabulary) for _ in range(1 + self.random.randrange(6))]
+        if self.is_close and self.chance(0.35):
+            rules += self.near(vocabulary, self.one(rules))
+        if self.is_close and not self.plain and self.chance(0.2):
+            rules += self.circle(vocabulary)
         return program_of(vocabulary, rules, {"o": self.offer(vocabulary)} if self.chance(0.3) else {})
 
     def offer(self, vocabulary: Vocabulary) -> Offer:
@@ -172,6 +226,15 @@ class World(Conditions):
 
     def context(self) -> dict[str, Value]:
         return {"context.page": self.one(SAMPLES[Kind.CHOICE])} if self.chance(0.6) else {}
+
+
+COMPUTED = "feature.c"
+"""What the names of features begin with that may look at what rules assert."""
+
+
+def _is_derived(condition: Condition) -> bool:
+    """Whether it may look at what rules assert."""
+    return "shopper." in repr(condition) or COMPUTED in repr(condition)
 
 
 def program_of(vocabulary: Vocabulary, rules: list[Rule], offers: Any) -> Program:

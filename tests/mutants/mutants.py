@@ -401,9 +401,39 @@ MUTANTS = (
     ),
     Mutant(
         "above a whole number needs no more than the number",
-        "reports/explain.py",
+        "reports/distances.py",
         "away += 1 if operator is Operator.ABOVE else -1",
         "away += 0 if operator is Operator.ABOVE else -1",
+    ),
+    Mutant(
+        "of the keys that do not pass, the one that lacks most is told",
+        "reports/explain_joined.py",
+        "return min(entries, key=far, default=None)",
+        "return max(entries, key=far, default=None)",
+    ),
+    Mutant(
+        "of the keys that pass, the last is told",
+        "reports/explain_joined.py",
+        "return truth, min(firsts, key=_order)[1] if firsts else None",
+        "return truth, max(firsts, key=_order)[1] if firsts else None",
+    ),
+    Mutant(
+        "of the combinations that hold, the last is told",
+        "reports/explain_joined.py",
+        "                return min(firsts, key=_order)[1]\n",
+        "                return max(firsts, key=_order)[1]\n",
+    ),
+    Mutant(
+        "the events that hold a key are all of the span",
+        "reports/explain_joined.py",
+        "held = [event for event in events if selects(own.of, event, view.fact)]",
+        "held = list(events)",
+    ),
+    Mutant(
+        "a report on a bound event looks at any event",
+        "conditions/grounding.py",
+        "return replace(found, where=(*found.where, *tests))",
+        "return found",
     ),
     Mutant(
         "what is required of a joined test names the other side, not its value",

@@ -186,13 +186,14 @@ def spans_in(leaf: Leaf) -> list[Span]:
     return []
 
 
-def spans_of(program: Program) -> tuple[Span, ...]:
+@once
+def spans_of(program: Program) -> set[Span]:
     """Those of all that the features, rules and offers of a program look at."""
     conditions = [rule.when for rule in program.rules]
     conditions += [offer.eligible for offer in program.offers.values() if offer.eligible is not None]
     found = {span for condition in conditions for leaf in leaves(condition) for span in spans_in(leaf)}
     facts = program.vocabulary.facts.values()
-    return tuple(found | {fact.aggregate.span for fact in facts if fact.aggregate is not None})
+    return found | {fact.aggregate.span for fact in facts if fact.aggregate is not None}
 
 
 def of_aggregate(aggregate: Aggregate) -> list[Selection]:
@@ -295,8 +296,8 @@ def holes(payload: Payload) -> list[FactRef | BoundRef]:
     return []
 
 
-def identity(rule: Rule, program: Program) -> list[BoundRef]:
-    """The bound attributes that tell activations of a rule apart: those that it uses, a key's value aside."""
+def used_in(rule: Rule, program: Program) -> set[BoundRef]:
+    """The bound attributes that a rule looks at, sends or shows."""
     used = {reference for leaf in leaves(rule.when) for reference in references(leaf)}
     for action in rule.actions:
         payload: Payload = None
@@ -309,8 +310,13 @@ def identity(rule: Rule, program: Program) -> list[BoundRef]:
                 used.add(hole)
             elif hole.of is not None:
                 used.add(hole.of)
+    return used
+
+
+def identity(rule: Rule, program: Program) -> list[BoundRef]:
+    """The bound attributes that tell activations of a rule apart: those that it uses, a key's value aside."""
     keyed = {leaf.bind for leaf in leaves(rule.when) if isinstance(leaf, Keyed)}
-    meant = [each for each in used if not (each.name in keyed and each.attribute == "value")]
+    meant = [each for each in used_in(rule, program) if not (each.name in keyed and each.attribute == "value")]
     return sorted(meant, key=lambda each: f"{each.name}.{each.attribute}")
 
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.event import Event
 from engine.language.sentence import required_text, value_text
-from engine.language.tree import Absence, BoundRef, Operator, ScoreTest, Seen, Sequence, Test, Vocabulary
+from engine.language.tree import (
+    Absence,
+    BoundRef,
+    FactRef,
+    Keyed,
+    Operator,
+    ScoreTest,
+    Seen,
+    Sequence,
+    Test,
+    Vocabulary,
+)
 from engine.units import rough_duration
-from engine.values import Kind, Truth, ValueType
+from engine.values import Kind, Truth, Value, ValueType
 from tests.naive.conditions import CLOCKED, passes
 from tests.naive.history import History, State
+from tests.naive.told import Told
 
 ORDERED = {Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST}
 TOLD = {True: ORDERED | {Operator.IS, Operator.BETWEEN}, False: ORDERED | {Operator.IS_NOT}}
@@ -68,18 +81,17 @@ def required_of(history: History, test: Test, state: State) -> str:
     return required_text(ground, history.program.vocabulary)
 
 
-def of_seen(history: History, seen: Seen, state: State, truth: Truth, *, wanted: bool) -> tuple[str, str | None]:
-    """What is required of it, and how far it is away."""
-    times = [event.time for event in history.past(state) if history.selected(seen.of, event, state)]
+def of_seen(seen: Seen, times: list[int], now: int, truth: Truth, *, wanted: bool) -> tuple[str, str | None]:
+    """What is required of it, and how far it is away; `times` are those of what matches, in the span or before."""
     window, since = seen.span.window, seen.span.since
     required = "seen" if window is None else f"within {rough_duration(window)}"
     distance = None
     if truth is False and wanted:
         distance = "not seen yet" if not times else f"not seen since {since}"
         if times and window is not None:
-            distance = f"seen {rough_duration(state.now - times[-1])} ago, needs {rough_duration(window)}"
+            distance = f"seen {rough_duration(now - times[-1])} ago, needs {rough_duration(window)}"
     elif truth is True and not wanted and window is not None:
-        distance = f"leaves its window in {rough_duration(times[-1] + window - state.now)}"
+        distance = f"leaves its window in {rough_duration(times[-1] + window - now)}"
     return required, distance
 
 
@@ -96,17 +108,22 @@ def of_score(test: ScoreTest, answer: float | None, truth: Truth, *, wanted: boo
     return f"{abs(away):.3g} {word}" if away else f"{word} than {answer:.3g}"
 
 
+Held = tuple[tuple[str, int], ...]
+"""The events that held a condition, by type and time."""
+
+
 def of_absence(
     history: History, absence: Absence, state: State, truth: Truth, *, wanted: bool
-) -> tuple[str, str, str | None]:
-    """What was found, what is required, and how far it is away."""
+) -> tuple[str, str, str | None, Held]:
+    """What was found, what is required, how far it is away, and what held it."""
     past = history.past(state)
     begun = [at for at, event in enumerate(past) if history.selected(absence.after, event, state)]
     required = f"no {absence.of.event} for {rough_duration(absence.duration)}"
     if not begun:
         missing = f"{absence.after.event} not seen"
-        return missing, required, f"{missing} yet" if truth is False and wanted else None
-    age = state.now - past[begun[-1]].time
+        return missing, required, f"{missing} yet" if truth is False and wanted else None, ()
+    latest = past[begun[-1]]
+    age = state.now - latest.time
     actual = f"{rough_duration(age)} since {absence.after.event}"
     followed = [event.time for event in past[begun[-1] + 1 :] if history.selected(absence.of, event, state)]
     distance = None
@@ -119,23 +136,86 @@ def of_absence(
             distance = f"over since {rough_duration(age - (absence.until or 0))}"
     elif truth is True and not wanted and absence.until is not None:
         distance = f"over in {rough_duration(absence.until - age)}"
-    return actual, required, distance
+    return actual, required, distance, ((latest.type, latest.time),) if truth is True else ()
 
 
-def of_sequence(
-    history: History, sequence: Sequence, state: State, truth: Truth, *, wanted: bool
-) -> tuple[str, str, str | None]:
+def of_sequence(told: Told, sequence: Sequence, truth: Truth, *, wanted: bool) -> tuple[str, str, str | None, Held]:
     """How far it has come: the earliest events of the span that match as many steps as can be."""
-    row: list[int] = []
-    for _, event in history.inside(sequence.span, state):
-        if len(row) < len(sequence.steps) and history.selected(sequence.steps[len(row)].of, event, state):
-            row.append(event.time)
+    row: list[Event] = []
     steps, window = sequence.steps, sequence.span.window
+    for _, event in told.history.inside(sequence.span, told.state):
+        if len(row) < len(steps) and told.matches(steps[len(row)].of, steps[len(row)].bind, event):
+            row.append(event)
     so_far = f"{len(row)} of {len(steps)} seen"
     required = "in this order" if window is None else f"in this order within {rough_duration(window)}"
     distance = None
     if truth is False and wanted:
         distance = f"{so_far}, {steps[len(row)].of.event} is next"
     elif truth is True and not wanted and window is not None:
-        distance = f"leaves its window in {rough_duration(row[0] + window - state.now)}"
-    return so_far, required, distance
+        distance = f"leaves its window in {rough_duration(row[0].time + window - told.state.now)}"
+    return so_far, required, distance, tuple((each.type, each.time) for each in row) if truth is True else ()
+
+
+def of_keyed(
+    told: Told, keyed: Keyed, truth: Truth, *, wanted: bool
+) -> tuple[str | None, str, str | None, Held, str | None]:
+    """What was found, what is required, how far it is away, what held it, and what is missing.
+
+    All of the bound key; else of the first that passes, or that is open, else of the one to which least is missing.
+    """
+    history, state, kind = told.history, told.state, keyed.aggregate.type
+    vocabulary = history.program.vocabulary
+    tests = [Test(keyed.aggregate, operator, operand) for operator, operand in keyed.tests]
+    keys = history.keys(keyed, state)
+    values = {key: history._over(keyed.aggregate, events, state) for key, events in keys.items()}
+
+    def failed(key: Value) -> list[Test]:
+        return [each for each in tests if history._test(values[key], each.operator, each.operand, state) is not True]
+
+    def far(key: Value) -> tuple[int, float]:
+        return (len(failed(key)), _far(history, failed(key)[0], values[key], state)) if failed(key) else (0, 0)
+
+    key: Value | None
+    if keyed.bind is not None and keyed.bind in state.bound and BoundRef(keyed.bind, keyed.per) in told.used:
+        key = state.bound[keyed.bind][keyed.per]
+    elif truth is False:
+        key = min(keys, key=far, default=None)
+    else:
+        first = next(each for each in history.choices(keyed, state) if each.truth is truth)
+        key = history.history[first.positions[0]].attributes[keyed.per]
+    required = " and ".join(required_of(history, each, state) for each in tests)
+    actual = distance = missing = None
+    held: Held = ()
+    if key is not None:
+        per = vocabulary.events[keyed.aggregate.of.event].attributes[keyed.per].type
+        actual = f"{value_text(values[key], kind, vocabulary)} for {keyed.per} {value_text(key, per, vocabulary)}"
+        events = [each for each in keys[key] if history.selected(keyed.aggregate.of, each, state)]
+        held = tuple((each.type, each.time) for each in events)[-MOST_HELD:] if truth is True else ()
+    if truth is False and wanted:
+        distance = f"no {keyed.per} yet"
+        if key is not None:
+            distance = of_test(history, failed(key)[0], values[key], state, kind, wanted=True) if failed(key) else None
+    elif truth is None:
+        unknown = (name_of(operand) for _, operand in keyed.tests if history.operand(operand, state) is None)
+        missing = next(unknown, None) or keyed.aggregate.of.event
+    return actual, required, distance, held, missing
+
+
+MOST_HELD = 8
+"""Events that are named as those that held something."""
+
+
+def _far(history: History, test: Test, value: Any, state: State) -> float:
+    """How far it is from the nearest limit of what is an amount."""
+    operand: Any = history.operand(test.operand, state)
+    if test.operator not in TOLD[True] or not isinstance(value, int | float) or isinstance(value, bool):
+        return 0
+    limits = operand if isinstance(operand, tuple) else (operand,)
+    return min((abs(each - value) for each in limits if each is not None), default=0)
+
+
+def name_of(operand: Any) -> str | None:
+    """What stands on the right side, where that is a fact or a name."""
+    if isinstance(operand, BoundRef):
+        return f"{operand.name}.{operand.attribute}"
+    return operand.fact if isinstance(operand, FactRef) else None

@@ -29,19 +29,13 @@ from engine.language.tree import (
 from engine.schedule import is_open, period
 from engine.values import Truth, Value
 from tests.naive.conditions import (
-    alternatives,
-    binders,
-    facts_in,
-    has_scores,
-    identity,
     leaves,
     passes,
-    passing_things,
-    score_tests,
 )
 from tests.naive.history import Catalogue, State, no_catalogue
 from tests.naive.messages import UnknownHoleError, filled
 from tests.naive.moments import Moments
+from tests.naive.parts import Parts
 
 Bindings = tuple[tuple[str, Value], ...]
 Standing = dict[Bindings, State]
@@ -133,11 +127,10 @@ class Naive(Moments):
         acted = {rule.digest: self.acts.get(rule.id, []) for rule in self.program.rules}
         pending = {rule.digest for rule in self.program.rules if rule.id in self.new}
         silent = {rule.digest for rule in self.program.rules if rule.id in self.quiet}
-        self.program = program
-        self.found.clear()
+        self.look_at(program)
         if self.clock is None:
             return
-        tests = {leaf for rule in program.rules for leaf in score_tests(rule.when)}
+        tests = {leaf for each in self.rules for leaf in each.scores}
         self.latched &= tests
         self.fresh.clear()
         self.acts = {rule.id: acted[rule.digest] for rule in program.rules if acted.get(rule.digest)}
@@ -146,11 +139,11 @@ class Naive(Moments):
         if is_ancestor:
             self.new |= {rule.id for rule in program.rules if rule.digest not in old}
         else:
-            self.quiet = {rule.id for rule in program.rules if has_scores(rule) and not held.get(rule.digest)}
+            self.quiet = {each.rule.id for each in self.rules if each.has_scores and not held.get(each.rule.digest)}
         state = State(self.clock, self.facts)
 
         def standing(rule: Rule) -> set[Bindings]:
-            if has_scores(rule):
+            if self.parts[id(rule)].has_scores:
                 return held.get(rule.digest, set())
             return set(self._standing(rule, state, None))
 
@@ -168,8 +161,8 @@ class Naive(Moments):
         return found
 
     def _visible(self) -> dict[str, Value | None]:
-        """What a model can see now; nothing where none is asked."""
-        if not any(score_tests(rule.when) for rule in self.program.rules):
+        """What a model can see now; nothing where no answer stands that may have to go."""
+        if not self.fresh:
             return {}
         state = State(self.clock or 0, self.facts)
         names = self.program.vocabulary.facts
@@ -192,7 +185,7 @@ class Naive(Moments):
         self.derived = state.derived
         self.standing = {rule.id: self._standing(rule, state, truth) for rule in self.program.rules}
         before, self.true = self.true, {(rule, each) for rule, found in self.standing.items() for each in found}
-        late = {rule.id for rule in self.program.rules if has_scores(rule)} & (self.new | self.quiet)
+        late = {each.rule.id for each in self.rules if each.has_scores} & (self.new | self.quiet)
         return [
             self._act(rule, now, bindings)
             for rule in self.program.rules
@@ -280,42 +273,36 @@ class Naive(Moments):
 
     def _standing(self, rule: Rule, state: State, truth: Any) -> Standing:
         """The bindings with which a rule holds, in order, each with its first combination; one without names: ()."""
-        if passing_things(rule.when):
-            return self._find_standing(rule, state, truth)
-        looked_at = (self.era(state.now), *(self.value(each, state) for each in facts_in(rule.when)))
-        found: Standing = self.found.once(rule, looked_at, lambda: self._find_standing(rule, state, truth))
-        if not binders(rule.when):
+        parts = self.parts[id(rule)]
+        if parts.is_passing:
+            return self._find_standing(parts, state, truth)
+        looked_at = (self.era(state.now), *(self.value(each, state) for each in parts.facts))
+        found: Standing = self.found.once(rule, looked_at, lambda: self._find_standing(parts, state, truth))
+        if not parts.binders:
             return dict.fromkeys(found, state)
         return {
             bindings: State(state.now, state.facts, state.derived, each.bound, each.chosen, state.known and {})
             for bindings, each in found.items()
         }
 
-    def _find_standing(self, rule: Rule, state: State, truth: Any) -> Standing:
-        found = binders(rule.when)
-        used = identity(rule, self.program) if found else []
+    def _find_standing(self, parts: Parts, state: State, truth: Any) -> Standing:
+        if not parts.binders:
+            return {(): state} if self._holds(parts, state, truth) else {}
         standing: Standing = {}
-        for each in self.combinations(found, state) if found else [state]:
-            if self._holds(rule, each, truth):
-                values = {f"{one.name}.{one.attribute}": self.operand(one, each) for one in used}
-                bindings = tuple((name, value) for name, value in values.items() if value is not None)
-                standing.setdefault(bindings, each)
+        for each in self.combinations(parts.binders, state):
+            if self._holds(parts, each, truth):
+                values = [(name, self.operand(ref, each)) for name, ref in parts.identity]
+                standing.setdefault(tuple(value for value in values if value[1] is not None), each)
         return standing
 
-    def _holds(self, rule: Rule, state: State, truth: Any) -> bool:
+    def _holds(self, parts: Parts, state: State, truth: Any) -> bool:
         """Scores are asked only where what is cheaper leaves it to them: conjunct by conjunct."""
-        if not has_scores(rule):
-            return self.truth(rule.when, state, None) is True
-        every = alternatives(rule.when)
-        cheap = [each for each in every if not any(isinstance(leaf, ScoreTest) for leaf, _ in each)]
-        if any(self._all(each, state) for each in cheap):
-            return True
-        for each in every:
-            scores = [(leaf, wanted) for leaf, wanted in each if isinstance(leaf, ScoreTest)]
-            rest = [(leaf, wanted) for leaf, wanted in each if not isinstance(leaf, ScoreTest)]
-            if scores and self._all(rest, state) and all(truth(leaf) is wanted for leaf, wanted in scores):
-                return True
-        return False
+        if not parts.has_scores:
+            return self._plain_truth(parts.rule.when, state, None) is True
+        return any(self._all(each, state) for each in parts.cheap) or any(
+            self._all(rest, state) and all(truth(leaf) is wanted for leaf, wanted in scores)
+            for scores, rest in parts.asking
+        )
 
     def _all(self, literals: list[tuple[Any, bool]], state: State) -> bool:
         return all(self.truth(leaf, state, None) is wanted for leaf, wanted in literals)

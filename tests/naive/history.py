@@ -45,6 +45,7 @@ from tests.naive.conditions import (
     references,
     spans_of,
 )
+from tests.naive.parts import parts_of
 
 Catalogue = Callable[[str, Value], Value | None]
 Names = Mapping[str, Mapping[str, Value]]
@@ -116,13 +117,24 @@ class Found:
 
 
 class History:
-    """The events of a session, and what follows from them at a moment."""
+    """The events of a session, and what follows from them at a moment.
+
+    Attributes:
+        rules: Of the program, taken apart, in order of acting; `parts` are the same by the id of the rule.
+    """
 
     def __init__(self, program: Program, catalogue: Catalogue = no_catalogue) -> None:
-        self.program = program
         self.catalogue = catalogue
         self.history: list[Event] = []  # in order of time, then of arrival
         self.found = Found()
+        self.look_at(program)
+
+    def look_at(self, program: Program) -> None:
+        """Go on with other rules."""
+        self.program = program
+        self.rules = parts_of(program)
+        self.parts = {id(each.rule): each for each in self.rules}
+        self.found.clear()
 
     def happened(self, event: Event) -> None:
         """Put an event in its place: after those of its own time. What was found before is found anew."""
@@ -407,8 +419,7 @@ class History:
         """A number for which events lie in which span: at moments of one era, events say the same."""
         era = self.found.eras.get(now)
         if era is None:
-            spans: tuple[Span, ...] = self.found.once(self.program, ("spans",), lambda: spans_of(self.program))
-            ends = tuple(self.ends(span, now) for span in spans)
+            ends = tuple(self.ends(span, now) for span in spans_of(self.program))
             era = self.found.eras[now] = self.found.numbers.setdefault(ends, len(self.found.numbers))
         return era
 
@@ -444,10 +455,22 @@ _time_of = attrgetter("time")
 
 
 def either(truths: Iterable[Truth]) -> Truth:
-    found = list(truths)
-    return True if True in found else None if None in found else False
+    """True if one is, else unknown if one is."""
+    found: Truth = False
+    for truth in truths:
+        if truth is True:
+            return True
+        if truth is None:
+            found = None
+    return found
 
 
 def both(truths: Iterable[Truth]) -> Truth:
-    found = list(truths)
-    return False if False in found else None if None in found else True
+    """False if one is, else unknown if one is."""
+    found: Truth = True
+    for truth in truths:
+        if truth is False:
+            return False
+        if truth is None:
+            found = None
+    return found

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from engine.language.tree import (
-    Absence,
-    Aggregate,
-    AssertAction,
-    Condition,
-    Keyed,
-    Operator,
-    Rule,
-    ScoreTest,
-    Seen,
-    Sequence,
-    Span,
-    Test,
-)
+from engine.language.tree import Absence, Keyed, Operator, Rule, ScoreTest, Test
 from engine.schedule import next_change
 from engine.values import Truth, Value
 from tests.naive.conditions import (
     CLOCKED,
-    binders,
-    by_age,
-    by_names,
-    identity,
-    keys_by_age,
     leaves,
-    of_aggregate,
-    score_tests,
-    selections,
 )
 from tests.naive.history import State, both
+from tests.naive.parts import Parts, looked_through
 from tests.naive.settling import Settling
 
 
@@ -69,7 +48,7 @@ class Moments(Settling):
     def _find_window_moments(self) -> set[int]:
         left = {
             event.time + span.window
-            for span, types in self._spans()
+            for span, types in looked_through(self.program)
             if span.window is not None
             for event in self.history
             if event.type in types
@@ -86,16 +65,17 @@ class Moments(Settling):
     def _clock_moments(self, after: int, before: int) -> set[int]:
         """Where a test against the clock, the schedule of a rule that asserts, or the age of an answer changes."""
         found = set()
-        for rule in self.program.rules:
-            for leaf in score_tests(rule.when):
+        for parts in self.rules:
+            rule = parts.rule
+            for leaf in parts.scores:
                 if leaf.last_known is not None and leaf.score in self.last_answers:
                     found.add(self.last_answers[leaf.score][1] + leaf.last_known)
-            if by_age(rule.when):
+            if parts.by_age:
                 # What is looked at may change at other moments: then look at it at each of those too.
                 for at in [after, *sorted(self._window_moments())]:
-                    for state in self.looks(rule, State(at, self.facts, self.derived)):
+                    for state in self.looks(parts, State(at, self.facts, self.derived)):
                         found |= self._ages(rule, state)
-            if rule.schedule is not None and any(isinstance(action, AssertAction) for action in rule.actions):
+            if rule.schedule is not None and parts.asserts:
                 change = next_change(rule.schedule, after)
                 while change is not None and change < before:
                     found.add(change)
@@ -118,12 +98,12 @@ class Moments(Settling):
                     found |= {value} if age is None else {value, value + age}
         return found
 
-    def looks(self, rule: Rule, state: State) -> list[State]:
+    def looks(self, parts: Parts, state: State) -> list[State]:
         """The state as it is, and with the names of the rule bound in every way."""
-        return [state, *(self.combinations(found, state) if (found := binders(rule.when)) else [])]
+        return [state, *(self.combinations(parts.binders, state) if parts.binders else [])]
 
     def _everything(self, now: int) -> list[Any]:
-        clock = now if any(keys_by_age(rule.when) for rule in self.program.rules) else None
+        clock = now if any(each.keys_by_age for each in self.rules) else None
         everything: list[Any] = self.found.once(self, (self.era(now), clock), lambda: self._find_everything(now))
         return everything
 
@@ -135,39 +115,22 @@ class Moments(Settling):
             for fact in self.program.vocabulary.facts.values()
             if fact.aggregate is not None
         ]
-        for rule in self.program.rules:
-            apart, together = by_names(rule, self.program)
-            for leaf in (leaf for part in apart for leaf in leaves(part)):
-                if not isinstance(leaf, Test):
-                    found.append(None if isinstance(leaf, ScoreTest) else self._plain_truth(leaf, state, None))
-                elif isinstance(leaf.subject, Aggregate):
+        for parts in self.rules:
+            for leaf in parts.apart:
+                if isinstance(leaf, Test):
                     found.append(self.value(leaf.subject, state))
-            if together:
-                found.append(self._held_together(rule, together, state))
+                elif not isinstance(leaf, ScoreTest):
+                    found.append(self._plain_truth(leaf, state, None))
+            if parts.has_names:
+                found.append(self._held_together(parts, state))
         return found
 
-    def _held_together(self, rule: Rule, together: list[Condition], state: State) -> dict[tuple[Any, ...], Truth]:
+    def _held_together(self, parts: Parts, state: State) -> dict[tuple[Any, ...], Truth]:
         """The truth of conditions with names for each combination that is not out of the question."""
-        told_apart = identity(rule, self.program)
         truths: dict[tuple[Any, ...], Truth] = {}
-        for look in self.combinations(binders(rule.when), state):
-            truth = both(self._plain_truth(part, look, None) for part in together if not score_tests(part))
+        for look in self.combinations(parts.binders, state):
+            truth = both(self._plain_truth(part, look, None) for part in parts.together)
             if truth is not False:
-                token = tuple(self.operand(each, look) for each in told_apart)
+                token = tuple(self.operand(each, look) for _, each in parts.identity)
                 truths[token] = True if truth or truths.get(token) else None
         return truths
-
-    def _spans(self) -> Iterator[tuple[Span, set[str]]]:
-        """Every span that something looks at, with the types of event in it."""
-        for fact in self.program.vocabulary.facts.values():
-            if fact.aggregate is not None:
-                yield fact.aggregate.span, {each.event for each in of_aggregate(fact.aggregate)}
-        for rule in self.program.rules:
-            for leaf in leaves(rule.when):
-                types = {each.event for each in selections(leaf)}
-                if isinstance(leaf, Seen | Sequence):
-                    yield leaf.span, types
-                elif isinstance(leaf, Keyed):
-                    yield leaf.aggregate.span, types
-                elif isinstance(leaf, Test) and isinstance(leaf.subject, Aggregate):
-                    yield leaf.subject.span, types

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.activation import ScoreStatus
@@ -14,7 +14,7 @@ from engine.language.tree import (
     AnyOf,
     BoundRef,
     Condition,
-    FactRef,
+    Keyed,
     Not,
     Rule,
     ScoreTest,
@@ -26,43 +26,51 @@ from engine.language.tree import (
 from engine.units import rough_duration
 from engine.values import Truth
 from tests.naive import distances
-from tests.naive.conditions import binders, names_of
-from tests.naive.evaluator import Naive
+from tests.naive.conditions import Binder, names_of, references
+from tests.naive.evaluator import Bindings, Naive
 from tests.naive.history import State, both, either
+from tests.naive.told import Reason, Told
 
 
-@dataclass(frozen=True)
-class Reason:
-    """A condition with its truth and what was found. Leaves without `required` tell their truth only."""
+def reason(
+    naive: Naive,
+    condition: Condition,
+    state: State,
+    score: Any,
+    used: frozenset[BoundRef] = frozenset(),
+    *,
+    wanted: bool = True,
+) -> Reason:
+    """A condition, in one combination where it is part of one, and how far it is from what is wanted.
 
-    kind: str
-    truth: Truth
-    actual: str | None = None
-    missing: str | None = None
-    parts: tuple[Reason, ...] = ()
-    required: str | None = None
-    distance: str | None = None
-
-
-def reason(naive: Naive, condition: Condition, state: State, score: Any, *, wanted: bool = True) -> Reason:
-    """A condition, in one combination where it is part of one, and how far it is from what is wanted."""
+    Args:
+        naive: Its history.
+        condition: Of a rule, or any other.
+        state: With the names bound as in the combination.
+        score: The truth of score tests.
+        used: What the rule uses of its names.
+        wanted: The truth that would help.
+    """
     truth = naive._plain_truth(condition, state, score)
     match condition:
         case Segment():
-            return Reason("segment", truth, parts=(reason(naive, condition.condition, state, score, wanted=wanted),))
+            return Reason(
+                "segment", truth, parts=(reason(naive, condition.condition, state, score, used, wanted=wanted),)
+            )
         case Not():
-            return Reason("not", truth, parts=(reason(naive, condition.part, state, score, wanted=not wanted),))
+            return Reason("not", truth, parts=(reason(naive, condition.part, state, score, used, wanted=not wanted),))
         case All() | AnyOf():
             kind = "all" if isinstance(condition, All) else "any"
-            parts = tuple(reason(naive, part, state, score, wanted=wanted) for part in condition.parts)
+            parts = tuple(reason(naive, part, state, score, used, wanted=wanted) for part in condition.parts)
             return Reason(kind, truth, parts=parts)
+    if _is_open(condition, state):
+        return Reason("open", truth, is_open=True)
+    told = Told(naive, state, used)
+    match condition:
         case Test():
             return _test(naive, condition, truth, state, wanted=wanted)
-        case Seen() if condition.bind is None:
-            seen = [event.time for event in naive.past(state) if naive.selected(condition.of, event, state)]
-            actual = f"{rough_duration(state.now - seen[-1])} ago" if seen else "not seen"
-            required, distance = distances.of_seen(naive, condition, state, truth, wanted=wanted)
-            return Reason("seen", truth, actual, None, (), required, distance)
+        case Seen():
+            return _seen(told, condition, truth, wanted=wanted)
         case ScoreTest():
             answer = naive.answers[condition.score]
             value = answer.value if answer.status is ScoreStatus.OK else None
@@ -72,12 +80,28 @@ def reason(naive: Naive, condition: Condition, state: State, score: Any, *, want
             required = required_text(condition, naive.program.vocabulary)
             return Reason("score", truth, actual, missing, (), required, distance)
         case Absence():
-            actual, required, distance = distances.of_absence(naive, condition, state, truth, wanted=wanted)
-            return Reason("absence", truth, actual, None, (), required, distance)
-        case Sequence() if not names_of(condition):
-            actual, required, distance = distances.of_sequence(naive, condition, state, truth, wanted=wanted)
-            return Reason("sequence", truth, actual, None, (), required, distance)
-    return Reason(type(condition).__name__.lower(), truth)
+            found, required, distance, held = distances.of_absence(naive, condition, state, truth, wanted=wanted)
+            return Reason("absence", truth, found, None, (), required, distance, held)
+        case Sequence():
+            found, required, distance, held = distances.of_sequence(told, condition, truth, wanted=wanted)
+            return Reason("sequence", truth, found, None, (), required, distance, held)
+        case Keyed():
+            of_key, required, distance, held, missing = distances.of_keyed(told, condition, truth, wanted=wanted)
+            return Reason("keyed", truth, of_key, missing, (), required, distance, held)
+    raise AssertionError(condition)
+
+
+def _is_open(leaf: Any, state: State) -> bool:
+    """Whether it needs a name, its own or another's, to which nothing is bound."""
+    used = {each.name for each in references(leaf)}
+    return not used.union(names_of(leaf) if isinstance(leaf, Binder) else ()) <= set(state.bound)
+
+
+def _seen(told: Told, seen: Seen, truth: Truth, *, wanted: bool) -> Reason:
+    times = [event.time for event in told.past() if told.matches(seen.of, seen.bind, event)]
+    actual = f"{rough_duration(told.state.now - times[-1])} ago" if times else "not seen"
+    required, distance = distances.of_seen(seen, times, told.state.now, truth, wanted=wanted)
+    return Reason("seen", truth, actual, None, (), required, distance)
 
 
 def _test(naive: Naive, test: Test, truth: Truth, state: State, *, wanted: bool) -> Reason:
@@ -86,26 +110,68 @@ def _test(naive: Naive, test: Test, truth: Truth, state: State, *, wanted: bool)
     kind = subject_type(test.subject, vocabulary)
     missing = None
     if truth is None:
-        missing = subject_text(test.subject, vocabulary) if value is None else _name(test.operand)
+        missing = subject_text(test.subject, vocabulary) if value is None else distances.name_of(test.operand)
     actual = None if value is None else value_text(value, kind, vocabulary)
     required = distances.required_of(naive, test, state)
     distance = distances.of_test(naive, test, value, state, kind, wanted=wanted)
     return Reason("test", truth, actual, missing, (), required, distance)
 
 
-def _name(operand: Any) -> str | None:
-    if isinstance(operand, BoundRef):
-        return f"{operand.name}.{operand.attribute}"
-    return operand.fact if isinstance(operand, FactRef) else None
+# -------------------------------------------------------------------- the combination that is told
 
 
-def reasons(naive: Naive, rule: Rule, state: State, score: Any) -> Reason | None:
-    """The condition of a rule: where it binds names and holds, in its first combination; None where none holds."""
-    if not binders(rule.when):
-        return reason(naive, rule.when, state, score)
-    for each in naive._standing(rule, state, score).values():
-        return reason(naive, rule.when, each, score)
-    return None
+def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: Any) -> tuple[Reason, bool]:
+    """The reasons of a rule in the combination with these bindings, and whether that is the one to be told.
+
+    To be told is the first that holds, else the first that is unknown, else one of the first that comes nearest.
+    """
+    parts = naive.parts[id(rule)]
+    if not parts.binders:
+        return reason(naive, rule.when, state, score, parts.used), bindings == ()
+    every = naive.combinations(parts.binders, state)
+    own = [each for each in every if _is_told(naive, rule, each, bindings)]
+    if not own:
+        return reason(naive, rule.when, state, score, parts.used), not every
+    tree = reason(naive, rule.when, own[0], score, parts.used)
+    if parts.scores:
+        return tree, True  # which combinations are open is not said of those
+    for wanted in (True, None):
+        first = next((each for each in every if naive._plain_truth(rule.when, each, score) is wanted), None)
+        if first is not None:
+            return tree, _told_of(naive, rule, first) == _told_of(naive, rule, own[0])
+    firsts: dict[Bindings, State] = {}
+    for each in every:
+        firsts.setdefault(_told_of(naive, rule, each), each)
+    nearest = min(away(reason(naive, rule.when, each, score, parts.used)) for each in [*firsts.values()][:MOST])
+    return tree, len(every) > MOST**2 or away(tree) == nearest
+
+
+MOST = 6
+"""Combinations that don't hold among which the nearest is told."""
+
+
+def _told_of(naive: Naive, rule: Rule, state: State) -> Bindings:
+    found = [(f"{ref.name}.{ref.attribute}", naive.operand(ref, state)) for ref in naive.parts[id(rule)].used]
+    return tuple(sorted((name, value) for name, value in found if value is not None))
+
+
+def _is_told(naive: Naive, rule: Rule, state: State, bindings: Bindings) -> bool:
+    known = {f"{name}.{each}": value for name, bound in state.bound.items() for each, value in bound.items()}
+    identity = {name for name, _ in naive.parts[id(rule)].identity if name in known}
+    told = dict(bindings)
+    return identity <= told.keys() and all(known.get(name) == value for name, value in told.items())
+
+
+def away(tree: Reason, *, wanted: bool = True) -> int:
+    """How many leaves would have to be otherwise."""
+    if tree.truth is wanted:
+        return 0
+    if tree.kind == "not":
+        return away(tree.parts[0], wanted=not wanted)
+    if tree.kind not in {"all", "any", "segment"}:
+        return 1
+    needs = [away(part, wanted=wanted) for part in tree.parts]
+    return min(needs, default=1_000_000) if (tree.kind == "any") is wanted and tree.kind != "segment" else sum(needs)
 
 
 def failing(tree: Reason, wanted: Truth = True) -> Iterator[Reason]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from engine.language.tree import AssertAction, Condition, FactRef, FactSource, Rule
+from engine.language.tree import AssertAction, Condition, FactRef, FactSource, Program, Rule
 from engine.schedule import is_open
 from engine.values import Value
-from tests.naive.conditions import leaves, operands
+from tests.naive.conditions import leaves, once, operands
 from tests.naive.history import History, State
 
 
@@ -23,7 +23,7 @@ class Settling(History):
     def settle(self, state: State, holds: Callable[[Rule], bool]) -> None:
         """The least fixed point, layer by layer: each begins with nothing asserted."""
         self.unsettled = set()
-        for together, rules in self._layers():
+        for together, rules in layers_of(self.program):
             for _ in range(2 * len(rules) + 2):
                 asserted: dict[str, Value | None] = {}
                 for rule in rules:
@@ -45,58 +45,60 @@ class Settling(History):
                 self.unsettled |= together
         state.known = {}
 
-    def _layers(self) -> list[tuple[set[str], list[Rule]]]:
-        layers: list[tuple[set[str], list[Rule]]] = self.found.once(self.program, ("layers",), self._find_layers)
-        return layers
-
-    def _find_layers(self) -> list[tuple[set[str], list[Rule]]]:
-        """Derived facts that are settled together, each with the rules that assert them, in order of settling."""
-        asserting: dict[str, list[Rule]] = {}
-        for rule in self.program.rules:
-            for action in rule.actions:
-                if isinstance(action, AssertAction):
-                    asserting.setdefault(action.fact, []).append(rule)
-        below = {
-            fact: {name for rule in rules for name in self.derived_in(rule.when)} for fact, rules in asserting.items()
-        }
-        reach = {fact: _reach(fact, below) for fact in asserting}
-        left = set(asserting)
-        layers = []
-        while left:
-            # A layer looks only at itself and at what is settled.
-            layer = min(
-                (fact for fact in left if all(fact in reach.get(other, set()) for other in (reach[fact] & left))),
-            )
-            together = {other for other in left if other in reach[layer] and layer in reach[other]} | {layer}
-            layers.append(
-                (together, [rule for rule in self.program.rules if any(rule in asserting[fact] for fact in together)])
-            )
-            left -= together
-        return layers
-
     def derived_in(self, condition: Condition) -> set[str]:
         """The derived facts that a condition looks at."""
-        return {
-            name
-            for leaf in leaves(condition)
-            for operand in operands(leaf)
-            if isinstance(operand, FactRef)
-            for name in self.derived_under(operand.fact)
-        }
+        return derived_in(condition, self.program)
 
     def derived_under(self, name: str) -> set[str]:
         """The derived facts from which a fact is made."""
-        fact = self.program.vocabulary.facts[name]
-        if fact.source is FactSource.RULES:
-            return {name}
-        if fact.computed is not None:
-            return {
-                below
-                for kind, item in fact.computed.program
-                if kind == "name"
-                for below in self.derived_under(str(item))
-            }
+        return derived_under(name, self.program)
+
+
+@once
+def layers_of(program: Program) -> list[tuple[set[str], list[Rule]]]:
+    """Derived facts that are settled together, each with the rules that assert them, in order of settling."""
+    asserting: dict[str, list[Rule]] = {}
+    for rule in program.rules:
+        for action in rule.actions:
+            if isinstance(action, AssertAction):
+                asserting.setdefault(action.fact, []).append(rule)
+    below = {
+        fact: {name for rule in rules for name in derived_in(rule.when, program)} for fact, rules in asserting.items()
+    }
+    reach = {fact: _reach(fact, below) for fact in asserting}
+    left = set(asserting)
+    layers = []
+    while left:
+        # A layer looks only at itself and at what is settled.
+        layer = min(
+            (fact for fact in left if all(fact in reach.get(other, set()) for other in (reach[fact] & left))),
+        )
+        together = {other for other in left if other in reach[layer] and layer in reach[other]} | {layer}
+        layers.append((together, [rule for rule in program.rules if any(rule in asserting[fact] for fact in together)]))
+        left -= together
+    return layers
+
+
+def derived_in(condition: Condition, program: Program) -> set[str]:
+    """The derived facts that a condition looks at."""
+    return {
+        name
+        for leaf in leaves(condition)
+        for operand in operands(leaf)
+        if isinstance(operand, FactRef)
+        for name in derived_under(operand.fact, program)
+    }
+
+
+def derived_under(name: str, program: Program) -> set[str]:
+    """The derived facts from which a fact is made."""
+    fact = program.vocabulary.facts[name]
+    if fact.source is FactSource.RULES:
+        return {name}
+    if fact.computed is None:
         return set()
+    names = [str(item) for kind, item in fact.computed.program if kind == "name"]
+    return {below for each in names for below in derived_under(each, program)}
 
 
 def _reach(fact: str, below: Mapping[str, set[str]]) -> set[str]:

@@ -14,7 +14,6 @@ from engine.language.tree import (
     Absence,
     All,
     AnyOf,
-    BoundRef,
     Condition,
     FactRef,
     Keyed,
@@ -34,11 +33,12 @@ from engine.rete.conditions import operators
 from engine.rete.conditions.grounding import Bound, Grounding, UnboundError
 from engine.rete.conditions.joining import has_names
 from engine.rete.conditions.normal_form import leaves_of
+from engine.rete.reports.distances import distance_of, operand_name
 from engine.rete.reports.explain_joined import absence_report, combination_told, keyed_report, sequence_report
 from engine.rete.reports.telling import Fixed, Plan, Told, fixed, tell
 from engine.schedule import is_open
 from engine.units import rough_duration
-from engine.values import EpochMs, Kind, Truth, Value, ValueType
+from engine.values import EpochMs, Truth, Value
 
 if TYPE_CHECKING:
     from engine.rete.view import View
@@ -241,7 +241,7 @@ def _test(
         said = fixed(test, vocabulary, test if operand is None else ground)
     kind, missing = said.type, None
     if truth is None:
-        missing = said.subject if value is None else _operand_name(test)
+        missing = said.subject if value is None else operand_name(test.operand)
     return ConditionReport(
         text,
         truth,
@@ -249,16 +249,9 @@ def _test(
         said.subject,
         None if value is None else value_text(value, kind, vocabulary),
         said.required,
-        None if truth is wanted or truth is None else _distance(view, ground, value, kind, wanted=wanted),
+        None if truth is wanted or truth is None else distance_of(view, ground, value, kind, wanted=wanted),
         missing,
     )
-
-
-def _operand_name(test: Test) -> str | None:
-    operand = test.operand
-    if isinstance(operand, BoundRef):
-        return f"{operand.name}.{operand.attribute}"
-    return operand.fact if isinstance(operand, FactRef) else None
 
 
 def _seen(view: View, seen: Seen, text: str, truth: Truth, *, wanted: bool) -> ConditionReport:
@@ -315,51 +308,6 @@ def _latest(view: View, selection: Selection) -> EpochMs | None:
         if event.time <= view.now and selects(selection, event, view.fact):
             return event.time
     return None
-
-
-def _distance(view: View, test: Test, value: Value | None, kind: ValueType, *, wanted: bool) -> str | None:
-    """How far a known value is from making the test what is wanted, in the units of the fact."""
-    vocabulary = view.compiled.program.vocabulary
-    operand: Any = view.fact(test.operand.fact) if isinstance(test.operand, FactRef) else test.operand
-    if value is None or operand is None or test.operator is Operator.EXISTS:
-        return None
-    operator: Operator = test.operator
-    if operator in operators.CLOCKED:
-        return _distance_in_time(operator, value, operand, view.now, wanted=wanted)
-    if not wanted:
-        if operator not in operators.OPPOSITE or operator in {Operator.IS, Operator.IS_ONE_OF}:
-            return None
-        operator = operators.OPPOSITE[operator]
-    if not kind.is_ordered or kind.kind is Kind.TIMESTAMP or isinstance(value, str | tuple | bool):
-        return None
-    limit = _limit(operator, value, operand)
-    if limit is None:
-        return None
-    away = limit - value
-    if kind.kind is not Kind.NUMBER and operator in {Operator.ABOVE, Operator.BELOW}:
-        away += 1 if operator is Operator.ABOVE else -1  # whole units: above 2 needs 3
-    word = "more" if away > 0 or (away == 0 and operator is Operator.ABOVE) else "less"
-    away = abs(round(away, 6))
-    return (
-        f"{value_text(away, kind, vocabulary)} {word}" if away else f"{word} than {value_text(value, kind, vocabulary)}"
-    )
-
-
-def _limit(operator: Operator, value: Any, operand: Any) -> Any:
-    if operator is Operator.BETWEEN:
-        return operand[0] if value < operand[0] else operand[1]
-    if operator in {Operator.ABOVE, Operator.AT_LEAST, Operator.BELOW, Operator.AT_MOST, Operator.IS}:
-        return operand
-    return None
-
-
-def _distance_in_time(operator: Operator, value: Any, age: Any, now: EpochMs, *, wanted: bool) -> str | None:
-    if value > now and wanted:
-        return f"{rough_duration(value - now if operator is Operator.WITHIN_LAST else value + age - now)} to go"
-    old, needs = rough_duration(now - value), rough_duration(age)
-    if (operator is Operator.OLDER_THAN) is wanted:
-        return f"{rough_duration(max(0, value + age - now))} to go: {old} ago, needs {needs}"
-    return f"{old} ago, needs less than {needs}"
 
 
 # ------------------------------------------------------------------ trees

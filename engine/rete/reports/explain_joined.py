@@ -6,25 +6,31 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.activation import ConditionReport
-from engine.language.sentence import value_text
+from engine.language.sentence import required_text, value_text
 from engine.language.tree import (
     Absence,
     AttributeTest,
     BoundRef,
     Condition,
+    FactRef,
     Keyed,
     Operator,
     Selection,
     Sequence,
+    Test,
 )
-from engine.rete.alpha.history import in_span, selects
+from engine.rete.alpha.history import aggregate as over
+from engine.rete.alpha.history import entry, in_span, selects
 from engine.rete.beta.pattern import Pattern
 from engine.rete.beta.selector import Look
 from engine.rete.conditions.grounding import Bound, Grounding
 from engine.rete.conditions.joining import NAMELESS, binds_names, joined_in, subject_alone
+from engine.rete.conditions.leaves import leaf_value_truth
+from engine.rete.conditions.quantity import selections
+from engine.rete.reports.distances import distance_of, how_far, operand_name
 from engine.rete.session.retained import Kept
 from engine.units import rough_duration
-from engine.values import Truth
+from engine.values import Truth, Value
 
 if TYPE_CHECKING:
     from engine.rete.view import View
@@ -163,43 +169,97 @@ def _latest(view: View, selection: Selection, after: Kept | None = None) -> Kept
 
 
 def keyed_report(view: View, keyed: Keyed, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
-    """The value of the key that is bound, or of the one with the highest."""
+    """The value of the key that is bound; else of the first that passes, or that is open, or of the one that comes nearest."""
     vocabulary = view.compiled.program.vocabulary
     ground = grounding.keyed(keyed)
-    ref = BoundRef(keyed.bind or NAMELESS, keyed.per)
-    subject = subject_alone(ground)
-    tokens = view.pattern(subject)[1].tokens
-    truth: Truth = view.value(subject)  # type: ignore[assignment]
-    key = grounding.bound.get(ref)
-    if key is None:
-        key = next((token[0] for token, each in tokens.items() if each is truth), None) if tokens else None
-    elif truth is not None or (key,) in tokens:
-        truth = tokens.get((key,), False)
-    value = None
+    truth, key = _key_told(view, ground, grounding.bound.get(BoundRef(keyed.bind or NAMELESS, keyed.per)))
+    value: Value | None = None
+    actual = distance = None
     held: list[Kept] = []
     if key is not None:
         own = grounding.aggregate(keyed.aggregate, AttributeTest(keyed.per, Operator.IS, key))
         value = view.value(own)
-        if truth is True:
-            held = [
-                event for event in in_span(own.span, view.kept_events(), view.now) if selects(own.of, event, view.fact)
-            ]
-    kind = vocabulary.events[keyed.aggregate.of.event].attributes[keyed.per].type
-    actual = None
-    if key is not None:
+        kind = vocabulary.events[keyed.aggregate.of.event].attributes[keyed.per].type
         name = value_text(key, kind, vocabulary)
         actual = f"{value_text(value, keyed.aggregate.type, vocabulary)} for {keyed.per} {name}"
+        if truth is True:
+            events = in_span(own.span, view.kept_events(), view.now)
+            held = [event for event in events if selects(own.of, event, view.fact)]
+    if truth is False and wanted:
+        test = next(iter(_open_tests(view, ground, value)), None)
+        distance = f"no {keyed.per} yet"
+        if key is not None and test is not None:
+            distance = distance_of(view, test, value, keyed.aggregate.type, wanted=True)
     return ConditionReport(
         text,
         truth,
         "keyed",
         keyed.aggregate.of.event,
         actual,
-        None,
-        "no key passes" if truth is False and wanted and key is None else None,
-        keyed.aggregate.of.event if truth is None else None,
+        " and ".join(required_text(test, vocabulary) for test in _tests(keyed, ground)),
+        distance,
+        _unknown_in(view, keyed, ground) if truth is None else None,
         events=_named(held),
     )
+
+
+def _key_told(view: View, ground: Keyed, key: Value | None) -> tuple[Truth, Value | None]:
+    """The key that a report is about, and whether it passes; without one that is bound, whether any does."""
+    subject = subject_alone(ground)
+    pattern, state, look = view.pattern(subject)
+    truth: Truth = view.value(subject)  # type: ignore[assignment]
+    if key is not None:
+        return (state.tokens.get((key,), False) if truth is not None or (key,) in state.tokens else None), key
+    if truth is False:
+        return truth, _nearest(view, ground)
+    firsts = [
+        (first[0], token[0])
+        for token, each in state.tokens.items()
+        if each is truth and (first := pattern.first(look, token, truth)) is not None
+    ]
+    return truth, min(firsts, key=_order)[1] if firsts else None
+
+
+def _nearest(view: View, ground: Keyed) -> Value | None:
+    """Of the keys that don't pass, the one that is kept from it by the fewest tests, and least by the first of them."""
+    entries: dict[Value, list[Any]] = {}
+    aggregate = ground.aggregate
+    for event in in_span(aggregate.span, view.kept_events(), view.now):
+        key = event.attributes.get(ground.per)
+        for selection, sign in selections(aggregate):
+            if key is not None and selects(selection, event, view.fact):
+                entries.setdefault(key, []).append(entry(aggregate, selection, sign, event))
+
+    def far(key: Value) -> tuple[int, float]:
+        value = over(aggregate.function, entries[key], aggregate.type)
+        tests = _open_tests(view, ground, value)
+        return len(tests), how_far(view, tests[0], value) if tests else 0
+
+    return min(entries, key=far, default=None)
+
+
+def _tests(keyed: Keyed, ground: Keyed) -> list[Test]:
+    """Its tests, with what is bound where that is known."""
+    right: list[Any] = [operand for _, operand in ground.tests]
+    return [
+        Test(ground.aggregate, operator, operand if value is None else value)
+        for (operator, operand), value in zip(keyed.tests, right, strict=True)
+    ]
+
+
+def _open_tests(view: View, ground: Keyed, value: Value | None) -> list[Test]:
+    """Those that a value does not pass."""
+    tests = [Test(ground.aggregate, operator, operand) for operator, operand in ground.tests]
+    return [test for test in tests if leaf_value_truth(test, value, view.fact, view.now) is not True]
+
+
+def _unknown_in(view: View, keyed: Keyed, ground: Keyed) -> str:
+    """What leaves it open whether a key passes: a right side without a value, else the events that are not known any more."""
+    right: list[Any] = [operand for _, operand in ground.tests]
+    for (_, operand), value in zip(keyed.tests, right, strict=True):
+        if value is None or (isinstance(value, FactRef) and view.fact(value.fact) is None):
+            return operand_name(operand) or keyed.aggregate.of.event
+    return keyed.aggregate.of.event
 
 
 def _named(events: list[Kept]) -> tuple[tuple[str, int], ...]:

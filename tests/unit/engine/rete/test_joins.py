@@ -169,6 +169,25 @@ def test_a_sequence_needs_its_order_and_says_how_far_it_came() -> None:
     assert report.condition.events == (("viewed", START + 1), ("added", START + 4), ("checkout", START + 5))
 
 
+def test_a_report_tells_the_key_that_comes_nearest_and_what_it_lacks() -> None:
+    session = Joining("""
+    - {rule: often, when: {count: viewed, per: category, at_least: 4, within: 1 minute, as: liked}, then: [{trigger: t}]}
+    """)
+    (rule,) = session.program.rules
+    (report,) = session.looks(0).explain(rule).failing
+    assert (report.actual, report.required, report.distance) == (None, "at least 4", "no category yet")
+    session.sends(0, "viewed", category="shoes")
+    for at in (1, 2):
+        session.sends(at, "viewed", category="hats")
+    (report,) = session.looks(3).explain(rule).failing
+    assert (report.actual, report.required, report.distance) == ("2 for category hats", "at least 4", "2 more")
+    for at in (4, 5):
+        session.sends(at, "viewed", category="hats")
+    report = session.looks(6).explain(rule).condition
+    assert report.actual == "4 for category hats"
+    assert report.events == tuple(("viewed", START + at) for at in (1, 2, 4, 5))
+
+
 def test_a_report_tells_the_combination_that_comes_nearest() -> None:
     session = Joining(LIKED)
     session.sends(0, "viewed", category="shoes")
