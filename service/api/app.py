@@ -10,13 +10,14 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from service.api.access import Access
 from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.entrance import enter
 from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
@@ -29,6 +30,19 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Opening: TypeAlias = Callable[[], Awaitable[tuple[Services, Callable[[], Awaitable[None]]]]]
+
+
+class Beside(Protocol):
+    """Another server of the process, over the same services."""
+
+    async def start(self) -> int:
+        """Listen; the port. Raises `OSError`."""
+
+    async def stop(self) -> None:
+        """End in order; may be called again."""
+
+
+OpenBeside: TypeAlias = Callable[[Services, Access, Idempotency], Beside]
 
 BODY_WITHIN_S = 10.0
 """A body of 1 MiB over a slow mobile line takes some seconds."""
@@ -45,10 +59,17 @@ _NO_STORE: Headers = ((b"cache-control", b"no-store"),)
 
 
 class Application:
-    """One process's application. `opening` makes its services at the start and says how to close them."""
+    """One process's application.
 
-    def __init__(self, opening: Opening) -> None:
+    Args:
+        opening: Makes its services at the start and says how to close them.
+        open_beside: Makes the server that serves them over another protocol, where there is one.
+    """
+
+    def __init__(self, opening: Opening, open_beside: OpenBeside | None = None) -> None:
         self._opening = opening
+        self._open_beside = open_beside
+        self._beside: Beside | None = None
         self._closing: Callable[[], Awaitable[None]] | None = None
         self._routes = Routes()
         self._services: Services | None = None
@@ -59,9 +80,18 @@ class Application:
         """Open the services."""
         self._services, self._closing = await self._opening()
         self._access = Access(self._services.settings, self._services.keys)
+        if self._open_beside is not None:
+            self._beside = self._open_beside(self._services, self._access, self._idempotency)
+            await self._beside.start()
+
+    async def leave(self) -> None:
+        """Take no more calls beside HTTP, and let those in flight end."""
+        if self._beside is not None:
+            await self._beside.stop()
 
     async def stop(self) -> None:
         """Close them, with everything written that was taken."""
+        await self.leave()
         if self._closing is not None:
             await self._closing()
         self._closing = None
@@ -117,14 +147,7 @@ class Application:
             else:
                 operation = endpoint.operation
                 query = _query(scope["query_string"])
-                key = access.key_of(endpoint, headers, query)
-                if key is not None:
-                    limited = admission.check_rate(key)
-                    admission.check_room(key)
-                    if endpoint.streams:
-                        admission.check_streams()
-                    if endpoint.check is not None:
-                        endpoint.check(services)
+                key, limited = enter(services, access, endpoint, headers, query)
                 body = b""
                 if endpoint.request:
                     _check_media_type(headers, endpoint.accepts)

@@ -12,7 +12,7 @@ from engine.event import Event
 from engine.ports import LogFullError, PortError
 from engine.values import EpochMs
 from service.api.answering import answered, new_decision_id, placements_of, warned
-from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter, decode
 from service.api.conditional import conditional, etag
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Decided, decide
@@ -40,7 +40,7 @@ _request = msgspec.json.Decoder(RawDecideRequest)
 
 async def post_decide(services: Services, call: Call) -> Answer:
     """Decide for all placements asked."""
-    asked = asked_by(services, call)
+    asked = checked(services, call, read_request(call.body))
     body = await decided(services, call, asked)
     answer = Answer(body)
     if body.events or asked.explain or asked.preview is not None or body.revision == 0:
@@ -48,9 +48,13 @@ async def post_decide(services: Services, call: Call) -> Answer:
     return conditional(answer, etag(_shown(body), weak=True), call.headers)
 
 
-def asked_by(services: Services, call: Call) -> RawDecideRequest:
-    """What a call asks, checked as far as its key and the limits go; raises `ProblemError`."""
-    asked = call.read(_request)
+def read_request(body: bytes) -> RawDecideRequest:
+    """What a body in JSON asks; raises `ProblemError`."""
+    return decode(_request, body)
+
+
+def checked(services: Services, call: Call, asked: RawDecideRequest) -> RawDecideRequest:
+    """What a call asks, where its key and the limits allow it; raises `ProblemError`."""
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
     if asked.events and not call.has(Scope.EVENTS):

@@ -48,7 +48,11 @@ def application(settings: Settings) -> Application:
     async def opening() -> tuple[Services, Callable[[], Awaitable[None]]]:
         return await open_services(settings)
 
-    return Application(opening)
+    if settings.api.grpc_port is None:
+        return Application(opening)
+    from service.rpc.server import RpcServer  # noqa: PLC0415  an extra
+
+    return Application(opening, RpcServer)
 
 
 async def open_services(settings: Settings, role: str = "api") -> tuple[Services, Callable[[], Awaitable[None]]]:
