@@ -48,6 +48,8 @@ BODY_WITHIN_S = 10.0
 """A body of 1 MiB over a slow mobile line takes some seconds."""
 DRAIN_WITHIN_S = 2.0
 """For a body that was refused before it was read."""
+SMALL_BODY = 16_384
+"""As much as comes with the headers in one reading of a connection."""
 LONGEST_QUERY = 4_096
 READ_WITHIN_S = 30.0
 """A caller that reads nothing of a stream for so long has left, whatever its connection says."""
@@ -171,11 +173,14 @@ class Application:
             answer = _of_problem(ProblemError("internal", detail), request_id)
         if limited:
             answer = dataclasses.replace(answer, headers=(*answer.headers, *limited))
-        if has_unread_body and scope["http_version"].startswith("1"):
-            # The server closes it; a client that is not told sends its next request into it.
-            answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
-        elif has_unread_body:
-            await _drain(receive, services.settings.max_body_bytes)
+        if has_unread_body:
+            is_http1 = scope["http_version"].startswith("1")
+            is_drained = (not is_http1 or _is_small(headers)) and await _drain(
+                receive, services.settings.max_body_bytes
+            )
+            if is_http1 and not is_drained:
+                # The server closes it; a client that is not told sends its next request into it.
+                answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
         if isinstance(answer.body, AsyncIterator):
             await _respond_by_parts(receive, send, answer, answer.body, _headers(answer, cors, request_id, timing))
         else:
@@ -255,16 +260,28 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) ->
         raise ProblemError("body-timeout", f"The body did not come within {BODY_WITHIN_S:.0f} s.") from None
 
 
-async def _drain(receive: Receive, limit: int) -> None:
-    """Read what is left of a body that nobody wants: over HTTP/2, the server else ends the connection with all its streams."""
+def _is_small(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body is as small as a decision's: it came with its headers, so reading it costs less than a new connection."""
+    declared = headers.get(b"content-length", b"")
+    return declared.isdigit() and len(declared) < 6 and int(declared) <= SMALL_BODY
+
+
+async def _drain(receive: Receive, limit: int) -> bool:
+    """Read what is left of a body that nobody wants, and say whether all came.
+
+    Where it did not, the server ends the connection, over HTTP/2 with all its streams.
+    """
     left = 8 * limit
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_WITHIN_S):
             while left > 0:
                 message = await receive()
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
+                if message["type"] != "http.request":
+                    return False
+                if not message.get("more_body"):
+                    return True
                 left -= len(message.get("body", b""))
+    return False
 
 
 def _too_large(limit: int) -> ProblemError:

@@ -22,6 +22,7 @@ from service.api.forced_rules import ForcedRules
 from service.api.late_log import LateEventLog
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
+from service.api.room import Room
 from service.api.rules import LiveRules
 from service.api.services import Services
 from service.api.stale import Lately
@@ -121,7 +122,9 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         asks_crm=bool(settings.crm.url),
     )
     await _warm_up(services)
-    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))
+    room = services.admission.room
+    breakers = (state_breaker, limits_breaker, model_breaker, log_breaker)
+    watch = asyncio.gather(_watch(metrics, breakers, room), room.watch())
 
     async def closing() -> None:
         watch.cancel()
@@ -193,12 +196,13 @@ async def _preview_secret(tables: Tables) -> bytes | None:
     return secret
 
 
-async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:
+async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...], room: Room) -> None:
     """Show the circuits in the metrics, and tell the log when one opens or closes."""
     before = dict.fromkeys(breakers, Circuit.CLOSED)
     counted = dict.fromkeys(breakers, 0)
     shed = dict.fromkeys(breakers, 0)
     while True:
+        metrics.room.set(room.now)
         for breaker in breakers:
             circuit = breaker.circuit
             metrics.circuits.labels(breaker.name).set(circuit)
