@@ -8,6 +8,7 @@ by its rate, its seconds and its connections, and goes to 127.0.0.1 alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -73,6 +74,14 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reques
     return int(head[9:12]), body
 
 
+async def leave(writer: asyncio.StreamWriter | None) -> None:
+    """End a connection, and wait until it has gone."""
+    if writer is not None:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
 async def constant_rate(
     port: int,
     request: Callable[[int], bytes],
@@ -104,8 +113,7 @@ async def constant_rate(
         while True:
             while not waiting:
                 if over:
-                    if writer is not None:
-                        writer.close()
+                    await leave(writer)
                     return
                 turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 free.append(turn)
@@ -118,12 +126,12 @@ async def constant_rate(
                 try:
                     async with asyncio.timeout(left):
                         if reader is None or writer is None or writer.is_closing():
+                            await leave(writer)
                             reader, writer = await asyncio.open_connection(HOST, port)
                         status, body = await ask(reader, writer, request(number))
                 except (OSError, EOFError, TimeoutError) as error:
                     status = -1 if isinstance(error, TimeoutError) else 0
-                    if writer is not None:
-                        writer.close()
+                    await leave(writer)
                     reader = writer = None
             done = clock()
             loaded.replies.append(Reply(number, at, 1000 * (done - began - at), status, body))
@@ -168,7 +176,7 @@ async def closed_loop(port: int, request: Callable[[int], bytes], seconds: float
             done = time.perf_counter()
             loaded.replies.append(Reply(number, sent - began, 1000 * (done - sent), status, body))
             number += connections
-        writer.close()
+        await leave(writer)
 
     await asyncio.gather(*(connection(first) for first in range(connections)))
     loaded.seconds = time.perf_counter() - began

@@ -43,7 +43,7 @@ class Bundle(msgspec.Struct, frozen=True):
         """Read `to_bytes`; raises `BundleError` for anything else, or where the hash is not the expected one."""
         try:
             bundle = msgspec.json.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"not a bundle: {error}"
             raise BundleError(message) from error
         if bundle.format != FORMAT:

@@ -59,7 +59,7 @@ class Admission:
         self._buckets: dict[str, _Bucket] = {}
         self._lines = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self.in_flight = 0
+        self.in_flight = self.answered = 0
         self.streams = 0
 
     @contextmanager
@@ -70,6 +70,7 @@ class Admission:
             yield
         finally:
             self.in_flight -= 1
+            self.answered += 1
             self._let_lines_in()
 
     def check_rate(self, key: ApiKey) -> Headers:

@@ -122,9 +122,9 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         asks_crm=bool(settings.crm.url),
     )
     await _warm_up(services)
-    room = services.admission.room
+    admission = services.admission
     breakers = (state_breaker, limits_breaker, model_breaker, log_breaker)
-    watch = asyncio.gather(_watch(metrics, breakers, room), room.watch())
+    watch = asyncio.gather(_watch(metrics, breakers, admission.room), admission.room.watch(lambda: admission.answered))
 
     async def closing() -> None:
         watch.cancel()

@@ -40,10 +40,26 @@ def test_when_the_loop_keeps_up_again_it_grows_back_within_two_seconds():
     assert look(room, 0.0, int(2 / BEAT_S)) == 128
 
 
+def test_there_is_room_for_what_a_quarter_of_the_deadline_computes_by_the_cost_of_late():
+    room = Room(128, 200)
+    room.spent(0.0005, 1)
+    assert room.now == 100
+    for _ in range(20):
+        room.spent(0.1, 10)
+    assert room.now == 5, "10 ms each"
+    for _ in range(20):
+        room.spent(1.0, 10)
+    assert room.now == LEAST
+    room.spent(5.0, 0)
+    for _ in range(20):
+        room.spent(0.001, 10)
+    assert room.now == 128, "one that costs little has all the room again"
+
+
 def test_a_loop_that_stands_still_again_and_again_is_noticed():
     async def busy():
         room = Room(128, 200)
-        watching = asyncio.create_task(room.watch())
+        watching = asyncio.create_task(room.watch(lambda: 0))
         for _ in range(8):
             await asyncio.sleep(0)
             time.sleep(4 * LATE_S)  # noqa: ASYNC251  what stands still here is what is looked for
