@@ -52,6 +52,9 @@ class Bundle(msgspec.Struct, frozen=True):
         if expected_hash is not None and bundle.hash != expected_hash:
             message = f"bundle has hash {bundle.hash[:12]}, expected {expected_hash[:12]}"
             raise BundleError(message)
+        if bundle.to_bytes() != raw:
+            message = "not a bundle as it was written: something in it was changed that means nothing"
+            raise BundleError(message)
         return bundle
 
 

@@ -77,7 +77,7 @@ def main() -> int:
     )
     parser.add_argument("--client", choices=get_args(ClientName), default="kafka-python", help="the client of Kafka")
     options = parser.parse_args()
-    for library in ("kafka", "librdkafka", "service.ruleset_holder"):
+    for library in ("kafka", "librdkafka", "salience"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     began, is_kept = time.monotonic(), True
     with tempfile.TemporaryDirectory(prefix="salience-faults-") as folder:

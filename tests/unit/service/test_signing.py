@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.bundle import Bundle, Revision
+from engine.bundle import Bundle, BundleError, Revision
 from service.control import LIVE, PUBLISHING
 from service.last_good import LastGood
 from service.publisher import PublishRefusedError
@@ -255,3 +255,13 @@ def test_the_holder_needs_no_key_file_of_its_own(shop: Installation, tmp_path: P
     holder.poll()
     assert holder.require().revision == live_of(shop)
     assert not (tmp_path / "decides" / "secrets").exists()
+
+
+def test_a_bundle_in_which_something_that_means_nothing_was_changed_is_none() -> None:
+    """Its content has the hash that was signed; but nobody wrote it so."""
+    written = Bundle({"vocabulary.yaml": "x"}).to_bytes()
+    assert Bundle.from_bytes(written) == Bundle({"vocabulary.yaml": "x"})
+    for changed in (written.replace(b'"format"', b'"Format"'), written + b" ", written.replace(b'"x"', b'"\\u0078"')):
+        assert changed != written
+        with pytest.raises(BundleError, match="as it was written"):
+            Bundle.from_bytes(changed, Bundle({"vocabulary.yaml": "x"}).hash)
