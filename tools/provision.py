@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import chromium, redis_server
+from tools import chromium, opa, redis_server
 from tools.kafka import kafka_cluster
 from tools.openfeature import modules
 
@@ -98,6 +98,12 @@ def install_bench() -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
     if subprocess.run([*pip, "--require-hashes", "-r", lock], check=False).returncode:
         print("provision: durable_rules can't be built here (it needs a C compiler); it is left out", flush=True)
+    if opa.find() is None and shutil.which("go"):
+        print("provision: building Open Policy Agent with Go (minutes, once)", flush=True)
+        try:
+            opa.build()
+        except opa.OpaError as error:
+            print(f"provision: OPA is left out: {error}", flush=True)
 
 
 def main() -> int:
