@@ -124,10 +124,14 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     await _warm_up(services)
     admission = services.admission
     breakers = (state_breaker, limits_breaker, model_breaker, log_breaker)
-    watch = asyncio.gather(_watch(metrics, breakers, admission.room), admission.room.watch(lambda: admission.answered))
+    watching = (
+        asyncio.create_task(_watch(metrics, breakers, admission.room)),
+        asyncio.create_task(admission.room.watch(lambda: admission.answered)),
+    )
 
     async def closing() -> None:
-        watch.cancel()
+        for watch in watching:
+            watch.cancel()
         await asyncio.to_thread(holder.stop)
         await asyncio.to_thread(keys.stop)
         await recorder.stop()

@@ -113,7 +113,8 @@ def test_over_tls_and_ended_in_order(tmp_path, certificate):
             assert begun.wait(PATIENCE_S)
             assert running.api.end() == 0
             asking.join(PATIENCE_S)
-            assert codes == [grpc.StatusCode.UNAVAILABLE]
+            # gRPC's core cancels what came while it left and was not begun (grpc/grpc#41785).
+            assert codes in ([grpc.StatusCode.UNAVAILABLE], [grpc.StatusCode.CANCELLED])
     finally:
         running.api.end()
     assert "Traceback" not in running.api.output
