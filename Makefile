@@ -7,7 +7,7 @@ ARGS ?=
 COMPILED_TESTS = tests/unit/engine tests/conformance tests/generative
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format fuzz faults bench docs lock clean python venv
+.PHONY: help run test check format fuzz faults bench docs protos lock clean python venv
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: venv ## measure, beside peers where they can be installed
 
 docs: venv ## write the reference pages anew from settings, commands and codes
 	@.venv/bin/python -m tools.reference
+
+protos: venv ## write the modules of gRPC anew from service/rpc/decisions.proto
+	@.venv/bin/python -m tools.protos
 
 lock: venv ## write the locks anew from setup.py
 	@.venv/bin/python -m tools.lock $(ARGS)

@@ -41,6 +41,7 @@ PACKAGES = [
     "service.cli",
     "service.rebuild",
     "service.replay",
+    "service.rpc",
     "service.run",
     "service.shop",
     "service.worker",
@@ -54,7 +55,7 @@ PACKAGE_DATA = {
     "engine": ["py.typed"],
     "salience": ["py.typed"],
     "rulesets": ["**/*.yaml", "**/*.json", "**/*.md"],
-    "service": ["static/**/*", "shop/*.json", "shop/static/**/*"],
+    "service": ["rpc/*.proto", "static/**/*", "shop/*.json", "shop/static/**/*"],
 }
 
 REQUIRES = [
@@ -84,9 +85,18 @@ REQUIRES = [
     "xgboost-cpu>=3.0",  # the same library as xgboost without 300 MB of GPU parts
 ]
 
+GRPC = [
+    "grpcio>=1.85.1",  # the modules of service/rpc refuse one older than that which wrote them
+    "grpcio-health-checking>=1.85.1",
+    "grpcio-reflection>=1.85.1",
+    "grpcio-status>=1.85.1",  # the details of an error: reason, field, when to try again
+]
+
 EXTRAS = {
+    "grpc": GRPC,  # the decision API over gRPC, beside HTTP
     "librdkafka": ["confluent-kafka>=2.16"],  # the other client of Kafka, for high volume
     "test": [
+        *GRPC,
         "confluent-kafka>=2.16",
         "httpx>=0.28",
         "hypothesis>=6.120",
@@ -99,11 +109,17 @@ EXTRAS = {
         "schemathesis>=4.0",  # asks the API what its OpenAPI document does not expect
     ],
     "dev": [
+        "grpcio-tools>=1.85.1",  # protoc: writes the modules of service/rpc from its .proto
         "import-linter>=2.1",
         "mypy>=1.14",
+        "mypy-protobuf>=3.6",
         "pre-commit>=4.0",
         "ruff>=0.9",
         "types-PyYAML>=6.0",
+        "types-grpcio>=1",
+        "types-grpcio-health-checking>=1",
+        "types-grpcio-reflection>=1",
+        "types-grpcio-status>=1",
         "types-gunicorn>=23",
         "types-jsonschema>=4.23",
         "uv>=0.5",  # writes the locks

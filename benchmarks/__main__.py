@@ -20,6 +20,8 @@ BENCHMARKS = {
     "hostile": ("benchmarks.hostile", "a session that never stops, beside ordinary ones"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
+    "budget": ("benchmarks.budget", "where the microseconds of a decision go"),
+    "latency": ("benchmarks.latency", "latency at a constant rate, beside zen-engine and OPA on the same question"),
     "clients": (
         "benchmarks.kafka_clients",
         "the two clients of Kafka: a worker, its floor, how soon a trigger is seen",

@@ -125,6 +125,7 @@ class ApiSettings(Struct, frozen=True):
     server_requests_per_s: Amount
     tls_certificate: str
     tls_key: str
+    grpc_port: Port | None
 
 
 class AdminSettings(Struct, frozen=True):

@@ -43,7 +43,7 @@ class Bundle(msgspec.Struct, frozen=True):
         """Read `to_bytes`; raises `BundleError` for anything else, or where the hash is not the expected one."""
         try:
             bundle = msgspec.json.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"not a bundle: {error}"
             raise BundleError(message) from error
         if bundle.format != FORMAT:
@@ -51,6 +51,9 @@ class Bundle(msgspec.Struct, frozen=True):
             raise BundleError(message)
         if expected_hash is not None and bundle.hash != expected_hash:
             message = f"bundle has hash {bundle.hash[:12]}, expected {expected_hash[:12]}"
+            raise BundleError(message)
+        if bundle.to_bytes() != raw:
+            message = "not a bundle as it was written: something in it was changed that means nothing"
             raise BundleError(message)
         return bundle
 

@@ -57,7 +57,7 @@ class LastGood:
             raise BundleError(f"{self.path} can't be read: {error.strerror}") from error
         try:
             kept = msgspec.msgpack.decode(raw, type=_Kept)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BundleError(f"{self.path} is damaged: {error}") from error
         bundle = Bundle.from_bytes(kept.bundle, kept.revision.bundle)
         return kept.revision, bundle, {name: frozenset(each) for name, each in kept.ancestry.items()}

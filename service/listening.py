@@ -17,6 +17,35 @@ class PortTakenError(OSError):
     """The address can't be listened on; the message says which and what to do."""
 
 
+def reserve(host: str, port: int, settings: str, name: str = "port") -> socket.socket:
+    """Hold an address on which processes will listen together, each with a socket of its own (SO_REUSEPORT).
+
+    Args:
+        host: Name or address of an interface.
+        port: 0: the system chooses.
+        settings: As in `listen`.
+        name: Of the setting in that group.
+
+    Raises:
+        PortTakenError: Somebody else has it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # First without, or a port on which another program lets others listen would be shared with that program.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        bound = held.getsockname()[1]
+        held.close()
+        held = socket.socket(family, socket.SOCK_STREAM)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, bound))
+    except OSError as error:
+        held.close()
+        raise _taken(host, port, error, f"the setting {settings}.{name}", f"{settings}.host") from None
+    return held
+
+
 def listen(host: str, port: int, settings: str) -> socket.socket:
     """Take the address.
 
@@ -32,14 +61,18 @@ def listen(host: str, port: int, settings: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        another = f"choose another with --port or the setting {settings}.port"
-        if error.errno == errno.EADDRINUSE:
-            reason = f"another program listens there; end it, or {another}"
-        elif error.errno == errno.EACCES:
-            reason = f"ports below 1024 need special rights; {another}"
-        else:
-            reason = f"{error.strerror or error}; see the setting {settings}.host"
-        raise PortTakenError(f"{host}:{port} can't be listened on: {reason}") from None
+        raise _taken(host, port, error, f"--port or the setting {settings}.port", f"{settings}.host") from None
+
+
+def _taken(host: str, port: int, error: OSError, chosen_by: str, host_setting: str) -> PortTakenError:
+    another = f"choose another with {chosen_by}"
+    if error.errno == errno.EADDRINUSE:
+        reason = f"another program listens there; end it, or {another}"
+    elif error.errno == errno.EACCES:
+        reason = f"ports below 1024 need special rights; {another}"
+    else:
+        reason = f"{error.strerror or error}; see the setting {host_setting}"
+    return PortTakenError(f"{host}:{port} can't be listened on: {reason}")
 
 
 class ServerLog(Logger):

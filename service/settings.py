@@ -25,8 +25,11 @@ DEFAULTS = Path(config.__file__).with_name("defaults.yaml")
 APPLICATION = DEFAULTS.parent.parent
 SHIPPED = {"bundle.folder"}
 FILE = "salience.yaml"
-EXTRAS = {("kafka.client", "librdkafka"): ("confluent_kafka", "salience[librdkafka]")}
-"""Values for which a module must be there, and the extra that installs it."""
+EXTRAS = {
+    ("kafka.client", "librdkafka"): ("confluent_kafka", "salience[librdkafka]"),
+    ("api.grpc_port", None): ("grpc", "salience[grpc]"),
+}
+"""Values for which a module must be there, and the extra that installs it; None: any value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ def _value(found: Given) -> object:
 
 def _missing(found: Given, value: object) -> Iterator[Issue]:
     """Say which extra is not installed, where this value needs it."""
-    if isinstance(value, str) and (needed := EXTRAS.get((found.key, value))):
+    if value is None or isinstance(value, tuple):
+        return
+    needed = EXTRAS.get((found.key, str(value))) or EXTRAS.get((found.key, None))
+    if needed is not None:
         module, extra = needed
         if find_spec(module) is None:
             yield Issue(found.place, f"{found.key} can't be {value}: install the extra, {extra}", found.excerpt)

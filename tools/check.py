@@ -1,4 +1,4 @@
-"""Run the linters, the formatter's check, the type checker and the import floors, side by side: `python -m tools.check`."""
+"""Run the linters, the formatter's check, the type checker, the import floors and what is generated, side by side: `python -m tools.check`."""
 
 import subprocess
 import sys
@@ -13,6 +13,7 @@ CHECKS = {
     "ruff format": ["ruff", "format", "--check", "--quiet"],
     "mypy --strict": ["mypy"],
     "import floors": ["lint-imports"],
+    "modules of gRPC": ["python", "-m", "tools.protos", "--check"],
 }
 
 

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from config.schema import ApiSettings
 from service.api.call import Headers
 from service.api.problems import ProblemError
+from service.api.room import Room
 from service.keys import ApiKey, KeyKind
 
 BULK_SHARE = 0.5
@@ -50,9 +51,7 @@ class Admission:
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._most = settings.max_in_flight
-        self._most_bulk = max(1, int(settings.max_in_flight * BULK_SHARE))
-        self._most_beside_lines = max(1, int(settings.max_in_flight * LINES_SHARE))
+        self.room = Room(settings.max_in_flight, settings.deadline_ms)
         self._rates = {
             KeyKind.STOREFRONT: settings.storefront_requests_per_s / settings.workers,
             KeyKind.SERVER: settings.server_requests_per_s / settings.workers,
@@ -60,7 +59,7 @@ class Admission:
         self._buckets: dict[str, _Bucket] = {}
         self._lines = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self.in_flight = 0
+        self.in_flight = self.answered = 0
         self.streams = 0
 
     @contextmanager
@@ -71,6 +70,7 @@ class Admission:
             yield
         finally:
             self.in_flight -= 1
+            self.answered += 1
             self._let_lines_in()
 
     def check_rate(self, key: ApiKey) -> Headers:
@@ -99,7 +99,7 @@ class Admission:
 
     def check_room(self, key: ApiKey) -> None:
         """Raise `ProblemError` `overloaded` where as many requests are in flight as this kind of key may fill."""
-        most = self._most if key.kind is KeyKind.STOREFRONT else self._most_bulk
+        most = self.room.now if key.kind is KeyKind.STOREFRONT else max(1, int(self.room.now * BULK_SHARE))
         if self.in_flight >= most:
             detail = f"{self.in_flight} requests are in flight here, as many as can be answered in time."
             raise ProblemError("overloaded", detail, retry_after=OVERLOADED_RETRY_S)
@@ -159,7 +159,7 @@ class Admission:
         return bucket
 
     def _has_room_for_line(self) -> bool:
-        return self._lines < LINES_AT_ONCE and self.in_flight < self._most_beside_lines
+        return self._lines < LINES_AT_ONCE and self.in_flight < max(1, int(self.room.now * LINES_SHARE))
 
     def _leave_line(self) -> None:
         self._lines -= 1

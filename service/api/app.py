@@ -9,13 +9,14 @@ import functools
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from service.api.access import Access
 from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.entrance import enter
 from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
@@ -30,10 +31,25 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Opening: TypeAlias = Callable[[], Awaitable[tuple[Services, Callable[[], Awaitable[None]]]]]
 
+
+class Beside(Protocol):
+    """Another server of the process, over the same services."""
+
+    async def start(self) -> int:
+        """Listen; the port. Raises `OSError`."""
+
+    async def stop(self) -> None:
+        """End in order; may be called again."""
+
+
+OpenBeside: TypeAlias = Callable[[Services, Access, Idempotency], Beside]
+
 BODY_WITHIN_S = 10.0
 """A body of 1 MiB over a slow mobile line takes some seconds."""
 DRAIN_WITHIN_S = 2.0
 """For a body that was refused before it was read."""
+SMALL_BODY = 16_384
+"""As much as comes with the headers in one reading of a connection."""
 LONGEST_QUERY = 4_096
 READ_WITHIN_S = 30.0
 """A caller that reads nothing of a stream for so long has left, whatever its connection says."""
@@ -45,10 +61,17 @@ _NO_STORE: Headers = ((b"cache-control", b"no-store"),)
 
 
 class Application:
-    """One process's application. `opening` makes its services at the start and says how to close them."""
+    """One process's application.
 
-    def __init__(self, opening: Opening) -> None:
+    Args:
+        opening: Makes its services at the start and says how to close them.
+        open_beside: Makes the server that serves them over another protocol, where there is one.
+    """
+
+    def __init__(self, opening: Opening, open_beside: OpenBeside | None = None) -> None:
         self._opening = opening
+        self._open_beside = open_beside
+        self._beside: Beside | None = None
         self._closing: Callable[[], Awaitable[None]] | None = None
         self._routes = Routes()
         self._services: Services | None = None
@@ -59,9 +82,18 @@ class Application:
         """Open the services."""
         self._services, self._closing = await self._opening()
         self._access = Access(self._services.settings, self._services.keys)
+        if self._open_beside is not None:
+            self._beside = self._open_beside(self._services, self._access, self._idempotency)
+            await self._beside.start()
+
+    async def leave(self) -> None:
+        """Take no more calls beside HTTP, and let those in flight end."""
+        if self._beside is not None:
+            await self._beside.stop()
 
     async def stop(self) -> None:
         """Close them, with everything written that was taken."""
+        await self.leave()
         if self._closing is not None:
             await self._closing()
         self._closing = None
@@ -117,14 +149,7 @@ class Application:
             else:
                 operation = endpoint.operation
                 query = _query(scope["query_string"])
-                key = access.key_of(endpoint, headers, query)
-                if key is not None:
-                    limited = admission.check_rate(key)
-                    admission.check_room(key)
-                    if endpoint.streams:
-                        admission.check_streams()
-                    if endpoint.check is not None:
-                        endpoint.check(services)
+                key, limited = enter(services, access, endpoint, headers, query)
                 body = b""
                 if endpoint.request:
                     _check_media_type(headers, endpoint.accepts)
@@ -148,11 +173,14 @@ class Application:
             answer = _of_problem(ProblemError("internal", detail), request_id)
         if limited:
             answer = dataclasses.replace(answer, headers=(*answer.headers, *limited))
-        if has_unread_body and scope["http_version"].startswith("1"):
-            # The server closes it; a client that is not told sends its next request into it.
-            answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
-        elif has_unread_body:
-            await _drain(receive, services.settings.max_body_bytes)
+        if has_unread_body:
+            is_http1 = scope["http_version"].startswith("1")
+            is_drained = (not is_http1 or _is_small(headers)) and await _drain(
+                receive, services.settings.max_body_bytes
+            )
+            if is_http1 and not is_drained:
+                # The server closes it; a client that is not told sends its next request into it.
+                answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
         if isinstance(answer.body, AsyncIterator):
             await _respond_by_parts(receive, send, answer, answer.body, _headers(answer, cors, request_id, timing))
         else:
@@ -232,16 +260,28 @@ async def _body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) ->
         raise ProblemError("body-timeout", f"The body did not come within {BODY_WITHIN_S:.0f} s.") from None
 
 
-async def _drain(receive: Receive, limit: int) -> None:
-    """Read what is left of a body that nobody wants: over HTTP/2, the server else ends the connection with all its streams."""
+def _is_small(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body is as small as a decision's: it came with its headers, so reading it costs less than a new connection."""
+    declared = headers.get(b"content-length", b"")
+    return declared.isdigit() and len(declared) < 6 and int(declared) <= SMALL_BODY
+
+
+async def _drain(receive: Receive, limit: int) -> bool:
+    """Read what is left of a body that nobody wants, and say whether all came.
+
+    Where it did not, the server ends the connection, over HTTP/2 with all its streams.
+    """
     left = 8 * limit
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_WITHIN_S):
             while left > 0:
                 message = await receive()
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return
+                if message["type"] != "http.request":
+                    return False
+                if not message.get("more_body"):
+                    return True
                 left -= len(message.get("body", b""))
+    return False
 
 
 def _too_large(limit: int) -> ProblemError:

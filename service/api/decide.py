@@ -12,7 +12,7 @@ from engine.event import Event
 from engine.ports import LogFullError, PortError, SessionView
 from engine.values import EpochMs
 from service.api.answering import answered, deadline_of, new_decision_id, placements_of, warned
-from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
+from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter, decode
 from service.api.conditional import conditional
 from service.api.deadline import Deadline, UnavailableError
 from service.api.deciding import Decided, decide
@@ -44,7 +44,7 @@ async def post_decide(services: Services, call: Call) -> Answer:
     """Decide for all placements asked."""
     repeat = Repeat(call.body, call.has(Scope.READ), _profiling(call))
     standing = services.evaluations.standing(repeat)
-    asked = asked_by(services, call) if standing is None else standing.asked
+    asked = checked(services, call, read_request(call.body)) if standing is None else standing.asked
     body = await _decided(services, call, asked, repeat, standing)
     if isinstance(body, Answer):
         return body
@@ -54,9 +54,13 @@ async def post_decide(services: Services, call: Call) -> Answer:
     return conditional(Answer(raw), tag, call.headers)
 
 
-def asked_by(services: Services, call: Call) -> RawDecideRequest:
-    """What a call asks, checked as far as its key and the limits go; raises `ProblemError`."""
-    asked = call.read(_request)
+def read_request(body: bytes) -> RawDecideRequest:
+    """What a body in JSON asks; raises `ProblemError`."""
+    return decode(_request, body)
+
+
+def checked(services: Services, call: Call, asked: RawDecideRequest) -> RawDecideRequest:
+    """What a call asks, where its key and the limits allow it; raises `ProblemError`."""
     if asked.explain and not call.has(Scope.READ):
         raise ProblemError("scope-missing", "explain needs a key with the scope read.", field="/explain")
     if asked.events and not call.has(Scope.EVENTS):

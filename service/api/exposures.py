@@ -23,11 +23,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def post_exposures(services: Services, call: Call) -> Answer:
-    """Confirm what was taken, and keep the exposure beside the decision."""
-    exposed = call.read(_request)
+    """Confirm what was taken."""
+    return Answer(await expose(services, call, call.read(_request)))
+
+
+async def expose(services: Services, call: Call, exposed: ExposureRequest) -> ExposureAnswer:
+    """Confirm what was taken, and keep the exposure beside the decision; raises `ProblemError`."""
     if is_preview(exposed.decision_id):
         # A page that exposes what it shows need not know that this was none; nothing was taken, and nothing is kept.
-        return Answer(ExposureAnswer({token: False for tokens in exposed.placements.values() for token in tokens}))
+        return ExposureAnswer({token: False for tokens in exposed.placements.values() for token in tokens})
     now = services.clock()
     deadline = Deadline(CONFIRM_MS, asyncio.get_running_loop().time())
     confirmed: dict[str, bool] = {}
@@ -49,7 +53,7 @@ async def post_exposures(services: Services, call: Call) -> Answer:
     )
     services.recorder.record((exposure.id, exposed.session_id, now, _encode(exposure)))
     services.recorder.count(now // 60_000, counts)
-    return Answer(ExposureAnswer(confirmed))
+    return ExposureAnswer(confirmed)
 
 
 def _rule_of(token: str) -> str | None:

@@ -138,18 +138,25 @@ def log_full(error: LogFullError) -> ProblemError:
 
 async def post_events(services: Services, call: Call) -> Answer:
     """`POST /v1/events`."""
-    rules = services.live()
+    services.live()
     batch = call.read(_batch)
     if batch.events is msgspec.UNSET:
         raws: Sequence[msgspec.Raw | bytes] = (call.body,)
     else:
         raws = batch.events
-        if len(raws) > services.settings.max_batch_events:
-            limit = services.settings.max_batch_events
-            raise ProblemError(
-                "too-many-events", f"{len(raws)} events, at most {limit} are taken at once.", field="/events"
-            )
     sent_at = None if batch.sent_at is msgspec.UNSET else batch.sent_at
+    return Answer(await take(services, call, raws, sent_at), 202)
+
+
+async def take(
+    services: Services, call: Call, raws: Sequence[msgspec.Raw | bytes], sent_at: float | None
+) -> EventsAnswer:
+    """Check events, each in JSON, and return when those that fit are durable; raises `ProblemError`."""
+    rules = services.live()
+    limit = services.settings.max_batch_events
+    if len(raws) > limit:
+        detail = f"{len(raws)} events, at most {limit} are taken at once."
+        raise ProblemError("too-many-events", detail, field="/events")
     admitted = admit(rules, raws, services.clock(), sent_at=sent_at)
     call.timing.mark("check")
     if admitted.records:
@@ -160,7 +167,7 @@ async def post_events(services: Services, call: Call) -> Answer:
     accepted = len(admitted.records)
     services.metrics.events.labels("accepted").inc(accepted)
     services.metrics.events.labels("refused").inc(len(verdicts) - accepted)
-    return Answer(EventsAnswer(accepted, len(verdicts) - accepted, verdicts), 202)
+    return EventsAnswer(accepted, len(verdicts) - accepted, verdicts)
 
 
 def check_log(services: Services) -> None:

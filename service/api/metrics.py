@@ -80,6 +80,12 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.shed = Counter("salience_api_shed", "Calls turned away by the success rate.", ["name"], registry=of)
+        self.room = Gauge(
+            "salience_api_room",
+            "Requests that a process takes in at once: fewer than api.max_in_flight while it is late.",
+            registry=of,
+            multiprocess_mode="livemin",
+        )
         self.dropped = Counter(
             "salience_api_log_dropped", "Entries of the decision log that could not be kept.", registry=of
         )

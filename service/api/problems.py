@@ -24,6 +24,7 @@ class ProblemType:
 
 PROBLEMS: Mapping[str, ProblemType] = {
     "malformed-json": ProblemType(400, "The body is no JSON", "Send one JSON object in UTF-8."),
+    "malformed-message": ProblemType(400, "The message can't be read", "Send what `decisions.proto` declares (gRPC)."),
     "invalid-field": ProblemType(400, "A field does not fit", "Correct the field that `field` names."),
     "too-deep": ProblemType(400, "The body is nested too deeply", "Attributes and facts are flat or nearly so."),
     "key-missing": ProblemType(401, "No key was sent", "Send `Authorization: Bearer <key>`."),
@@ -77,6 +78,11 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str = ""
     field: str | None = None
     retry_after: int | None = None
+
+    @property
+    def code(self) -> str:
+        """The slug."""
+        return self.type.removeprefix(TYPE_PREFIX)
 
 
 class ProblemError(Exception):

@@ -59,6 +59,12 @@ class ApiWorker(ASGIWorker):
             self.notify()
             await asyncio.sleep(1.0)
 
+    async def _shutdown(self) -> None:
+        application: Any = self.asgi
+        leaving = asyncio.create_task(application.leave())  # beside HTTP, not after it: there are some seconds for both
+        await super()._shutdown()  # type: ignore[misc]  # as above
+        await leaving
+
     def handle_quit_signal(self) -> None:
         """As SIGTERM."""
         self.handle_exit_signal()

@@ -22,6 +22,7 @@ from service.api.forced_rules import ForcedRules
 from service.api.late_log import LateEventLog
 from service.api.metrics import Metrics
 from service.api.recorder import Recorder
+from service.api.room import Room
 from service.api.rules import LiveRules
 from service.api.services import Services
 from service.api.stale import Lately
@@ -48,7 +49,11 @@ def application(settings: Settings) -> Application:
     async def opening() -> tuple[Services, Callable[[], Awaitable[None]]]:
         return await open_services(settings)
 
-    return Application(opening)
+    if settings.api.grpc_port is None:
+        return Application(opening)
+    from service.rpc.server import RpcServer  # noqa: PLC0415  an extra
+
+    return Application(opening, RpcServer)
 
 
 async def open_services(settings: Settings, role: str = "api") -> tuple[Services, Callable[[], Awaitable[None]]]:
@@ -117,10 +122,16 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         asks_crm=bool(settings.crm.url),
     )
     await _warm_up(services)
-    watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))
+    admission = services.admission
+    breakers = (state_breaker, limits_breaker, model_breaker, log_breaker)
+    watching = (
+        asyncio.create_task(_watch(metrics, breakers, admission.room)),
+        asyncio.create_task(admission.room.watch(lambda: admission.answered)),
+    )
 
     async def closing() -> None:
-        watch.cancel()
+        for watch in watching:
+            watch.cancel()
         await asyncio.to_thread(holder.stop)
         await asyncio.to_thread(keys.stop)
         await recorder.stop()
@@ -189,12 +200,13 @@ async def _preview_secret(tables: Tables) -> bytes | None:
     return secret
 
 
-async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...]) -> None:
+async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...], room: Room) -> None:
     """Show the circuits in the metrics, and tell the log when one opens or closes."""
     before = dict.fromkeys(breakers, Circuit.CLOSED)
     counted = dict.fromkeys(breakers, 0)
     shed = dict.fromkeys(breakers, 0)
     while True:
+        metrics.room.set(room.now)
         for breaker in breakers:
             circuit = breaker.circuit
             metrics.circuits.labels(breaker.name).set(circuit)

@@ -12,12 +12,13 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
 from connectors.kafka_port import ClientName
 from tests.faults import scenarios
+from tests.faults.api import limits, outages, overload
 from tests.faults.installation import Cluster
 from tests.faults.reloads import reloads
 from tests.faults.scenarios import Bounds, Row, Scenario
@@ -34,12 +35,24 @@ PLAN: list[tuple[str, Scenario, int, float, str]] = [
     ("5", scenarios.killed_brokers, 20, 0.14, "three"),
 ]
 """Row, what it does, how many faults at most, its share of the minutes, on which cluster."""
+OF_API: list[tuple[str, Callable[[Path, int, Bounds], Iterable[Row]], int, float]] = [
+    ("11", outages.redis_gone, 1, 0.04),
+    ("12", overload.overload, 1, 0.04),
+    ("13", outages.all_gone, 4, 0.03),
+    ("14-api", overload.reloads_under_load, 100, 0.06),
+    ("15", outages.bad_bundles, 1_000, 0.01),
+    ("limits", limits.limits, 60, 0.05),
+]
+"""The same of the decision API, which needs no cluster."""
 
 
 def run(folder: Path, seed: int, minutes: float, rows: set[str], library: ClientName) -> Iterable[Row]:
     """Every row asked for, as it is done."""
     asked = [each for each in PLAN if not rows or each[0] in rows]
-    whole = sum(each[3] for each in asked)
+    of_api = [each for each in OF_API if not rows or each[0] in rows]
+    whole = sum(each[3] for each in asked) + sum(each[3] for each in of_api)
+    for number, of_the_api, faults, share in of_api:
+        yield from of_the_api(folder / f"row-{number}", seed, Bounds(faults, share / whole * minutes * 60))
     for kind in ("one", "proxied", "three"):
         plan = [each for each in asked if each[4] == kind]
         if not plan:
@@ -57,10 +70,14 @@ def main() -> int:
     parser.add_argument(
         "--minutes", type=float, default=30, help="for making faults; starting and comparing comes on top"
     )
-    parser.add_argument("--rows", default="", help=f"only these, of {','.join(each[0] for each in PLAN)}")
+    parser.add_argument(
+        "--rows",
+        default="",
+        help=f"only these, of {','.join([each[0] for each in PLAN] + [each[0] for each in OF_API])}",
+    )
     parser.add_argument("--client", choices=get_args(ClientName), default="kafka-python", help="the client of Kafka")
     options = parser.parse_args()
-    for library in ("kafka", "librdkafka"):
+    for library in ("kafka", "librdkafka", "salience"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     began, is_kept = time.monotonic(), True
     with tempfile.TemporaryDirectory(prefix="salience-faults-") as folder:

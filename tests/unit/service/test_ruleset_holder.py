@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.bundle import BundleError
 from engine.ports import PortError, Row
+from service.last_good import LastGood
 from service.ruleset_holder import NothingLiveError, RulesetHolder
 from tests.unit.service.small_shop import Installation, sources, with_threshold
 
@@ -166,6 +168,24 @@ def test_a_start_with_a_live_bundle_that_can_not_be_loaded_serves_the_last_good_
         assert "revision 2 is live but can't be loaded here" in holder.problem
     finally:
         holder.stop()
+
+
+def test_whatever_byte_of_the_last_good_bundle_is_another_it_is_a_bundle_error_or_the_same(shop: Installation) -> None:
+    """Of any other error the process would end at its start."""
+    shop.publisher.publish(sources(), "anna", "")
+    shop.holder().poll()
+    kept = LastGood(shop.folder, "worker")
+    whole = kept.path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 3):
+        kept.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = kept.read()
+        except BundleError:
+            refused += 1
+        else:
+            assert found is not None
+    assert refused > len(whole) // 6
 
 
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])

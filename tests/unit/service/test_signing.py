@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.bundle import Bundle, Revision
-from service.control import BUNDLES, LIVE, PUBLISHING
+from engine.bundle import Bundle, BundleError, Revision
+from service.control import LIVE, PUBLISHING
 from service.last_good import LastGood
 from service.publisher import PublishRefusedError
 from service.ruleset_holder import RulesetHolder
 from service.signing import PublicKey, Signing, SigningError
+from tests.unit.service.altered import put_altered
 from tests.unit.service.small_shop import Installation, sources, with_threshold
 
 
@@ -233,61 +234,14 @@ def test_key_files_that_can_not_be_used_are_one_sentence(shop: Installation) -> 
     assert "not trusted here" in holder.problem
 
 
-def test_of_a_thousand_altered_bundles_none_is_ever_served(shop: Installation, tmp_path: Path) -> None:
-    """Invalid, truncated, unsigned, foreign, stripped, exchanged: seeded, each put in the place of the live one."""
-    chance = random.Random(15)
-    holder = shop.holder()
-    holder.poll()
-    good = holder.require().revision
-    other = foreign(tmp_path)
-    raw_revision = msgspec.json.encode(good)
-    raw_bundle = shop.control.bundle(good.bundle).to_bytes()
-    next_revision = shop.signing.sign(msgspec.structs.replace(good, number=2, time=good.time + 1, signature=""))
-    refused = 0
-    for number in range(1_000):
-        kind = number % 8
-        revision = msgspec.structs.replace(good, number=2, time=good.time + 1)
-        bundle_row, live_row = raw_bundle, b""
-        if kind == 0:
-            live_row = flipped(chance, raw_revision.replace(b'"number":1', b'"number":2'))
-        elif kind == 1:
-            live_row = raw_revision[: chance.randrange(1, len(raw_revision))]
-        elif kind == 2:
-            live_row = msgspec.json.encode(msgspec.structs.replace(revision, signature=""))
-        elif kind == 3:
-            live_row = msgspec.json.encode(other.sign(msgspec.structs.replace(revision, signature="")))
-        elif kind == 4:
-            key, _, text = good.signature.partition(" ")
-            cut = text[: chance.randrange(len(text))]
-            live_row = msgspec.json.encode(msgspec.structs.replace(revision, signature=f"{key} {cut}"))
-        elif kind == 5:
-            live_row, bundle_row = msgspec.json.encode(next_revision), flipped(chance, raw_bundle)
-        elif kind == 6:
-            live_row, bundle_row = msgspec.json.encode(next_revision), raw_bundle[: chance.randrange(len(raw_bundle))]
-        else:
-            fields = msgspec.to_builtins(revision) | {
-                chance.choice(["author", "note", "bundle"]): chance.randbytes(8).hex()
-            }
-            live_row = msgspec.json.encode(fields)
-        shop.tables.put(BUNDLES, good.bundle, bundle_row)
-        shop.tables.put(PUBLISHING, LIVE, live_row)
-        holder.poll()
-        assert holder.require().revision == good, (kind, live_row, bundle_row)
-        refused += bool(holder.problem)
-    assert refused == 1_000, "each is named"
-    found = LastGood(shop.folder, "worker").read()
-    assert found is not None
-    assert found[0] == good
-    shop.tables.put(BUNDLES, good.bundle, raw_bundle)
-    put_live(shop, next_revision)
-    holder.poll()
-    assert holder.require().revision == next_revision, "what is right is still taken"
-
-
-def flipped(chance: random.Random, raw: bytes) -> bytes:
-    """One byte of it is another."""
-    place = chance.randrange(len(raw))
-    return raw[:place] + bytes([raw[place] ^ chance.randrange(1, 256)]) + raw[place + 1 :]
+def test_of_a_thousand_altered_bundles_none_is_ever_served(shop: Installation) -> None:
+    found = put_altered(shop, random.Random(15), 1_000)
+    assert (found.activated, found.named, found.kept) == (0, 1_000, 1_000)
+    assert found.kinds == 8
+    assert found.right_is_taken
+    last_good = LastGood(shop.folder, "worker").read()
+    assert last_good is not None
+    assert last_good[0].number == 2, "what is right is still taken, and kept"
 
 
 def test_the_holder_needs_no_key_file_of_its_own(shop: Installation, tmp_path: Path) -> None:
@@ -301,3 +255,13 @@ def test_the_holder_needs_no_key_file_of_its_own(shop: Installation, tmp_path: P
     holder.poll()
     assert holder.require().revision == live_of(shop)
     assert not (tmp_path / "decides" / "secrets").exists()
+
+
+def test_a_bundle_in_which_something_that_means_nothing_was_changed_is_none() -> None:
+    """Its content has the hash that was signed; but nobody wrote it so."""
+    written = Bundle({"vocabulary.yaml": "x"}).to_bytes()
+    assert Bundle.from_bytes(written) == Bundle({"vocabulary.yaml": "x"})
+    for changed in (written.replace(b'"format"', b'"Format"'), written + b" ", written.replace(b'"x"', b'"\\u0078"')):
+        assert changed != written
+        with pytest.raises(BundleError, match="as it was written"):
+            Bundle.from_bytes(changed, Bundle({"vocabulary.yaml": "x"}).hash)

@@ -338,6 +338,7 @@ SETTINGS = ApiSettings(
     server_requests_per_s=0,
     tls_certificate="",
     tls_key="",
+    grpc_port=None,
 )
 
 

@@ -1,0 +1,1 @@
+"""The decision API over gRPC, on the core that HTTP has: `service.api` decides, this package translates."""
