@@ -28,7 +28,12 @@ class RedisCluster:
     """`masters` nodes with slots, each with `replicas`; settings as for `RedisServer`."""
 
     def __init__(
-        self, directory: str | Path, masters: int = 3, replicas: int = 1, *, settings: Mapping[str, object] | None = None
+        self,
+        directory: str | Path,
+        masters: int = 3,
+        replicas: int = 1,
+        *,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         base = {
             "appendonly": "yes", "cluster-enabled": "yes", "cluster-node-timeout": 1_000,
@@ -72,7 +77,9 @@ class RedisCluster:
         for number in range(self._masters):
             last = SLOTS - 1 if number == self._masters - 1 else (number + 1) * per_master - 1
             self.command(self.servers[number], "CLUSTER", "ADDSLOTSRANGE", number * per_master, last)
-        wait_for(lambda: all(self._info(each)["cluster_known_nodes"] == str(len(self.servers)) for each in self.servers))
+        wait_for(
+            lambda: all(self._info(each)["cluster_known_nodes"] == str(len(self.servers)) for each in self.servers)
+        )
         for number, each in enumerate(self.servers[self._masters :]):
             self._replicate(each, self._id(self.servers[number % self._masters]))
 
@@ -127,7 +134,11 @@ class RedisCluster:
         return killed
 
     def move(
-        self, key: str, *, between: Callable[[], object] = lambda: None, order: Callable[[bytes], Any] = lambda each: each
+        self,
+        key: str,
+        *,
+        between: Callable[[], object] = lambda: None,
+        order: Callable[[bytes], Any] = lambda each: each,
     ) -> RedisServer:
         """Move the slot of a key, with all that is in it, to another master, as `redis-cli --cluster reshard` does.
 

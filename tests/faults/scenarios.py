@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from connectors.redis_client import RedisAddress
 from connectors.redis_layout import partition_key
@@ -121,11 +124,14 @@ def clustered(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iter
 def lose_master(servers: RedisCluster, key: str) -> bool:
     """Kill the master that has a key when its replica has been cut off for a moment; whether something is lost by that."""
     master, replica = servers.master(key), servers.replica(key)
-    servers.command(master, "CLIENT", "KILL", "TYPE", "replica")
-    time.sleep(0.3)  # it comes back after a second
-    ahead, behind = (servers.command(each, "ROLE")[at] for each, at in ((master, 1), (replica, 4)))
+    with redis.Redis(port=master.port, single_connection_client=True) as client:
+        client.config_set("requirepass", "new connections only, so not the workers")
+        client.client_kill_filter(_type="replica")
+        time.sleep(0.5)
+        ahead: Any = client.execute_command("ROLE")
+    behind = servers.command(replica, "ROLE")
     servers.fail_over(key)
-    return bool(ahead > behind)
+    return bool(ahead[1] > behind[4])
 
 
 def zombies(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 import redis
@@ -16,7 +17,18 @@ from connectors.redis_cluster import ASKING, Command, Slots, routed
 from connectors.redis_layout import partition_key
 from connectors.redis_ports import RedisPorts
 from connectors.redis_restart import MARK_SHA
-from engine.ports import Applied, Cap, Claim, Output, OutputKind, PortError, Position, SessionState, StateBatch, StateStore
+from engine.ports import (
+    Applied,
+    Cap,
+    Claim,
+    Output,
+    OutputKind,
+    PortError,
+    Position,
+    SessionState,
+    StateBatch,
+    StateStore,
+)
 from engine.regime import Regime
 from tools.redis_cluster import RedisCluster, wait_for
 from tools.redis_server import RedisServer
@@ -61,14 +73,11 @@ def test_of_a_slot_on_its_way_one_command_is_asked_of_the_other_node_even_of_one
 def test_keys_that_are_on_two_nodes_are_asked_for_again_after_a_moment_a_few_times_only():
     steps = routed(slots(), [GET])
     waits = 0
-    step = next(steps)
-    with pytest.raises(StopIteration) as done:
+    step: Any = next(steps)
+    with pytest.raises(StopIteration) as done:  # noqa: PT012  # it ends when it has tried often enough
         while True:
-            if isinstance(step, float):
-                waits += 1
-                step = steps.send({})
-            else:
-                step = steps.send({A: [TryAgainError("TRYAGAIN")]})
+            waits += isinstance(step, float)
+            step = steps.send({} if isinstance(step, float) else {A: [TryAgainError("TRYAGAIN")]})
     assert waits > 1
     assert isinstance(done.value.value[0], TryAgainError)
 
@@ -99,7 +108,7 @@ def test_commands_of_many_slots_go_to_their_nodes_in_one_step_and_come_back_in_o
     known.take(A, [(0, half - 1, (b"b", 1, b"id")), (half, 16_383, (b"c", 1, b"id"))])
     commands: list[Command] = [(("GET", f"k{n}"), {}) for n in range(20)]
     steps = routed(known, commands)
-    sent = next(steps)
+    sent: Any = next(steps)
     assert set(sent) == {B, C}
     with pytest.raises(StopIteration) as done:
         steps.send({node: [arguments[1] for arguments, _ in asked] for node, asked in sent.items()})
