@@ -18,7 +18,7 @@ from service.loading import Loaded
 from service.worker.counts import Counts
 from service.worker.emission import Emission
 from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Standing, Stores
+from service.worker.partition import Equipment, Partition, Past, Standing, Stores
 from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
@@ -86,6 +86,7 @@ class Worker:
         current: What to evaluate with, taken once for each round; None: nothing is read.
         pace: Sizes and times.
         salt: Of the holdouts; None: nobody is held out.
+        past: What a replay is evaluated with; None: with what is current.
         clock: The wall clock, for minutes of counters.
         elapsed: Seconds that only grow, for waiting and idleness.
         watchdog: Ends the process when a call of a client does not return; None: nothing does.
@@ -98,6 +99,7 @@ class Worker:
         pace: Pace,
         *,
         salt: str | None = None,
+        past: Past | None = None,
         clock: Clock = wall_ms,
         elapsed: Callable[[], float] = time.monotonic,
         watchdog: Watchdog | None = None,
@@ -110,7 +112,7 @@ class Worker:
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt)
+        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
         self._partitions: dict[int, Partition] = {}
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None
