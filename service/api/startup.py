@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from config.schema import Settings
+from engine.facts import FactKind
 from engine.ports import EventLog, PortError, Tables
 from service.api.accepted import Accepted
 from service.api.admission import Admission
@@ -115,6 +116,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         forced_rules=ForcedRules(),
         score_ms=settings.models.deadline_ms,
         asks_crm=bool(settings.crm.url),
+        profile_log=(lambda: _profile_log(wiring)) if wiring.has_kafka else None,
     )
     await _warm_up(services)
     watch = asyncio.create_task(_watch(metrics, (state_breaker, limits_breaker, model_breaker, log_breaker)))
@@ -138,6 +140,12 @@ def _event_log(wiring: Wiring) -> EventLog:
     wiring.ensure_topics()
     wiring.check_partitions()
     return wiring.event_log()
+
+
+def _profile_log(wiring: Wiring) -> EventLog:
+    log = wiring.fact_log(FactKind.PROFILES)
+    assert log is not None
+    return log
 
 
 async def _warm_up(services: Services) -> None:

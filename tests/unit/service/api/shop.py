@@ -293,6 +293,9 @@ class Profiles:
             else:
                 self.state.profiles[customer] = raw
 
+    def forget(self, customers: Sequence[str]) -> None:
+        self.put(dict.fromkeys(customers))
+
 
 class MemoryTables:
     """Control tables in a dict."""
