@@ -92,6 +92,10 @@ class RedisAddress:
             raise PortError(f"Redis at {self.shown} can't be reached ({error})") from error
         except redis.OutOfMemoryError as error:
             raise PortError(f"Redis at {self.shown} is full; raise its maxmemory, or free some ({error})") from error
+        except redis.exceptions.MovedError as error:
+            raise PortError(
+                f"Redis at {self.shown} is a node of a cluster: name it as redis+cluster://{self.shown}"
+            ) from error
         except redis.ReadOnlyError as error:
             raise PortError(f"Redis at {self.shown} is a replica; name the primary in the address") from error
         except (redis.RedisError, OSError, ValueError) as error:

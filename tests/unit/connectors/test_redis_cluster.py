@@ -139,6 +139,15 @@ def test_a_server_that_is_no_cluster_is_named(redis_server):
         state.position(0)
 
 
+def test_a_node_that_is_addressed_as_a_server_of_its_own_says_how_to_name_it(redis_cluster):
+    url = f"redis://127.0.0.1:{redis_cluster.servers[0].port}"
+    with (
+        closing(RedisPorts(url, partitions=9).state()) as state,
+        pytest.raises(PortError, match=r"is a node of a cluster: name it as redis\+cluster://127"),
+    ):
+        [state.position(number) for number in range(9)]
+
+
 @pytest.mark.usefixtures("redis_required")
 def test_a_cluster_that_is_gone_is_named_and_found_when_it_is_there(tmp_path):
     cluster = RedisCluster(tmp_path, replicas=0)
