@@ -41,12 +41,14 @@ class _RdOffsets:
         """Ask for the beginnings."""
         return self._offsets(topic, partitions, OFFSET_BEGINNING)
 
-    def ends(self, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+    def ends(self, topic: str, partitions: Collection[int], timeout_ms: Millis = 10_000) -> Mapping[int, int]:
         """Ask for the ends, which are those of what is committed, by the consumer's isolation."""
-        return self._offsets(topic, partitions, OFFSET_END)
+        return self._offsets(topic, partitions, OFFSET_END, timeout_ms / 1000)
 
-    def _offsets(self, topic: str, partitions: Collection[int], which: int) -> Mapping[int, int]:
-        deadline = time.monotonic() + ASK_S
+    def _offsets(
+        self, topic: str, partitions: Collection[int], which: int, timeout_s: float = ASK_S
+    ) -> Mapping[int, int]:
+        deadline = time.monotonic() + timeout_s
         asked = [TopicPartition(topic, number, which) for number in partitions]
         with translated():
             while True:

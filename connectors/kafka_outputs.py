@@ -77,13 +77,11 @@ class KafkaOutputs:
         self._retire(partition)
         shared = [(topic, n) for topic in map(self._address.topic, OutputKind) for n in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
-            with self._marking:
-                self._complete(partition, shared)
+            self._complete_now(partition, shared)
             transactor = self._address.client.transactor(self._transactional_id(partition))
             try:
                 transactor.init()
-                with self._marking:
-                    self._complete(partition, shared)
+                self._complete_now(partition, shared)
                 position = self._position(partition)
             except BaseException:
                 transactor.close()
@@ -106,7 +104,7 @@ class KafkaOutputs:
             if not self._marking.acquire(blocking=False):
                 return False
             try:
-                is_settled = self._complete(partition, sorted(sender.touched))
+                is_settled = self._complete(self._marks, partition, sorted(sender.touched))
             finally:
                 self._marking.release()
             if is_settled:
@@ -186,29 +184,44 @@ class KafkaOutputs:
                 if self._senders.get(partition) is not sender:
                     sender.transactor.close()
 
-    def _complete(self, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
+    def _complete(self, marks: TransactionMarks, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
-        return self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
+        return marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
+
+    def _complete_now(self, partition: int, shared: Sequence[tuple[str, int]]) -> None:
+        """Without waiting for another partition, whose brokers may be away: by connections of our own where need be."""
+        if self._marking.acquire(blocking=False):
+            try:
+                self._complete(self._marks, partition, shared)
+            finally:
+                self._marking.release()
+            return
+        with closing(TransactionMarks(self._address)) as marks:
+            self._complete(marks, partition, shared)
 
     def _position(self, partition: int) -> _Position:
-        """The last committed position, up to the end that the broker names now."""
-        with self._reading:
-            try:
-                return self._last_position(partition)
-            except BaseException:
-                self._drop_reader()
-                raise
+        """The last committed position, up to the end that the broker names now; without waiting, as above."""
+        if not self._reading.acquire(blocking=False):
+            with closing(self._address.client.reader()) as reader:
+                return self._last_position(reader, partition)
+        try:
+            if self._reader is None:
+                self._reader = self._address.client.reader()
+            return self._last_position(self._reader, partition)
+        except BaseException:
+            self._drop_reader()
+            raise
+        finally:
+            self._reading.release()
 
-    def _last_position(self, partition: int) -> _Position:
-        if self._reader is None:
-            self._reader = self._address.client.reader()
+    def _last_position(self, reader: Reader, partition: int) -> _Position:
         topic = self._address.positions
-        first = self._reader.firsts(topic, [partition])[partition]
-        end = self._reader.ends(topic, [partition])[partition]
+        first = reader.firsts(topic, [partition])[partition]
+        end = reader.ends(topic, [partition])[partition]
         back = POSITIONS_AT_ONCE
         while end > first:
             start = max(first, end - back)
-            records = self._reader.read(topic, {partition: start}, {partition: end}, READ_S)
+            records = reader.read(topic, {partition: start}, {partition: end}, READ_S)
             if records:
                 return _decode_position(max(records, key=lambda record: record.offset).value or b"")
             if start == first:

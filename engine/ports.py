@@ -99,8 +99,8 @@ class EventSource(Protocol):
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the group how far this member is: for displays of lag only, never to start from."""
 
-    def ends(self) -> Mapping[int, int]:
-        """The next offset to be written, for every partition of the log."""
+    def ends(self, timeout_ms: Millis = 10_000) -> Mapping[int, int]:
+        """The next offset to be written, for every partition of the log; raises `PortError` where that can't be had in time."""
 
     def close(self) -> None:
         """Leave the group."""

@@ -28,7 +28,7 @@ class Emission:
 
     What it holds is in the outbox of the state store: it may be dropped, and whoever owns the partition next sends it.
     A partition whose sending failed in any way is sent no further until it is claimed again: what is out is not known
-    before. All but the sending itself is for the worker's thread.
+    before. All but the sending itself is for the worker's thread; claims of several partitions may run at once.
     """
 
     def __init__(self, outputs: OutputLog, watchdog: Watchdog | None = None) -> None:
@@ -37,6 +37,7 @@ class Emission:
         self._lanes: dict[int, _Lane] = {}
         self._ending: list[_Lane] = []
         self._failures: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
@@ -77,7 +78,8 @@ class Emission:
         lane = self._lanes.pop(partition, None)
         if lane is not None:
             lane.end()
-            self._ending = [each for each in (*self._ending, lane) if each.is_alive]
+            with self._lock:
+                self._ending = [each for each in (*self._ending, lane) if each.is_alive]
 
     def sent(self) -> dict[int, int]:
         """By partition, the offset below which its outbox can be trimmed since the last call."""
@@ -144,8 +146,8 @@ class _Lane:
 
     def drain(self, deadline: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: not self.waiting or self.problem, max(0.0, deadline - time.monotonic()))
-            return not self.waiting
+            self._changed.wait_for(lambda: self._is_done() or self.problem, max(0.0, deadline - time.monotonic()))
+            return self._is_done()
 
     def end(self) -> None:
         with self._changed:
@@ -162,7 +164,6 @@ class _Lane:
                 with self._watchdog.watching(f"sending outputs of partition {self._partition}"):
                     if batch or regimes:
                         self._outputs.send(self._partition, self._turn.token, batch, regimes)
-                        self._told = tuple(regimes) or self._told
                         self._is_settled = False
                     else:
                         self._is_settled = self._outputs.settle(self._partition, self._turn.token)
@@ -170,11 +171,12 @@ class _Lane:
             except PortError as error:
                 self._fail(batch, error)
                 return
-            if batch:
+            if batch or regimes:
                 with self._changed:
                     self._failures = 0
                     self._sending = 0
-                    self._sent = batch[-1].offset + 1
+                    self._told = tuple(regimes) or self._told
+                    self._sent = batch[-1].offset + 1 if batch else self._sent
                     self._changed.notify_all()
 
     def _next(self) -> tuple[list[Output], Sequence[Regime]] | None:
@@ -189,6 +191,9 @@ class _Lane:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), SEND_AT_MOST))]
             self._sending = len(batch)
             return batch, self._news()
+
+    def _is_done(self) -> bool:
+        return not self.waiting and not self._news()
 
     def _news(self) -> Sequence[Regime]:
         """Regimes that were not sent yet."""

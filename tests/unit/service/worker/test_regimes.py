@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +16,7 @@ from service.worker import partition as partition_module
 from service.worker.counts import Counts
 from service.worker.partition import Equipment, PastError
 from tests.unit.service.small_shop import RULES, sources, with_threshold
-from tests.unit.service.worker.bench import MINUTE, Bench, event, loaded, record, records, tick, until, views
+from tests.unit.service.worker.bench import MINUTE, Bench, event, loaded, record, records, tick, views
 
 LIVE = loaded()
 
@@ -139,4 +138,7 @@ def test_a_revision_is_told_to_the_outputs_though_nothing_goes_out(tmp_path: Pat
     """Else a state that is lost before the next trigger would be built with something else."""
     with closing(Bench(tmp_path)) as bench:
         bench.partition().process(records(views("s", 0)), bench.equipment(FIRST))
-        until(lambda: bool(bench.embedded.outputs().claim(0).regimes), lambda: time.sleep(0.01))
+        assert bench.emission is not None
+        assert bench.emission.drain(10_000)
+        (regime,) = bench.outputs.claim(0).regimes
+        assert (regime.place, regime.bundle) == ((0, 0), FIRST.bundle.hash)
