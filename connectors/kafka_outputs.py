@@ -20,13 +20,16 @@ from contextlib import closing, contextmanager, suppress
 import msgspec
 
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_marks import TransactionMarks
+from connectors.kafka_marks import MARKS_S, TransactionMarks
 from connectors.kafka_port import FencedProducerError, Message, NewMessage, Reader, Transactor
 from engine.ports import FencedError, Output, OutputKind, Place, PortError, Turn, partition_of
 from engine.regime import Regime
 
 SEND_S = 15.0
 """Longer than the client's own limits add up to."""
+
+SETTLING_S = 12.0
+"""Where brokers change, so long is waited for them: a turn that ends costs a new producer on top, once they are back."""
 
 READ_S = 10.0
 
@@ -104,7 +107,7 @@ class KafkaOutputs:
             if not self._marking.acquire(blocking=False):
                 return False
             try:
-                is_settled = self._complete(self._marks, partition, sorted(sender.touched))
+                is_settled = self._complete(self._marks, partition, sorted(sender.touched), SETTLING_S)
             finally:
                 self._marking.release()
             if is_settled:
@@ -184,9 +187,16 @@ class KafkaOutputs:
                 if self._senders.get(partition) is not sender:
                     sender.transactor.close()
 
-    def _complete(self, marks: TransactionMarks, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
+    def _complete(
+        self,
+        marks: TransactionMarks,
+        partition: int,
+        shared: Sequence[tuple[str, int]],
+        patience_s: float = MARKS_S,
+    ) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
-        return marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
+        own = (self._address.positions, partition)
+        return marks.complete(self._transactional_id(partition), own, shared, patience_s)
 
     def _complete_now(self, partition: int, shared: Sequence[tuple[str, int]]) -> None:
         """Without waiting for another partition, whose brokers may be away: by connections of our own where need be."""
