@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from engine.ports import EventLog, NewRecord, PortError
@@ -49,7 +51,7 @@ async def delete_customer(services: Services, call: Call) -> Answer:
     customer_id = call.parameters["customer_id"]
     await services.in_thread(services.profiles.forget, [customer_id])
     if services.profile_log is not None:
-        await services.in_thread(_tell, services.profile_log(), customer_id)
+        await services.in_thread(tell, services.profile_log, customer_id)
     try:
         await services.state.forget_identity(customer_id)
     except PortError as error:
@@ -57,8 +59,9 @@ async def delete_customer(services: Services, call: Call) -> Answer:
     return Answer(b"", 204)
 
 
-def _tell(log: EventLog, customer_id: str) -> None:
-    """A record without a value: the compacted topic lets go of the customer, too. Raises `PortError`."""
+def tell(connect: Callable[[], EventLog], customer_id: str) -> None:
+    """An empty record: the compacted topic lets go of what it knew of the customer, too. Raises `PortError`."""
+    log = connect()
     answers: list[PortError | None] = []
     log.append([NewRecord(customer_id, b"")], answers.append)
     log.flush(TELL_MS)

@@ -16,7 +16,7 @@ from redis import Redis
 from engine.event import RawEvent
 from engine.facts import FactKind
 from engine.ports import NewRecord, OutputKind
-from service.api.customers import _tell
+from service.api.customers import tell
 from service.cli import cli
 from service.enrichment import Enrichment, Follower
 from service.loading import load_stored
@@ -90,14 +90,14 @@ def test_who_is_forgotten_stays_so_for_the_topic_and_though_the_store_forgets_it
     log.flush(30_000)
     until(lambda: bringing.taken >= 9, bringing.round, seconds=60)
     store.forget(["c1"])
-    _tell(log, "c1")
+    tell(lambda: log, "c1")
     say(kafka_cluster, f"{kafka_prefix}profiles", {"c1": b'{"customer.tier":"silver"}'})
     until(lambda: bringing.taken >= 11, bringing.round, seconds=60)
     assert store.get(["c1", "c2"]) == {"c1": b"{}", "c2": b'{"customer.tier":"gold"}'}
     assert bringing.withheld == 1
     with closing(Redis.from_url(redis_url)) as redis:
         redis.flushall()
-    _tell(log, "c1")
+    tell(lambda: log, "c1")
     until(lambda: bringing.taken >= 23, bringing.round, seconds=60)
     assert store.get(["c1", "c2"]).keys() == {"c2"}
 

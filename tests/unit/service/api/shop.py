@@ -361,6 +361,7 @@ class Shop:
         self.accepted = Accepted()
         self.evaluations = Evaluations()
         self.services: Services | None = None
+        self.profile_log: Callable[[], Any] | None = None
 
     @property
     def rules(self) -> Loaded:
@@ -423,6 +424,7 @@ class Shop:
             forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
             asks_crm=self.asks_crm,
+            profile_log=self.profile_log,
         )
 
         async def close() -> None:
