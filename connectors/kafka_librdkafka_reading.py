@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as rd
@@ -26,9 +27,13 @@ MOVED = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._DESTROY_BROKER,  # noqa: SLF001 - its names of its own errors begin so
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
     }
 )
 """What a partition's former leader answers, its new one while it takes over, and the library where one has gone."""
+
+ATTEMPT_S = 2.0
+"""A request to a broker that is gone waits for it as long as it may, though another one leads by then."""
 
 
 class _RdOffsets:
@@ -52,7 +57,7 @@ class _RdOffsets:
         asked = [TopicPartition(topic, number, which) for number in partitions]
         with translated():
             while True:
-                left = max(0.1, deadline - time.monotonic())
+                left = min(ATTEMPT_S, max(0.1, deadline - time.monotonic()))
                 try:
                     answered = self._consumer.offsets_for_times(asked, timeout=left)
                     error = next((each.error for each in answered if each.error is not None), None)
@@ -62,7 +67,8 @@ class _RdOffsets:
                     return {each.partition: each.offset for each in answered}
                 if error.code() not in MOVED or time.monotonic() > deadline:
                     raise KafkaException(error)
-                self._consumer.list_topics(topic, timeout=left)  # who leads, and in which epoch
+                with suppress(KafkaException):
+                    self._consumer.list_topics(topic, timeout=left)  # who leads, and in which epoch
                 time.sleep(0.05)
 
 
