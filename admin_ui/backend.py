@@ -16,11 +16,11 @@ import msgspec
 from engine.activation import ScoreFunction
 from engine.bundle import Revision
 from engine.language import Checked
-from engine.language.tree import Program
-from engine.ports import Activity, DecisionLog, Tables
+from engine.language.tree import Program, Vocabulary
+from engine.ports import Activity, DecisionLog, PortError, Tables
 from engine.rete import Network
 from engine.testing import TestResult
-from engine.values import EpochMs
+from engine.values import EpochMs, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,17 @@ class StoredSession(msgspec.Struct, frozen=True):
     profile: bytes | None = None
 
 
+class Catalogued(Protocol):
+    """A `Catalogue` that says whether it could be asked."""
+
+    @property
+    def failure(self) -> PortError | None:
+        """Why it could not; what was found with it is then not to be shown."""
+
+    def __call__(self, fact: str, key: Value) -> Value | None:
+        """A fact of a thing."""
+
+
 class Backend(Protocol):
     """The rest of Salience, as the admin UI sees it."""
 
@@ -147,5 +158,11 @@ class Backend(Protocol):
     def session(self, session_id: str) -> StoredSession | None:
         """One session, None where the stream has not seen it or it has ended."""
 
+    def profile(self, customer_id: str) -> bytes | None:
+        """What is known of a customer, JSON; None where nothing is."""
+
     def scores(self) -> ScoreFunction:
         """Answers of the real models of the live revision, for simulations and reports."""
+
+    def catalogue(self, vocabulary: Vocabulary) -> Catalogued:
+        """What is known of things now, as the worker is told, for one simulation or report."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from admin_ui.backend import StoredSession
-from engine.activation import FactReader, RuleReport, ScoreAnswer, ScoreFunction, ScoreStatus, Step
+from engine.activation import Catalogue, FactReader, RuleReport, ScoreAnswer, ScoreFunction, ScoreStatus, Step
 from engine.decision import Decision, Request
 from engine.event import RawEvent
 from engine.language import check
@@ -45,7 +45,8 @@ class Scenario:
         stored: A real session to begin with; None begins with an empty one.
         events: What happens (then), in order of time.
         customer_id: Of an empty session.
-        facts: Profile facts that differ from what is known, and the request's context: JSON values by name.
+        profile: What is known of the customer, JSON.
+        facts: Profile facts that differ from that, and the request's context: JSON values by name.
         scores: Answers to take in place of the models': None stands for a model that does not answer.
         now: The moment of the request.
     """
@@ -56,6 +57,7 @@ class Scenario:
     facts: Mapping[str, object]
     scores: Mapping[str, float | None]
     now: EpochMs
+    profile: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class _Run:
     program: Program
     network: Network
     score: ScoreFunction
+    catalogue: Catalogue
     memory: Memory
     customer_id: str | None
     last_event: EpochMs | None
@@ -103,7 +106,7 @@ class _Run:
         """End the session where its time-out lies before this moment."""
         timeout = self.program.vocabulary.session_timeout
         if self.last_event is not None and now >= self.last_event + timeout:
-            self.take(self.network.advance(self.memory, self.last_event + timeout, self.score))
+            self.take(self.network.advance(self.memory, self.last_event + timeout, self.score, self.catalogue))
             self.memory = self.network.open(SESSION, self.customer_id)
             self.last_event = None
             self.remarks.append(
@@ -111,20 +114,22 @@ class _Run:
             )
 
 
-def simulate(program: Program, network: Network, scenario: Scenario, models: ScoreFunction) -> Outcome:
+def simulate(
+    program: Program, network: Network, scenario: Scenario, models: ScoreFunction, catalogue: Catalogue
+) -> Outcome:
     """Play a scenario.
 
     Raises:
         SimulationError: An event is refused by this bundle's vocabulary, or the stored session can't be read by it.
     """
     score = _with_typed(scenario.scores, models)
-    run = _begin(program, network, scenario, score)
+    run = _begin(program, network, scenario, score, catalogue)
     profile, refused = _profile(program.vocabulary, scenario)
     context, refused_context = _facts(program.vocabulary, scenario.facts, FactSource.REQUEST)
     run.remarks += [*refused, *refused_context]
     begins = min([scenario.now, *(_time(event) for event in scenario.events)])
     if profile:
-        run.take(network.set_facts(run.memory, profile, max(begins, run.memory.clock or 0), score))
+        run.take(network.set_facts(run.memory, profile, max(begins, run.memory.clock or 0), score, catalogue))
     for event in scenario.events:
         moment = _time(event)
         run.reach(moment)
@@ -132,11 +137,11 @@ def simulate(program: Program, network: Network, scenario: Scenario, models: Sco
             admitted = admit(program.vocabulary, event, moment)
         except EventRefusedError as error:
             raise SimulationError([f"The event {event.type} is refused: {error.message}."]) from None
-        run.take(network.insert(run.memory, admitted, score))
+        run.take(network.insert(run.memory, admitted, score, catalogue))
         run.last_event = moment
     run.reach(scenario.now)
-    run.take(network.advance(run.memory, max(scenario.now, run.memory.clock or 0), score))
-    view = network.view(run.memory, scenario.now, context, score)
+    run.take(network.advance(run.memory, max(scenario.now, run.memory.clock or 0), score, catalogue))
+    view = network.view(run.memory, scenario.now, context, score, catalogue)
     request = Request(
         run.memory.session_id, run.customer_id, scenario.now, context, tuple(program.vocabulary.placements)
     )
@@ -145,16 +150,16 @@ def simulate(program: Program, network: Network, scenario: Scenario, models: Sco
     return Outcome(program, decision, reports, tuple(run.triggers), tuple(run.remarks))
 
 
-def _begin(program: Program, network: Network, scenario: Scenario, score: ScoreFunction) -> _Run:
+def _begin(program: Program, network: Network, scenario: Scenario, score: ScoreFunction, catalogue: Catalogue) -> _Run:
     stored = scenario.stored
     if stored is None:
         memory = network.open(SESSION, scenario.customer_id)
-        return _Run(program, network, score, memory, scenario.customer_id, None)
+        return _Run(program, network, score, catalogue, memory, scenario.customer_id, None)
     try:
         memory = network.restore(stored.snapshot)
     except SnapshotError as error:
         raise SimulationError([f"The session {stored.id} can't be read: {error}"]) from None
-    return _Run(program, network, score, memory, stored.customer_id, memory.last_event)
+    return _Run(program, network, score, catalogue, memory, stored.customer_id, memory.last_event)
 
 
 def _with_typed(typed: Mapping[str, float | None], models: ScoreFunction) -> ScoreFunction:
@@ -167,16 +172,30 @@ def _with_typed(typed: Mapping[str, float | None], models: ScoreFunction) -> Sco
     return answer
 
 
-def _profile(vocabulary: Vocabulary, scenario: Scenario) -> tuple[dict[str, Value], tuple[str, ...]]:
+def _profile(vocabulary: Vocabulary, scenario: Scenario) -> tuple[dict[str, Value | None], tuple[str, ...]]:
     """What is known of the customer, with what was typed in its place."""
     typed, refused = _facts(vocabulary, scenario.facts, FactSource.PROFILE)
-    stored = scenario.stored
-    if stored is None or stored.profile is None:
-        return typed, refused
-    # As the decision API does it: the profile as it is now, not as it was when the session began.
-    known = msgspec.json.decode(stored.profile)
+    if scenario.profile is None and not _is_known(scenario):
+        return dict(typed), refused
+    return {**profile_facts(vocabulary, scenario.profile), **typed}, refused
+
+
+def _is_known(scenario: Scenario) -> bool:
+    """Whether a real session has a customer, of whom it may know what is no longer so."""
+    return scenario.stored is not None and scenario.stored.customer_id is not None
+
+
+def profile_facts(vocabulary: Vocabulary, profile: bytes | None) -> dict[str, Value | None]:
+    """What the worker and the API give a session of a known customer: every fact of a profile, None where it has no value.
+
+    The profile as it is now, not as it was when the session began.
+    """
+    facts: dict[str, Value | None] = {
+        each.name: None for each in vocabulary.facts.values() if each.source is FactSource.PROFILE
+    }
+    known = None if profile is None else msgspec.json.decode(profile)
     values, _ = read_facts(vocabulary, FactSource.PROFILE, known if isinstance(known, dict) else {})
-    return {**values, **typed}, refused
+    return {**facts, **values}
 
 
 def _facts(

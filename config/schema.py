@@ -44,8 +44,11 @@ Origin = Annotated[
 RedisUrl = Annotated[
     str,
     Meta(
-        pattern=r"^(|(rediss?|unix)://[^\s@]*)$",
-        description="an address such as redis://host:6379/0 without a password (which is redis.password), or empty",
+        pattern=r"^(|(rediss?(\+cluster)?|unix)://[^\s@]*)$",
+        description=(
+            "an address such as redis://host:6379/0 or redis+cluster://host:6379,host:6379, without a password "
+            "(which is redis.password), or empty"
+        ),
     ),
 ]
 """An address without user and password, or nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import confluent_kafka as rd
@@ -26,9 +27,13 @@ MOVED = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._DESTROY_BROKER,  # noqa: SLF001 - its names of its own errors begin so
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
     }
 )
 """What a partition's former leader answers, its new one while it takes over, and the library where one has gone."""
+
+ATTEMPT_S = 2.0
+"""A request to a broker that is gone waits for it as long as it may, though another one leads by then."""
 
 
 class _RdOffsets:
@@ -41,16 +46,18 @@ class _RdOffsets:
         """Ask for the beginnings."""
         return self._offsets(topic, partitions, OFFSET_BEGINNING)
 
-    def ends(self, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+    def ends(self, topic: str, partitions: Collection[int], timeout_ms: Millis = 10_000) -> Mapping[int, int]:
         """Ask for the ends, which are those of what is committed, by the consumer's isolation."""
-        return self._offsets(topic, partitions, OFFSET_END)
+        return self._offsets(topic, partitions, OFFSET_END, timeout_ms / 1000)
 
-    def _offsets(self, topic: str, partitions: Collection[int], which: int) -> Mapping[int, int]:
-        deadline = time.monotonic() + ASK_S
+    def _offsets(
+        self, topic: str, partitions: Collection[int], which: int, timeout_s: float = ASK_S
+    ) -> Mapping[int, int]:
+        deadline = time.monotonic() + timeout_s
         asked = [TopicPartition(topic, number, which) for number in partitions]
         with translated():
             while True:
-                left = max(0.1, deadline - time.monotonic())
+                left = min(ATTEMPT_S, max(0.1, deadline - time.monotonic()))
                 try:
                     answered = self._consumer.offsets_for_times(asked, timeout=left)
                     error = next((each.error for each in answered if each.error is not None), None)
@@ -60,7 +67,8 @@ class _RdOffsets:
                     return {each.partition: each.offset for each in answered}
                 if error.code() not in MOVED or time.monotonic() > deadline:
                     raise KafkaException(error)
-                self._consumer.list_topics(topic, timeout=left)  # who leads, and in which epoch
+                with suppress(KafkaException):
+                    self._consumer.list_topics(topic, timeout=left)  # who leads, and in which epoch
                 time.sleep(0.05)
 
 

@@ -89,13 +89,20 @@ class TransactionMarks:
         self._address = address
         self._admin: _Admin | None = None
 
-    def complete(self, transactional_id: str, own: tuple[str, int], shared: Sequence[tuple[str, int]]) -> bool:
+    def complete(
+        self,
+        transactional_id: str,
+        own: tuple[str, int],
+        shared: Sequence[tuple[str, int]],
+        patience_s: float = MARKS_S,
+    ) -> bool:
         """See to it that what the transactional id has decided is marked in all partitions that it writes to.
 
         Args:
             transactional_id: Whose transactions; one that is still open is left as it is.
             own: The partition that nobody else writes to: topic and number.
             shared: The others.
+            patience_s: How long is tried where brokers change.
 
         Returns:
             Whether all is decided and marked.
@@ -105,7 +112,7 @@ class TransactionMarks:
             PortError: Another's transaction is open in `own`, so that what is behind it can't be read.
         """
         tps = [TopicPartition(*each) for each in (own, *shared)]
-        deadline = time.monotonic() + MARKS_S
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 return self._complete(transactional_id, tps[0], tps)

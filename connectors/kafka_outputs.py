@@ -4,7 +4,8 @@ Key = the session id, value as given; headers `id` (deterministic), `offset` and
 about, and which of its outputs this is).
 
 Each partition of the events has a producer with a transactional id of its own. A transaction carries outputs and one record
-of the compacted topic of positions: key = the partition, value = `[offset, ordinal]`, the place after the last output.
+of the compacted topic of positions: key = the partition, value = `[offset, ordinal, regimes]`: the place after the last output,
+and the latest of what outputs were evaluated with.
 Making a producer with the same id fences the former one and undoes what it left open; then the position is read. Marks of
 transactions that the brokers left out are written before and after (`connectors.kafka_marks`).
 Consumer offsets are no part of the transaction: with a killed coordinator that call never returns.
@@ -19,12 +20,16 @@ from contextlib import closing, contextmanager, suppress
 import msgspec
 
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_marks import TransactionMarks
+from connectors.kafka_marks import MARKS_S, TransactionMarks
 from connectors.kafka_port import FencedProducerError, Message, NewMessage, Reader, Transactor
 from engine.ports import FencedError, Output, OutputKind, Place, PortError, Turn, partition_of
+from engine.regime import Regime
 
 SEND_S = 15.0
 """Longer than the client's own limits add up to."""
+
+SETTLING_S = 12.0
+"""Where brokers change, so long is waited for them: a turn that ends costs a new producer on top, once they are back."""
 
 READ_S = 10.0
 
@@ -32,15 +37,26 @@ POSITIONS_AT_ONCE = 100
 """Records of the topic of positions that are looked through for the last one; every second is a transaction's mark."""
 
 _encode = msgspec.json.Encoder().encode
-_decode_place = msgspec.json.Decoder(tuple[int, int]).decode
+
+
+class _Position(msgspec.Struct, array_like=True):
+    """A record of the topic of positions; there were no regimes in those of earlier releases."""
+
+    offset: int = 0
+    ordinal: int = 0
+    regimes: tuple[Regime, ...] = ()
+
+
+_decode_position = msgspec.json.Decoder(_Position).decode
 
 
 class _Sender:
     """A producer for the outputs of one partition, good until anything fails."""
 
-    def __init__(self, transactor: Transactor, token: int) -> None:
+    def __init__(self, transactor: Transactor, token: int, position: _Position) -> None:
         self.transactor = transactor
         self.token = token
+        self.position = position
         self.touched: set[tuple[str, int]] = set()  # partitions whose marks were not seen yet
         self.lock = threading.Lock()
 
@@ -64,28 +80,26 @@ class KafkaOutputs:
         self._retire(partition)
         shared = [(topic, n) for topic in map(self._address.topic, OutputKind) for n in range(self._partitions)]
         with self._address.explained(f"taking over the outputs of partition {partition}"):
-            with self._marking:
-                self._complete(partition, shared)
+            self._complete_now(partition, shared)
             transactor = self._address.client.transactor(self._transactional_id(partition))
             try:
                 transactor.init()
-                with self._marking:
-                    self._complete(partition, shared)
-                out = self._position(partition)
+                self._complete_now(partition, shared)
+                position = self._position(partition)
             except BaseException:
                 transactor.close()
                 raise
         with self._lock:
             self._tokens += 1
-            self._senders[partition] = _Sender(transactor, self._tokens)
-            return Turn(self._tokens, out)
+            self._senders[partition] = _Sender(transactor, self._tokens, position)
+            return Turn(self._tokens, Place(position.offset, position.ordinal), position.regimes)
 
-    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+    def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         """Write all with the position in one transaction, looking at the answer for each record before the commit."""
-        if not outputs:
+        if not outputs and not regimes:
             return
         with self._using(partition, token, "sending outputs") as sender:
-            self._send(sender, partition, outputs)
+            self._send(sender, partition, outputs, regimes)
 
     def settle(self, partition: int, token: int) -> bool:
         """Write the marks of what was sent that the brokers left out, before the next mark decides over it."""
@@ -93,7 +107,7 @@ class KafkaOutputs:
             if not self._marking.acquire(blocking=False):
                 return False
             try:
-                is_settled = self._complete(partition, sorted(sender.touched))
+                is_settled = self._complete(self._marks, partition, sorted(sender.touched), SETTLING_S)
             finally:
                 self._marking.release()
             if is_settled:
@@ -124,7 +138,7 @@ class KafkaOutputs:
     def _transactional_id(self, partition: int) -> str:
         return f"{self._address.prefix}outputs-{partition}"
 
-    def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output]) -> None:
+    def _send(self, sender: _Sender, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime]) -> None:
         messages = [
             NewMessage(
                 self._address.topic(output.kind),
@@ -139,13 +153,15 @@ class KafkaOutputs:
             )
             for output in outputs
         ]
-        last = outputs[-1]
-        place = _encode((last.offset, last.ordinal + 1))
-        messages.append(NewMessage(self._address.positions, partition, str(partition).encode(), place))
+        position = _Position(sender.position.offset, sender.position.ordinal, tuple(regimes) or sender.position.regimes)
+        if outputs:
+            position.offset, position.ordinal = outputs[-1].offset, outputs[-1].ordinal + 1
+        messages.append(NewMessage(self._address.positions, partition, str(partition).encode(), _encode(position)))
         sender.touched.update((message.topic, message.partition) for message in messages[:-1])
         sender.transactor.begin()
         sender.transactor.write(messages, SEND_S)
         sender.transactor.commit()
+        sender.position = position
 
     @contextmanager
     def _using(self, partition: int, token: int, doing: str) -> Iterator[_Sender]:
@@ -171,35 +187,57 @@ class KafkaOutputs:
                 if self._senders.get(partition) is not sender:
                     sender.transactor.close()
 
-    def _complete(self, partition: int, shared: Sequence[tuple[str, int]]) -> bool:
+    def _complete(
+        self,
+        marks: TransactionMarks,
+        partition: int,
+        shared: Sequence[tuple[str, int]],
+        patience_s: float = MARKS_S,
+    ) -> bool:
         """Write the marks of the partition's transactions that are missing; whether all is decided."""
-        return self._marks.complete(self._transactional_id(partition), (self._address.positions, partition), shared)
+        own = (self._address.positions, partition)
+        return marks.complete(self._transactional_id(partition), own, shared, patience_s)
 
-    def _position(self, partition: int) -> Place:
-        """The last committed position, up to the end that the broker names now."""
-        with self._reading:
+    def _complete_now(self, partition: int, shared: Sequence[tuple[str, int]]) -> None:
+        """Without waiting for another partition, whose brokers may be away: by connections of our own where need be."""
+        if self._marking.acquire(blocking=False):
             try:
-                return self._last_position(partition)
-            except BaseException:
-                self._drop_reader()
-                raise
+                self._complete(self._marks, partition, shared)
+            finally:
+                self._marking.release()
+            return
+        with closing(TransactionMarks(self._address)) as marks:
+            self._complete(marks, partition, shared)
 
-    def _last_position(self, partition: int) -> Place:
-        if self._reader is None:
-            self._reader = self._address.client.reader()
+    def _position(self, partition: int) -> _Position:
+        """The last committed position, up to the end that the broker names now; without waiting, as above."""
+        if not self._reading.acquire(blocking=False):
+            with closing(self._address.client.reader()) as reader:
+                return self._last_position(reader, partition)
+        try:
+            if self._reader is None:
+                self._reader = self._address.client.reader()
+            return self._last_position(self._reader, partition)
+        except BaseException:
+            self._drop_reader()
+            raise
+        finally:
+            self._reading.release()
+
+    def _last_position(self, reader: Reader, partition: int) -> _Position:
         topic = self._address.positions
-        first = self._reader.firsts(topic, [partition])[partition]
-        end = self._reader.ends(topic, [partition])[partition]
+        first = reader.firsts(topic, [partition])[partition]
+        end = reader.ends(topic, [partition])[partition]
         back = POSITIONS_AT_ONCE
         while end > first:
             start = max(first, end - back)
-            records = self._reader.read(topic, {partition: start}, {partition: end}, READ_S)
+            records = reader.read(topic, {partition: start}, {partition: end}, READ_S)
             if records:
-                return Place(*_decode_place(max(records, key=lambda record: record.offset).value or b""))
+                return _decode_position(max(records, key=lambda record: record.offset).value or b"")
             if start == first:
                 break
             back *= 10
-        return Place()
+        return _Position()
 
     def _retire(self, partition: int) -> None:
         """End the turn of this process, if it has one. A send on its way is not waited for: the next claim fences it."""

@@ -171,7 +171,7 @@ class Offsets(Protocol):
     def firsts(self, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
         """The offset at which each partition begins."""
 
-    def ends(self, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+    def ends(self, topic: str, partitions: Collection[int], timeout_ms: Millis = 10_000) -> Mapping[int, int]:
         """The offset below which everything committed can be read, of each."""
 
 

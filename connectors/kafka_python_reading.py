@@ -31,9 +31,9 @@ class _PythonOffsets:
         """Ask for the beginnings."""
         return _numbers(self._consumer.beginning_offsets(_of(topic, partitions), timeout_ms=ASK_MS))
 
-    def ends(self, topic: str, partitions: Collection[int]) -> Mapping[int, int]:
+    def ends(self, topic: str, partitions: Collection[int], timeout_ms: Millis = ASK_MS) -> Mapping[int, int]:
         """Ask for the ends of what is committed."""
-        return _numbers(self._consumer.end_offsets(_of(topic, partitions), timeout_ms=ASK_MS))
+        return _numbers(self._consumer.end_offsets(_of(topic, partitions), timeout_ms=timeout_ms))
 
 
 class PythonReader(_PythonOffsets):

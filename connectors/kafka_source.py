@@ -98,10 +98,10 @@ class KafkaEventSource:
             with self._address.explained("committing"):
                 self._open().commit(offsets)
 
-    def ends(self) -> Mapping[int, int]:
+    def ends(self, timeout_ms: Millis = 10_000) -> Mapping[int, int]:
         """Ask the brokers."""
         with self._address.explained("asking for the end of the log"):
-            return self._open().ends(self._topic, range(self._partitions))
+            return self._open().ends(self._topic, range(self._partitions), timeout_ms)
 
     def close(self) -> None:
         """Leave the group."""

@@ -1,7 +1,8 @@
 """How Redis is reached: clients with a limit on every wait, and errors that name the server.
 
 A URL says where: `redis://host:port/db`, `rediss://` with TLS (`?ssl_ca_certs=FILE`), a user as `rediss://user@host`,
-`unix:///path`. A password is better given apart: URLs end up in process lists and logs.
+`unix:///path`. A password is better given apart: URLs end up in process lists and logs. `redis+cluster://host:port,host:port`
+and `rediss+cluster://` name some nodes of a Redis Cluster: see `connectors.redis_cluster`.
 
 Nothing is tried again here: whether a write was done when its connection broke is not known, and the caller decides. A
 connection that was closed while it was idle, by a restart or a timeout, is noticed when it is taken from the pool. What
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -24,12 +25,17 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connectors.redis_cluster import AsyncClusterClient, ClusterClient, Node
 from connectors.redis_restart import begin_file, begin_file_async
 from engine.ports import PortError
 from engine.values import Millis
 
+PORT = 6379
+CLUSTER = "+cluster"
+"""At the end of the scheme of a URL."""
+
 MAX_CONNECTIONS = 64
-"""Of one asynchronous client. A task that finds none free waits for at most `timeout_ms`."""
+"""Of one asynchronous client to one server. A task that finds none free waits for at most `timeout_ms`."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +57,27 @@ class RedisAddress:
     @property
     def shown(self) -> str:
         """The server without user, password and options, for messages."""
+        if self.is_cluster:
+            return ",".join(f"{host}:{port}" for host, port in self._seeds())
         parts = urlsplit(self.url)
-        return f"{parts.hostname or parts.path}:{parts.port or 6379}" if parts.hostname else parts.path
+        return f"{parts.hostname or parts.path}:{parts.port or PORT}" if parts.hostname else parts.path
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster."""
+        return urlsplit(self.url).scheme.endswith(CLUSTER)
 
     def connect(self) -> redis.Redis:
         """A client; it connects with its first call. Raises `PortError` for a URL that is none."""
         with self.explained():
-            return redis.Redis.from_url(
-                self.url, retry=Retry(NoBackoff(), 0), redis_connect_func=begin_file, **self._options()
-            )
+            return ClusterClient(self._seeds(), self._node) if self.is_cluster else self._server(self.url)
 
     def connect_async(self) -> redis.asyncio.Redis:
         """A client for one event loop; it connects with its first call."""
         with self.explained():
-            pool = redis.asyncio.BlockingConnectionPool.from_url(
-                self.url,
-                retry=AsyncRetry(NoBackoff(), 0),
-                max_connections=MAX_CONNECTIONS,
-                timeout=self.timeout_ms / 1000,
-                redis_connect_func=begin_file_async,
-                **self._options(),
-            )
-            return redis.asyncio.Redis.from_pool(pool)
+            if self.is_cluster:
+                return AsyncClusterClient(self._seeds(), self._node_async)
+            return self._server_async(self.url)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -87,10 +92,44 @@ class RedisAddress:
             raise PortError(f"Redis at {self.shown} can't be reached ({error})") from error
         except redis.OutOfMemoryError as error:
             raise PortError(f"Redis at {self.shown} is full; raise its maxmemory, or free some ({error})") from error
+        except redis.exceptions.MovedError as error:
+            raise PortError(
+                f"Redis at {self.shown} is a node of a cluster: name it as redis+cluster://{self.shown}"
+            ) from error
         except redis.ReadOnlyError as error:
             raise PortError(f"Redis at {self.shown} is a replica; name the primary in the address") from error
         except (redis.RedisError, OSError, ValueError) as error:
             raise PortError(f"Redis at {self.shown}: {error}") from error
+
+    def _server(self, url: str) -> redis.Redis:
+        return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), redis_connect_func=begin_file, **self._options())
+
+    def _server_async(self, url: str) -> redis.asyncio.Redis:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            retry=AsyncRetry(NoBackoff(), 0),
+            max_connections=MAX_CONNECTIONS,
+            timeout=self.timeout_ms / 1000,
+            redis_connect_func=begin_file_async,
+            **self._options(),
+        )
+        return redis.asyncio.Redis.from_pool(pool)
+
+    def _node(self, node: Node) -> redis.Redis:
+        return self._server(self._url_of(node))
+
+    def _node_async(self, node: Node) -> redis.asyncio.Redis:
+        return self._server_async(self._url_of(node))
+
+    def _url_of(self, node: Node) -> str:
+        parts = urlsplit(self.url)
+        user, at, _ = parts.netloc.rpartition("@")
+        host = f"[{node[0]}]" if ":" in node[0] else node[0]
+        return urlunsplit((parts.scheme.removesuffix(CLUSTER), f"{user}{at}{host}:{node[1]}", "", parts.query, ""))
+
+    def _seeds(self) -> list[Node]:
+        named = [urlsplit(f"//{each}") for each in urlsplit(self.url).netloc.rpartition("@")[2].split(",")]
+        return [(each.hostname, each.port or PORT) for each in named if each.hostname]
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """What the decision API reads and takes in Redis, asynchronously.
 
-Everything that is read is a string, so that one MGET reads it. Reads that come while an MGET is under way share the next one.
+Everything that is read is a string, so that one MGET reads it, on a cluster one for each node. Reads that come while an MGET is under way share the next one.
 Sending and receiving is most of what a read costs the API's process: the busier it is, the more share it.
 
 Beside the keys of state, limits and profiles: `grants:<session>`, a string of msgpack, expires with the grants;
@@ -38,6 +38,13 @@ _Read: TypeAlias = "tuple[Sequence[str], asyncio.Future[Sequence[bytes | None]]]
 
 _encode = msgspec.msgpack.Encoder().encode
 
+# A session, and for each bucket of ids which of the arguments are in it.
+READ_WITH_SEEN = """
+local found = {redis.call('GET', KEYS[1])}
+for i = 2, #KEYS do found[i] = redis.call('SMISMEMBER', KEYS[i], unpack(ARGV)) end
+return found
+"""
+
 
 class RedisDecisionState:
     """`DecisionState` in Redis, for one event loop; it connects with its first call."""
@@ -50,6 +57,7 @@ class RedisDecisionState:
         self._take = self._redis.register_script(TAKE)
         self._confirm = self._redis.register_script(CONFIRM)
         self._identify = self._redis.register_script(IDENTIFY)
+        self._with_seen = self._redis.register_script(READ_WITH_SEEN)
 
     async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
         """One round trip; one more for the profile where only the session knows the customer, and one for ids."""
@@ -129,11 +137,9 @@ class RedisDecisionState:
     ) -> tuple[bytes | None, frozenset[str]]:
         """A session and which of the ids are in it, as of one moment."""
         with self._address.explained():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.get(key)
-                for bucket in seen_keys(self._address.prefix, partition):
-                    pipe.smismember(bucket, list(ids))
-                session, *buckets = await pipe.execute()
+            session, *buckets = await self._with_seen(
+                keys=[key, *seen_keys(self._address.prefix, partition)], args=list(ids)
+            )
         return session, frozenset(id_ for id_, *found in zip(ids, *buckets, strict=True) if any(found))
 
     def _customer_keys(self, customer_id: str) -> list[str]:

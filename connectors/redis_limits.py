@@ -48,6 +48,7 @@ local function settle(counter, window, holds, sliding, now, prefix)
     end
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', holds, '-inf', now)) do
         local amount, attempt, token = string.match(member, '^(%d+):(%d+):(.*)$')
+        redis.call('EXISTS', prefix .. token, holds)  -- fails where a cluster is moving the slot, and the hash is elsewhere
         local held = redis.call('HMGET', prefix .. token, 'h', 'n')
         local is_same = held[2] == attempt
         if is_same and held[1] ~= '-1' and tonumber(held[1]) > now then

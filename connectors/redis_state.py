@@ -120,7 +120,8 @@ redis.call('HSET', position, 'generation', ARGV[1], 'offset', ARGV[3], 'watermar
 return 1
 """
 
-# Sessions that expired leave the index when they are met, or their caller would meet them for ever.
+# Sessions that expired leave the index when they are met, or their caller would meet them for ever. They are looked up with
+# a key that is there: where a cluster is moving the slot that is an error, as it must be, since what is not here is there.
 DUE = """
 local found = {}
 local count = tonumber(ARGV[2])
@@ -128,7 +129,7 @@ while true do
     local met = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', #found, count - #found)
     if #met == 0 then return found end
     for _, id in ipairs(met) do
-        if redis.call('EXISTS', ARGV[3] .. id) == 1 then
+        if redis.call('EXISTS', ARGV[3] .. id, KEYS[1]) == 2 then
             found[#found + 1] = id
         else
             redis.call('ZREM', KEYS[1], id)

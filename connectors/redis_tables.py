@@ -30,6 +30,9 @@ redis.call('INCR', KEYS[3])
 return {1, version + 1}
 """
 
+GET = "return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('HGET', KEYS[2], ARGV[1])}"
+ROWS = "return {redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2])}"
+
 
 class RedisTables:
     """`Tables` in Redis."""
@@ -38,14 +41,13 @@ class RedisTables:
         self._address = address
         self._redis = address.connect()
         self._put = self._redis.register_script(PUT)
+        self._get = self._redis.register_script(GET)
+        self._rows = self._redis.register_script(ROWS)
 
     def get(self, table: str, key: str) -> Row | None:
-        """Read a row in one transaction."""
-        values, versions, _ = self._keys(table)
-        with self._address.explained(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hget(values, key)
-            pipe.hget(versions, key)
-            value, version = pipe.execute()
+        """Read a row in one script."""
+        with self._address.explained():
+            value, version = self._get(keys=self._keys(table), args=[key])
         return None if value is None else Row(value, int(version))
 
     def put(self, table: str, key: str, value: bytes | None, expected: int | None = None) -> int:
@@ -58,12 +60,11 @@ class RedisTables:
         return int(version)
 
     def rows(self, table: str) -> Mapping[str, Row]:
-        """Read all rows in one transaction."""
-        values_key, versions_key, _ = self._keys(table)
-        with self._address.explained(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(values_key)
-            pipe.hgetall(versions_key)
-            values, versions = pipe.execute()
+        """Read all rows in one script."""
+        with self._address.explained():
+            values, versions = (
+                dict(zip(each[::2], each[1::2], strict=True)) for each in self._rows(keys=self._keys(table))
+            )
         return {key.decode(): Row(values[key], int(versions[key])) for key in sorted(values)}
 
     def version(self, table: str) -> int:

@@ -9,8 +9,11 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from connectors.sqlite_file import SqliteFile
 from engine.ports import FencedError, Output, OutputKind, Place, Turn
+from engine.regime import Regime
 
 SCHEMA = (
     """
@@ -24,7 +27,11 @@ SCHEMA = (
     CREATE TABLE positions (partition INTEGER PRIMARY KEY, token INTEGER NOT NULL,
                             offset INTEGER NOT NULL, ordinal INTEGER NOT NULL)
     """,
+    "ALTER TABLE positions ADD COLUMN regimes BLOB NOT NULL DEFAULT '[]'",
 )
+
+_encode = msgspec.json.Encoder().encode
+_decode_regimes = msgspec.json.Decoder(list[Regime]).decode
 
 KEEP = 1_000_000
 """Outputs of all kinds that are kept, newest first: some hundred MB at most."""
@@ -41,17 +48,17 @@ class SqliteOutputs:
         """Begin a turn: the token of every earlier one is refused from now on."""
         with self._file.writing() as db:
             db.execute(
-                "INSERT INTO positions VALUES (?, 1, 0, 0) ON CONFLICT (partition) DO UPDATE SET token = token + 1",
+                "INSERT INTO positions (partition, token, offset, ordinal) VALUES (?, 1, 0, 0) ON CONFLICT (partition) DO UPDATE SET token = token + 1",
                 (partition,),
             )
-            token, *out = db.execute(
-                "SELECT token, offset, ordinal FROM positions WHERE partition = ?", (partition,)
+            token, offset, ordinal, regimes = db.execute(
+                "SELECT token, offset, ordinal, regimes FROM positions WHERE partition = ?", (partition,)
             ).fetchone()
-        return Turn(token, Place(*out))
+        return Turn(token, Place(offset, ordinal), _decode_regimes(regimes))
 
-    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+    def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         """Write all, and the place after them, in one synced transaction."""
-        if not outputs:
+        if not outputs and not regimes:
             return
         with self._file.writing() as db:
             self._require_turn(db, partition, token)
@@ -60,11 +67,13 @@ class SqliteOutputs:
                 "INSERT OR IGNORE INTO outputs (kind, id, key, value, offset, ordinal) VALUES (?, ?, ?, ?, ?, ?)",
                 [(each.kind, each.id, each.key, each.value, each.offset, each.ordinal) for each in outputs],
             )
-            last = outputs[-1]
-            db.execute(
-                "UPDATE positions SET offset = ?, ordinal = ? WHERE partition = ?",
-                (last.offset, last.ordinal + 1, partition),
-            )
+            if outputs:
+                db.execute(
+                    "UPDATE positions SET offset = ?, ordinal = ? WHERE partition = ?",
+                    (outputs[-1].offset, outputs[-1].ordinal + 1, partition),
+                )
+            if regimes:
+                db.execute("UPDATE positions SET regimes = ? WHERE partition = ?", (_encode(regimes), partition))
             # `place` has gaps where ids were ignored, so this may keep a few less.
             db.execute("DELETE FROM outputs WHERE place <= (SELECT max(place) FROM outputs) - ?", (self._keep,))
 

@@ -89,7 +89,7 @@ class SqliteEventSource:
         with self._file.reading() as db:
             return dict(db.execute("SELECT partition, offset FROM committed WHERE name = ?", (self._group,)))
 
-    def ends(self) -> Mapping[int, int]:
+    def ends(self, timeout_ms: Millis = 10_000) -> Mapping[int, int]:
         """The next offset of every partition."""
         with self._file.reading() as db:
             return dict(db.execute("SELECT partition, next FROM ends"))

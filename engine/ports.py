@@ -99,8 +99,8 @@ class EventSource(Protocol):
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the group how far this member is: for displays of lag only, never to start from."""
 
-    def ends(self) -> Mapping[int, int]:
-        """The next offset to be written, for every partition of the log."""
+    def ends(self, timeout_ms: Millis = 10_000) -> Mapping[int, int]:
+        """The next offset to be written, for every partition of the log; raises `PortError` where that can't be had in time."""
 
     def close(self) -> None:
         """Leave the group."""
@@ -255,10 +255,16 @@ class FencedError(PortError):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """The right to send a partition's outputs until the next claim, and the place before which all are out."""
+    """The right to send a partition's outputs until the next claim, and what is out.
+
+    Attributes:
+        out: The place before which all are out.
+        regimes: The latest of what they were evaluated with.
+    """
 
     token: int
     out: Place
+    regimes: Sequence[Regime] = ()
 
 
 class OutputLog(Protocol):
@@ -272,8 +278,10 @@ class OutputLog(Protocol):
     def claim(self, partition: int) -> Turn:
         """End the turn of every earlier sender of this partition, undo what it left open, say what is out."""
 
-    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+    def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         """Send all, in order of their places, or nothing; return when they are durable.
+
+        `regimes` replace those that the next claim is told; they alone may be sent, too.
 
         Raises `FencedError` where the turn is over. After any other `PortError` it is not known whether they are out,
         and the turn is over, too: claim again and compare.

@@ -47,6 +47,18 @@ KEPT = 1_000
 """Regimes that a partition keeps, the latest: years of publishing."""
 
 
+SENT = 8
+"""Of these the latest go out with the outputs, for a state that lost its own."""
+
+
+def merged(stored: Sequence[Regime], sent: Sequence[Regime]) -> list[Regime]:
+    """What the state says, and what went out: that is right where both speak, and knows what the state has lost."""
+    if not sent:
+        return list(stored)
+    first, last = sent[0].place, sent[-1].place
+    return [*(each for each in stored if each.place < first), *sent, *(each for each in stored if each.place > last)]
+
+
 def regime_at(regimes: Sequence[Regime], place: tuple[int, int]) -> Regime | None:
     """The one that holds at a place: the last that began there or before, else the first known; None of none."""
     before = [each for each in regimes if each.place <= place]

@@ -19,7 +19,7 @@ from config.schema import Settings
 from engine.activation import ScoreAnswer, ScoreFunction, ScoreStatus
 from engine.bundle import Revision
 from engine.language import Checked, check
-from engine.language.tree import Program
+from engine.language.tree import Program, Vocabulary
 from engine.ports import Activity, DecisionLog, PortError, Tables, partition_of
 from engine.rete import Network
 from engine.testing import TestResult, run_tests
@@ -27,6 +27,7 @@ from engine.values import EpochMs, Millis
 from service.clock import Clock, wall_ms
 from service.publisher import PublishBusyError, Published, Publisher, PublishRefusedError, Watcher
 from service.ruleset_holder import RulesetHolder
+from service.things import Lookup, Things
 from service.wiring import Wiring
 
 log = logging.getLogger("salience.admin")
@@ -181,8 +182,16 @@ class ServiceBackend:
         if state is None or state.snapshot is None:
             return None
         customer = state.customer_id
-        profile = None if customer is None else self._wiring.profiles().get([customer]).get(customer)
+        profile = None if customer is None else self.profile(customer)
         return StoredSession(session_id, customer, state.time, state.snapshot, profile)
+
+    def profile(self, customer_id: str) -> bytes | None:
+        """As the workers and the API find it: what a topic, a caller or the CRM said last."""
+        return self._wiring.profiles().get([customer_id]).get(customer_id)
+
+    def catalogue(self, vocabulary: Vocabulary) -> Lookup:
+        """A look of its own for each page, so that it shows what is there now."""
+        return Lookup(Things(vocabulary), self._clock(), self._wiring.catalogue().get)
 
     def scores(self) -> ScoreFunction:
         """The live models, in process."""

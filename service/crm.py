@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,6 +49,7 @@ class CrmFacts:
     Attributes:
         asked: Customers asked for.
         unanswered: Those for whom no answer came.
+        withheld: Answers about customers who are forgotten, or deleted by the topic: they were left out.
         problem: Why, of the latest; empty while it answers.
     """
 
@@ -60,6 +61,7 @@ class CrmFacts:
         self._next: OrderedDict[str, EpochMs] = OrderedDict()
         self.asked = 0
         self.unanswered = 0
+        self.withheld = 0
         self.problem = ""
 
     def get(self, ids: Sequence[str]) -> Mapping[str, bytes]:
@@ -74,17 +76,26 @@ class CrmFacts:
                 for each, said in answers.items()
                 if (merged := _merged(found.get(each), said)) != found.get(each)
             }
-            self._store.put(changed)
-            found.update(changed)
+            left = self._store.learn(changed)
+            self.withheld += len(left)
+            found.update((each, merged) for each, merged in changed.items() if each not in left)
         return found
 
     def put(self, facts: Mapping[str, bytes | None]) -> None:
         """As the store's."""
         self._store.put(facts)
 
-    def follow(self, partition: int, changes: Sequence[FactChange]) -> None:
+    def forget(self, ids: Sequence[str]) -> None:
         """As the store's."""
-        self._store.follow(partition, changes)
+        self._store.forget(ids)
+
+    def learn(self, facts: Mapping[str, bytes]) -> Collection[str]:
+        """As the store's."""
+        return self._store.learn(facts)
+
+    def follow(self, partition: int, begin: int, changes: Sequence[FactChange]) -> int | None:
+        """As the store's."""
+        return self._store.follow(partition, begin, changes)
 
     def followed(self) -> Mapping[int, int]:
         """As the store's."""
@@ -96,7 +107,7 @@ class CrmFacts:
 
     def counts(self) -> dict[str, int]:
         """For the heartbeat."""
-        return {"crm_asked": self.asked, "crm_unanswered": self.unanswered}
+        return {"crm_asked": self.asked, "crm_unanswered": self.unanswered, "crm_withheld": self.withheld}
 
     def _ask(self, due: Sequence[str], now: EpochMs) -> Mapping[str, bytes]:
         answers: Mapping[str, bytes] = {}

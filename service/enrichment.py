@@ -34,6 +34,7 @@ class Follower:
 
     Attributes:
         taken: Changes brought so far.
+        withheld: Those of customers who are forgotten; they were left out.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Follower:
     ) -> None:
         self.kind = kind
         self.taken = 0
+        self.withheld = 0
         self._source = source
         self._store = store
         self._elapsed = elapsed
@@ -57,7 +59,8 @@ class Follower:
             if is_due and self._stand_where_the_store_does():
                 return
             for partition, records in polled.items():
-                self._take(partition, records)
+                if partition in self._positions:
+                    self._take(partition, records)
             self._problem = ""
         except PortError as error:
             if str(error) != self._problem:
@@ -86,10 +89,15 @@ class Follower:
             for each in records
             if each.key
         ]
-        self._store.follow(partition, changes)
+        if not changes:
+            return
+        withheld = self._store.follow(partition, self._positions.get(partition, 0), changes)
+        if withheld is None:
+            self._assigned, self._positions = {}, {}  # it lost something, or another one brings this partition now
+            return
+        self.withheld += withheld
         self.taken += len(changes)
-        if changes:
-            self._positions[partition] = changes[-1].offset + 1
+        self._positions[partition] = changes[-1].offset + 1
 
 
 class Enrichment:
@@ -117,7 +125,8 @@ class Enrichment:
 
     def counts(self) -> dict[str, int]:
         """Changes taken, by kind, for the heartbeat."""
-        return {f"{each.kind}_taken": each.taken for each in self._followers}
+        taken = {f"{each.kind}_taken": each.taken for each in self._followers}
+        return taken | {f"{each.kind}_withheld": each.withheld for each in self._followers}
 
     def _run(self, follower: Follower) -> None:
         while not self._stop.is_set():

@@ -24,6 +24,10 @@ PATIENCE_S = 1.0
 """At a start, so long for tables that say nothing: then what is on the disk serves, and they are waited for beside it."""
 
 
+ASIDE_POLL_MS: Millis = 20
+"""So often it is asked whether what is loaded aside has become live; a publication that does not end is given up by then."""
+
+
 class NothingLiveError(Exception):
     """No revision was ever published, or none can be had; the message says what to do."""
 
@@ -155,8 +159,12 @@ class RulesetHolder:
     def _run(self) -> None:
         self.poll()
         self._looked.set()
-        while not self._stop.wait(self._poll_ms / 1000):
+        while not self._stop.wait(self._pause_ms() / 1000):
             self.poll()
+
+    def _pause_ms(self) -> Millis:
+        """Until the next look: a short while when something waits to become live, so that all processes change at once."""
+        return self._poll_ms if self._aside is None else min(self._poll_ms, ASIDE_POLL_MS)
 
     def _look(self) -> None:
         # The pointer after the stage: a flip between the two readings is then not missed.

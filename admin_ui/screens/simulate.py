@@ -17,6 +17,7 @@ from engine.activation import RuleReport
 from engine.decision import PlacementDecision
 from engine.language.sentence import rule_sentence
 from engine.language.tree import Fact, FactSource, Program
+from engine.rete import Network
 from engine.values import EpochMs, Kind
 
 blueprint = Blueprint("simulate", __name__)
@@ -114,11 +115,15 @@ def run() -> ResponseReturnValue:
     )
 
 
-def _side(title: str, program: Program, network: object, scenario: Scenario) -> Side:
+def _side(title: str, program: Program, network: Network, scenario: Scenario) -> Side:
+    catalogue = backend().catalogue(program.vocabulary)
     try:
-        return Side(title, simulate(program, network, scenario, backend().scores()))  # type: ignore[arg-type]
+        outcome = simulate(program, network, scenario, backend().scores(), catalogue)
     except SimulationError as error:
         return Side(title, None, error.problems)
+    if catalogue.failure is not None:
+        raise catalogue.failure  # the worker would wait for it, too
+    return Side(title, outcome)
 
 
 def _scenario() -> Scenario:
@@ -144,7 +149,9 @@ def _scenario() -> Scenario:
         for name, text in form.items()
         if name.startswith("fact.") and text != "" and name.removeprefix("fact.") in program.vocabulary.facts
     }
-    return Scenario(stored, events, form.get("customer", "").strip() or None, facts, _scores(program), now)
+    customer = form.get("customer", "").strip() or None
+    profile = stored.profile if stored else backend().profile(customer) if customer else None
+    return Scenario(stored, events, customer, facts, _scores(program), now, profile)
 
 
 def _moment(text: str, otherwise: EpochMs, zone: str, day: dt.date) -> EpochMs:

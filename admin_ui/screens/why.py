@@ -11,13 +11,13 @@ from flask.typing import ResponseReturnValue
 
 from admin_ui.backend import StoredSession
 from admin_ui.context import backend, live
+from admin_ui.simulation import profile_facts
 from engine.activation import RuleReport
 from engine.decision import Decision
 from engine.language.sentence import rule_sentence
 from engine.language.tree import FactSource, Program
 from engine.rete import SnapshotError
 from engine.values import EpochMs, Value
-from engine.vocabulary import read_facts
 
 blueprint = Blueprint("why", __name__)
 
@@ -115,12 +115,14 @@ def _standing(stored: StoredSession, made: Decision | None, *, now: bool = False
     context = {} if made is None else _context(current.program, made)
     is_then = made is not None and not now and stored.clock <= made.time and made.revision == current.revision.number
     moment = made.time if is_then and made is not None else max(backend().now(), stored.clock)
-    if stored.profile:
-        raw = msgspec.json.decode(stored.profile)
-        facts, _ = read_facts(current.program.vocabulary, FactSource.PROFILE, raw if isinstance(raw, dict) else {})
-        current.network.set_facts(memory, facts, max(moment, memory.clock or 0), score)
-    view = current.network.view(memory, moment, context, score)
+    catalogue = backend().catalogue(current.program.vocabulary)
+    if stored.customer_id is not None:
+        facts = profile_facts(current.program.vocabulary, stored.profile)
+        current.network.set_facts(memory, facts, max(moment, memory.clock or 0), score, catalogue)
+    view = current.network.view(memory, moment, context, score, catalogue)
     reports = [(view.explain(rule), rule_sentence(rule, current.program)) for rule in current.program.rules]
+    if catalogue.failure is not None:
+        raise catalogue.failure
     reports.sort(key=lambda pair: 0 if pair[0].truth else 1 if pair[0].near_miss else 2)
     return Standing(view.now, is_then, tuple(reports))
 

@@ -20,6 +20,7 @@ from connectors.kafka_client import KafkaAddress
 from connectors.kafka_python import MEMBER, TRANSACTOR
 from engine.event import RawEvent
 from engine.ports import Output, OutputKind, Place, Turn, partition_of
+from engine.regime import Regime
 from service.settings import load
 from service.worker.process import WorkerProcess
 
@@ -87,7 +88,7 @@ class PlainOutputs:
         """Nothing is known to be out."""
         return Turn(1, Place())
 
-    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+    def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         """Send, and wait until all is acknowledged."""
         topic = self._address.topic
         futures = [

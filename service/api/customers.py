@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from engine.ports import PortError
+from engine.ports import EventLog, NewRecord, PortError
+from engine.values import Millis
 from engine.vocabulary import LONGEST_ID
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter
 from service.api.problems import ProblemError
 from service.api.schema import LARGEST_PROFILE, CustomerAnswer, CustomerRequest, Warned
 from service.api.services import Services
 from service.keys import Scope
+
+TELL_MS: Millis = 5_000
 
 _request = msgspec.json.Decoder(CustomerRequest)
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -39,14 +44,31 @@ async def put_customer(services: Services, call: Call) -> Answer:
 
 
 async def delete_customer(services: Services, call: Call) -> Answer:
-    """Forget a customer's facts, and what signing in brought along; logged decisions stay until they are old enough."""
+    """Forget a customer's facts, and what signing in brought along; logged decisions stay until they are old enough.
+
+    What a topic or a CRM says of them is left out for a while; where there is a topic, it is told.
+    """
     customer_id = call.parameters["customer_id"]
-    await services.in_thread(services.profiles.put, {customer_id: None})
+    await services.in_thread(services.profiles.forget, [customer_id])
+    if services.profile_log is not None:
+        await services.in_thread(tell, services.profile_log, customer_id)
     try:
         await services.state.forget_identity(customer_id)
     except PortError as error:
         raise ProblemError("store-unavailable", f"{error}.", retry_after=1) from error
     return Answer(b"", 204)
+
+
+def tell(connect: Callable[[], EventLog], customer_id: str) -> None:
+    """An empty record: the compacted topic lets go of what it knew of the customer, too. Raises `PortError`."""
+    log = connect()
+    answers: list[PortError | None] = []
+    log.append([NewRecord(customer_id, b"")], answers.append)
+    log.flush(TELL_MS)
+    if not answers:
+        raise PortError("the topic of profiles did not answer, so that it still has the customer: delete them again")
+    if answers[0] is not None:
+        raise answers[0]
 
 
 _CUSTOMER = (Parameter("customer_id", "path", "The shop's id of the customer.", required=True),)
@@ -68,7 +90,7 @@ ENDPOINTS = (
         "DELETE",
         "/v1/customers/{customer_id}",
         "deleteCustomer",
-        "Forget the facts of a customer, and the sessions that signing in brought along.",
+        "Forget the facts of a customer, and the sessions that signing in brought along; other systems do not bring them back.",
         delete_customer,
         {204: (None, "They are gone from the profiles.")},
         scope=Scope.CUSTOMERS,

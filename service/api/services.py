@@ -41,6 +41,7 @@ class Services:
         lately: What was read of sessions, for when the state store is away.
         accepted: Events that the stream may not have come to.
         evaluations: What was evaluated and still holds.
+        profile_log: The topic of profiles, connected when it is needed; None: there is none.
         asks_crm: Whether the workers ask a CRM for customers: one without a profile was not answered for yet.
         slow: Runs calls of synchronous stores that no decision waits for.
     """
@@ -69,6 +70,7 @@ class Services:
     forced_rules: ForcedRules
     score_ms: Millis
     asks_crm: bool = False
+    profile_log: Callable[[], EventLog] | None = None
 
     def live(self) -> Rules:
         """The live rules, or a problem for endpoints that can do nothing without."""

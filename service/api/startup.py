@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from config.schema import Settings
+from engine.facts import FactKind
 from engine.ports import EventLog, PortError, Tables
 from service.api.accepted import Accepted
 from service.api.admission import Admission
@@ -120,6 +121,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         forced_rules=ForcedRules(),
         score_ms=settings.models.deadline_ms,
         asks_crm=bool(settings.crm.url),
+        profile_log=(lambda: _profile_log(wiring)) if wiring.has_kafka else None,
     )
     await _warm_up(services)
     admission = services.admission
@@ -149,6 +151,12 @@ def _event_log(wiring: Wiring) -> EventLog:
     wiring.ensure_topics()
     wiring.check_partitions()
     return wiring.event_log()
+
+
+def _profile_log(wiring: Wiring) -> EventLog:
+    log = wiring.fact_log(FactKind.PROFILES)
+    assert log is not None
+    return log
 
 
 async def _warm_up(services: Services) -> None:

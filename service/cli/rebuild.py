@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.table import Table
@@ -23,8 +23,9 @@ def command(invocation: Invocation, compare: bool, despite_workers: bool, as_jso
     """Build sessions and positions anew from the event log, up to where the stored state stands, and put them in its place.
 
     Each record is evaluated with the revision, the models and the allowed lateness that it was evaluated with first: they are
-    recorded with the state. So the result is the state that the workers had, byte for byte, but for profiles and the catalogue,
-    which are as they are now. It is built aside, in data_dir, and goes on where it stopped when it is run again after an end.
+    recorded with the state and the outputs. So the result is the state that the workers had, byte for byte, but for profiles and
+    the catalogue, which are as they are now; and where the log no longer has its beginning, which is said, for sessions that were
+    open there. It is built aside, in data_dir, and goes on where it stopped when it is run again after an end.
     Stop the workers first. What was out is not sent again.
 
     With --compare workers may go on, nothing is changed, and the exit code is 1 where a session differs.
@@ -57,6 +58,7 @@ def command(invocation: Invocation, compare: bool, despite_workers: bool, as_jso
         )  # fmt: skip
     stdout().print(table)
     _tell_assumed([each.partition for each in done if each.is_assumed])
+    _tell_begins({each.partition: each.begins for each in done if each.begins})
     if not compare:
         stderr().print("the state is in place; start the workers")
     return int(compare and differ > 0)
@@ -66,6 +68,16 @@ def _begin(bar: Bar, total: int, is_resumed: bool) -> None:
     bar.expect(total)
     if is_resumed:
         stderr().print(f"going on with a rebuild that was ended: {total:,} records are left")
+
+
+def _tell_begins(begins: Mapping[int, int]) -> None:
+    if begins:
+        told = ", ".join(f"{partition} at offset {offset:,}" for partition, offset in begins.items())
+        stderr().print(
+            f"the event log no longer begins at offset 0 (partition {told}): sessions that were open there lack what came before it. "
+            "A snapshot that is older has it: `salience snapshot load`, then start the workers",
+            style="yellow",
+        )
 
 
 def _tell_assumed(partitions: Sequence[int]) -> None:

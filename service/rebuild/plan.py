@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.ports import Place, PortError, Position
-from engine.regime import Regime
+from engine.ports import Place, PortError, Position, Turn
+from engine.regime import Regime, merged
 from service.clock import wall_ms
 from service.control import Control
 from service.loading import BundleRefusedError, load_stored
@@ -34,6 +34,7 @@ class Goal(msgspec.Struct, frozen=True):
         regimes: What it was evaluated with.
         is_assumed: Whether nothing is recorded of that, so that the live revision is taken.
         is_replaced: Whether the rebuilt state is in its place.
+        begins: The offset at which the log begins, where what came before is gone.
     """
 
     partition: int
@@ -43,6 +44,7 @@ class Goal(msgspec.Struct, frozen=True):
     regimes: Sequence[Regime]
     is_assumed: bool = False
     is_replaced: bool = False
+    begins: int = 0
 
     @property
     def place(self) -> tuple[int, int]:
@@ -93,10 +95,11 @@ def make_plan(wiring: Wiring, *, sends: bool) -> list[Goal]:
     state, goals = wiring.state(), []
     for partition in range(wiring.settings.kafka.partitions):
         position = state.position(partition)
-        out = wiring.outputs().claim(partition).out if sends else ALL_OUT
+        turn = wiring.outputs().claim(partition) if sends else Turn(0, ALL_OUT)
+        out = turn.out
         offset = position.offset or (out.offset if sends else 0)
         if offset:
-            regimes = state.regimes(partition)
+            regimes = merged(state.regimes(partition), turn.regimes)
             goals.append(Goal(partition, offset, position.step, out, regimes or [_live(wiring)], not regimes))
     return goals
 

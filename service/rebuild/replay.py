@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.identity import Identities, Identity, identified
-from engine.ports import Claim, LimitStore, Output, Place, Record, StateStore, Verdict
-from engine.regime import regime_at
+from engine.ports import Claim, LimitStore, Output, Place, Record, StateStore, Turn, Verdict
+from engine.regime import Regime, regime_at
 from engine.values import EpochMs, Millis
-from service.rebuild.past import Past
+from service.past import Past
 from service.rebuild.plan import Goal, RebuildError
-from service.worker.partition import Partition, Stores
+from service.worker.partition import Partition, PastError, Stores
 
 CACHE_BYTES = 128 << 20
 
@@ -20,6 +20,9 @@ class Replay:
 
     Batches end where the regime changed and at the goal, to the step: so each record and each timer is evaluated with what it
     was evaluated with. What the batches are otherwise cut like does not matter.
+
+    Attributes:
+        begins: The offset at which the log begins, where it should have begun before; else 0.
     """
 
     def __init__(
@@ -32,7 +35,9 @@ class Replay:
         past: Past,
     ) -> None:
         self.goal = goal
+        self.begins = goal.begins
         self._past = past
+        self._has_read = False
         self._limits = _Limits(limits)
         self._partition = Partition(
             goal.partition, 1, Stores(scratch, self._limits, _Withheld(goal.out), _Known(identities), salt), CACHE_BYTES
@@ -50,6 +55,14 @@ class Replay:
     def is_done(self) -> bool:
         """Whether the goal is reached."""
         return self._partition.place >= self.goal.place
+
+    def look(self, records: Sequence[Record]) -> None:
+        """See whether the log still has what is needed first; before any of it is evaluated."""
+        rest = [each.offset for each in records if each.offset >= self.position]
+        if rest and not self._has_read:
+            self._has_read = True
+            if rest[0] > self.position:
+                self.begins = rest[0]
 
     def feed(self, records: Sequence[Record]) -> None:
         """Evaluate records, in order; those that were evaluated, or lie behind the goal, are left out.
@@ -94,7 +107,11 @@ class Replay:
         self._limits.is_open = partition.position >= self.goal.out.offset
         regime = regime_at(self.goal.regimes, start)
         assert regime is not None
-        partition.process(batch, self._past.equipment(regime))
+        try:
+            equipment = self._past.equipment(regime)
+        except PastError as error:
+            raise RebuildError(str(error)) from error
+        partition.process(batch, equipment)
 
 
 class _Withheld:
@@ -103,10 +120,10 @@ class _Withheld:
     def __init__(self, out: Place) -> None:
         self._out = out
 
-    def claim(self, partition: int) -> Place:
-        return self._out
+    def claim(self, partition: int) -> Turn:
+        return Turn(1, self._out)
 
-    def offer(self, partition: int, outputs: Sequence[Output]) -> None:
+    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         pass
 
     def has_failed(self, partition: int) -> bool:

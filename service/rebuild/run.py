@@ -15,7 +15,7 @@ from connectors.embedded import Embedded
 from engine.copies import PartitionCopy
 from engine.ports import EventSource, PortError, SessionState, StateStore
 from service.installation import holdout_salt
-from service.rebuild.past import Past
+from service.past import Past
 from service.rebuild.plan import Goal, PlanFile, RebuildError, is_current, make_plan
 from service.rebuild.replay import Replay
 from service.wiring import Wiring
@@ -38,6 +38,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
         differing: How many sessions were otherwise before, or on one side only; None where nothing was there to compare.
         examples: Some of them.
         is_assumed: Whether it is not recorded what it was evaluated with, so that the live revision was taken.
+        begins: The offset at which the log begins, where what came before is gone; else 0.
     """
 
     partition: int
@@ -46,6 +47,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
     differing: int | None
     examples: tuple[str, ...] = ()
     is_assumed: bool = False
+    begins: int = 0
 
 
 class Rebuild:
@@ -82,7 +84,7 @@ class Rebuild:
             stack.enter_context(self._alone())
             goals, is_resumed = self._goals()
             scratch = stack.enter_context(closing(self._embedded.state()))
-            self._build([goal for goal in goals if not goal.is_replaced], scratch, is_resumed, started, advanced)
+            self._build(goals, scratch, is_resumed, started, advanced)
             done = self._place(goals, scratch)
         shutil.rmtree(self._folder)
         return done
@@ -129,7 +131,7 @@ class Rebuild:
 
     def _build(
         self,
-        goals: Sequence[Goal],
+        goals: list[Goal],
         scratch: StateStore,
         is_resumed: bool,
         started: Callable[[int, bool], None],
@@ -140,7 +142,9 @@ class Rebuild:
         past = Past(control, wiring.signing(), settings.models.registry, wiring.profiles(), wiring.catalogue())
         salt = holdout_salt(wiring.tables())
         replays = {
-            goal.partition: Replay(goal, scratch, wiring.limits(), wiring.identities(), salt, past) for goal in goals
+            goal.partition: Replay(goal, scratch, wiring.limits(), wiring.identities(), salt, past)
+            for goal in goals
+            if not goal.is_replaced
         }
         started(sum(max(0, each.goal.offset - each.position) for each in replays.values()), is_resumed)
         waiting = {number: each for number, each in replays.items() if not each.is_done}
@@ -156,6 +160,9 @@ class Rebuild:
                 if replay is None:
                     continue
                 position = replay.position
+                replay.look(records)
+                if replay.begins != replay.goal.begins:
+                    replay.goal = self._note_begin(goals, replay)
                 replay.feed(records)
                 if replay.position > position:
                     advanced(replay.position - position)
@@ -171,6 +178,13 @@ class Rebuild:
                     f"for {SILENT_S:.0f} s no record came of partitions {told}: the log may no longer have them; "
                     "where it does, run this again, it goes on"
                 )
+
+    def _note_begin(self, goals: list[Goal], replay: Replay) -> Goal:
+        """Remember where the log begins, also for a run that goes on with this one."""
+        known = msgspec.structs.replace(replay.goal, begins=replay.begins)
+        goals[goals.index(replay.goal)] = known
+        self._plan.write(goals)
+        return known
 
     def _place(self, goals: Sequence[Goal], scratch: StateStore) -> list[Rebuilt]:
         """Put what was built in the place of what is stored, partition by partition; or only compare."""
@@ -191,6 +205,7 @@ class Rebuild:
                     None if before is None else len(names),
                     tuple(names[:SHOWN]),
                     goal.is_assumed,
+                    goal.begins,
                 )
             )
         return done

@@ -27,6 +27,7 @@ class Counts:
         ended: Sessions ended.
         lost: Sessions whose stored state could not be read; they began anew.
         batches: Batches written.
+        replayed_otherwise: Times that a replay was evaluated with another revision than it had been, which was gone.
         rewinds: Times that a partition went back to what is stored.
         fired: Acting activations by rule.
         errors: Failures by rule.
@@ -49,6 +50,7 @@ class Counts:
     lost: int = 0
     batches: int = 0
     rewinds: int = 0
+    replayed_otherwise: int = 0
     fired: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
 

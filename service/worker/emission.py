@@ -8,7 +8,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from engine.ports import Output, OutputLog, Place, PortError, Turn
+from engine.ports import Output, OutputLog, PortError, Turn
+from engine.regime import Regime
 from engine.values import Millis
 from service.worker.watchdog import Watchdog
 
@@ -27,7 +28,7 @@ class Emission:
 
     What it holds is in the outbox of the state store: it may be dropped, and whoever owns the partition next sends it.
     A partition whose sending failed in any way is sent no further until it is claimed again: what is out is not known
-    before. All but the sending itself is for the worker's thread.
+    before. All but the sending itself is for the worker's thread; claims of several partitions may run at once.
     """
 
     def __init__(self, outputs: OutputLog, watchdog: Watchdog | None = None) -> None:
@@ -36,6 +37,7 @@ class Emission:
         self._lanes: dict[int, _Lane] = {}
         self._ending: list[_Lane] = []
         self._failures: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
@@ -47,8 +49,8 @@ class Emission:
         """Why outputs wait; empty where none failed."""
         return next((lane.problem for lane in self._lanes.values() if lane.problem), "")
 
-    def claim(self, partition: int) -> Place:
-        """Own a partition's outputs; the place before which all are out. What waits is forgotten: see its outbox."""
+    def claim(self, partition: int) -> Turn:
+        """Own a partition's outputs; what is out. What waits is forgotten: see its outbox."""
         failures = self._failures.get(partition, 0)
         lane = self._lanes.get(partition)
         if lane is not None:
@@ -58,13 +60,13 @@ class Emission:
         with self._watchdog.watching(f"taking over the outputs of partition {partition}"):
             turn = self._outputs.claim(partition)
         self._lanes[partition] = _Lane(partition, turn, self._outputs, self._watchdog, failures)
-        return turn.out
+        return turn
 
-    def offer(self, partition: int, outputs: Sequence[Output]) -> None:
-        """Send these after all that were offered before."""
+    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
+        """Send these after all that were offered before, and with them, or soon, what they were evaluated with."""
         lane = self._lanes.get(partition)
-        if lane is not None and outputs:
-            lane.offer(outputs)
+        if lane is not None and (outputs or regimes):
+            lane.offer(outputs, regimes)
 
     def has_failed(self, partition: int) -> bool:
         """Whether sending failed, and it is time to claim again."""
@@ -76,7 +78,8 @@ class Emission:
         lane = self._lanes.pop(partition, None)
         if lane is not None:
             lane.end()
-            self._ending = [each for each in (*self._ending, lane) if each.is_alive]
+            with self._lock:
+                self._ending = [each for each in (*self._ending, lane) if each.is_alive]
 
     def sent(self) -> dict[int, int]:
         """By partition, the offset below which its outbox can be trimmed since the last call."""
@@ -107,6 +110,8 @@ class _Lane:
         self._watchdog = watchdog
         self._failures = failures
         self._queue: deque[Output] = deque()
+        self._regimes: tuple[Regime, ...] = ()
+        self._told = tuple(turn.regimes)
         self._sending = 0
         self._sent: int | None = None
         self._is_settled = True
@@ -124,9 +129,10 @@ class _Lane:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def offer(self, outputs: Sequence[Output]) -> None:
+    def offer(self, outputs: Sequence[Output], regimes: Sequence[Regime]) -> None:
         with self._changed:
             self._queue.extend(outputs)
+            self._regimes = tuple(regimes) or self._regimes
             self._changed.notify_all()
 
     def take_sent(self) -> int | None:
@@ -140,8 +146,8 @@ class _Lane:
 
     def drain(self, deadline: float) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: not self.waiting or self.problem, max(0.0, deadline - time.monotonic()))
-            return not self.waiting
+            self._changed.wait_for(lambda: self._is_done() or self.problem, max(0.0, deadline - time.monotonic()))
+            return self._is_done()
 
     def end(self) -> None:
         with self._changed:
@@ -152,11 +158,12 @@ class _Lane:
         self._thread.join()
 
     def _run(self) -> None:
-        while (batch := self._next()) is not None:
+        while (work := self._next()) is not None:
+            batch, regimes = work
             try:
                 with self._watchdog.watching(f"sending outputs of partition {self._partition}"):
-                    if batch:
-                        self._outputs.send(self._partition, self._turn.token, batch)
+                    if batch or regimes:
+                        self._outputs.send(self._partition, self._turn.token, batch, regimes)
                         self._is_settled = False
                     else:
                         self._is_settled = self._outputs.settle(self._partition, self._turn.token)
@@ -164,25 +171,33 @@ class _Lane:
             except PortError as error:
                 self._fail(batch, error)
                 return
-            if batch:
+            if batch or regimes:
                 with self._changed:
                     self._failures = 0
                     self._sending = 0
-                    self._sent = batch[-1].offset + 1
+                    self._told = tuple(regimes) or self._told
+                    self._sent = batch[-1].offset + 1 if batch else self._sent
                     self._changed.notify_all()
 
-    def _next(self) -> list[Output] | None:
-        """What is to be sent in one call; an empty list where it is time to settle, None at the end."""
+    def _next(self) -> tuple[list[Output], Sequence[Regime]] | None:
+        """What is to be sent in one call; nothing where it is time to settle, None at the end."""
         with self._changed:
             pause = None if self._is_settled else max(0.0, self._settled_at + SETTLE_S - time.monotonic())
-            self._changed.wait_for(lambda: self._queue or self._is_ended, pause)
+            self._changed.wait_for(lambda: self._queue or self._news() or self._is_ended, pause)
             if self._is_ended:
                 return None
             if not self._is_settled and time.monotonic() >= self._settled_at + SETTLE_S:
-                return []
+                return [], ()
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), SEND_AT_MOST))]
             self._sending = len(batch)
-            return batch
+            return batch, self._news()
+
+    def _is_done(self) -> bool:
+        return not self.waiting and not self._news()
+
+    def _news(self) -> Sequence[Regime]:
+        """Regimes that were not sent yet."""
+        return self._regimes if self._regimes != self._told else ()
 
     def _fail(self, batch: Sequence[Output], error: PortError) -> None:
         with self._changed:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from engine.facts import FactStore
@@ -18,7 +19,7 @@ from service.loading import Loaded
 from service.worker.counts import Counts
 from service.worker.emission import Emission
 from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Standing, Stores
+from service.worker.partition import Equipment, Partition, Past, Standing, Stores
 from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
@@ -35,10 +36,15 @@ REPORT_S = 1.0
 TICK_S = 1.0
 TICK_AGAIN_S = 10.0
 LAG_S = 2.0
+LAG_MS: Millis = 300
+"""So long evaluation waits for the ends of the log, which are for display only; brokers that can't say are left alone for a while."""
+LAG_AGAIN_S = 10.0
 DRAIN_MS: Millis = 5_000
 
 CLAIMING_S = 10.0
 """So long at most the claims of one turn may take: the membership in the group is kept by polling in between."""
+
+CLAIMS_AT_ONCE = 4
 
 CHECK_S = 2.0
 """A partition without traffic looks so often whether its stored state went back, by a restart of the store."""
@@ -86,6 +92,7 @@ class Worker:
         current: What to evaluate with, taken once for each round; None: nothing is read.
         pace: Sizes and times.
         salt: Of the holdouts; None: nobody is held out.
+        past: What a replay is evaluated with; None: with what is current.
         clock: The wall clock, for minutes of counters.
         elapsed: Seconds that only grow, for waiting and idleness.
         watchdog: Ends the process when a call of a client does not return; None: nothing does.
@@ -98,6 +105,7 @@ class Worker:
         pace: Pace,
         *,
         salt: str | None = None,
+        past: Past | None = None,
         clock: Clock = wall_ms,
         elapsed: Callable[[], float] = time.monotonic,
         watchdog: Watchdog | None = None,
@@ -110,8 +118,9 @@ class Worker:
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt)
+        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
         self._partitions: dict[int, Partition] = {}
+        self._claiming = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="claiming")
         self._backlog: dict[int, list[Record]] = {}
         self._equipment: Equipment | None = None
         self._stop = threading.Event()
@@ -205,8 +214,7 @@ class Worker:
         for number in [each for each in self._partitions if each not in assigned]:
             self._partitions.pop(number).reset()
             self._forget(number)
-        moved: set[int] = set()
-        began = self._elapsed()
+        due: list[Partition] = []
         for number, generation in assigned.items():
             partition = self._partitions.get(number)
             is_claim_due = partition is None or partition.standing is Standing.UNCLAIMED
@@ -219,36 +227,56 @@ class Worker:
                 partition.generation = generation
                 if partition.standing is Standing.FENCED:
                     partition.standing = Standing.UNCLAIMED
-            is_claim_due = is_claim_due or self._emission.has_failed(number) or self._is_check_due(partition)
-            if not is_claim_due:
-                continue
+            if is_claim_due or self._emission.has_failed(number) or self._is_check_due(partition):
+                due.append(partition)
+        return self._claim_all(due)
+
+    def _claim_all(self, due: Sequence[Partition]) -> set[int]:
+        """Claim, several at once: each may wait for another broker. The partitions that are read from elsewhere now."""
+        moved: set[int] = set()
+        began = self._elapsed()
+        while due:
             if self._elapsed() - began > CLAIMING_S:
                 # The rest after the next poll. What this one brought of it is read again.
-                partition.reset()
-                moved.add(number)
-            elif not self._claim(partition):
-                moved.add(number)
+                for partition in due:
+                    partition.reset()
+                return moved.union(each.number for each in due)
+            now, due = due[:CLAIMS_AT_ONCE], due[CLAIMS_AT_ONCE:]
+            moved.update(
+                partition.number for partition, is_kept in zip(now, self._claim(now), strict=True) if not is_kept
+            )
         return moved
 
     def _is_check_due(self, partition: Partition) -> bool:
         number = partition.number
         return not self._backlog.get(number) and self._elapsed() - self._checked.get(number, 0.0) > CHECK_S
 
-    def _claim(self, partition: Partition) -> bool:
-        """Own it from where its state stands, where that fails later again; whether reading just goes on."""
+    def _claim(self, partitions: Sequence[Partition]) -> list[bool]:
+        """Own them from where their states stand, where that fails later again; whether reading each just goes on."""
+        now = self._elapsed()
+        ready = [each for each in partitions if now >= self._retry_at.get(each.number, 0.0)]
+        self._checked.update((each.number, now) for each in ready)
+        answers = map(_claimed, ready) if len(ready) < 2 else self._claiming.map(_claimed, ready)
+        kept = {
+            partition.number: self._take(partition, answer) for partition, answer in zip(ready, answers, strict=True)
+        }
+        return [kept.get(each.number, each.standing is Standing.OWNED) for each in partitions]
+
+    def _take(self, partition: Partition, claimed: bool | PortError) -> bool:
+        """What follows from a claim; whether reading just goes on."""
         number = partition.number
-        if self._elapsed() < self._retry_at.get(number, 0.0):
-            return partition.standing is Standing.OWNED
-        self._checked[number] = self._elapsed()
+        if isinstance(claimed, PortError):
+            self._failed(partition, claimed)
+            return False
+        if claimed:
+            return True
+        self._backlog.pop(number, None)
+        if partition.standing is Standing.FENCED:
+            self._complain(f"fence {number}", f"partition {number} belongs to a newer worker")
+            return False
         try:
-            if partition.claim():
-                return True
-            self._backlog.pop(number, None)
-            if partition.standing is Standing.FENCED:
-                self._complain(f"fence {number}", f"partition {number} belongs to a newer worker")
-            else:
-                self._ports.source.seek(number, partition.position)
-                self._ports.source.resume([number])
+            self._ports.source.seek(number, partition.position)
+            self._ports.source.resume([number])
         except PortError as error:
             self._failed(partition, error)
         return False
@@ -361,9 +389,10 @@ class Worker:
             self._reported.applied = self.counts.applied
             positions = {p.number: p.position for p in self._partitions.values() if p.standing is Standing.OWNED}
             if positions and now >= self._lag_at:
-                self._lag_at = now + LAG_S
+                self._lag_at = now + LAG_AGAIN_S
                 self._ports.source.commit(positions)
-                ends = self._ports.source.ends()
+                ends = self._ports.source.ends(LAG_MS)
+                self._lag_at = now + LAG_S
                 self._lag = sum(max(0, ends.get(number, 0) - position) for number, position in positions.items())
         except PortError as error:
             self._complain("report", f"figures could not be written: {error}")
@@ -380,11 +409,12 @@ class Worker:
             logger.warning("%s", message)
 
     def _finish(self) -> None:
-        if not self._emission.drain(DRAIN_MS):
+        if not self._emission.drain(DRAIN_MS) and self._emission.waiting:
             logger.warning(
                 "%d outputs were not sent; they are in the outbox for the next worker", self._emission.waiting
             )
         self._trim()
+        self._claiming.shutdown()
         self._emission.close()
         self._report_at = 0.0
         self._lag_at = 0.0
@@ -403,6 +433,14 @@ def _following(records: Sequence[Record], position: int) -> Sequence[Record]:
             following.append(record)
             position = record.offset + 1
     return following
+
+
+def _claimed(partition: Partition) -> bool | PortError:
+    """Claim one, in any thread."""
+    try:
+        return partition.claim()
+    except PortError as error:
+        return error
 
 
 def _log_failure(error: PortError | None) -> None:

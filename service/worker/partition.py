@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from engine.event import Event
 from engine.facts import FactStore
-from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore
+from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore, Turn
+from engine.regime import SENT, Regime, merged, regime_at
 from engine.values import EpochMs, Millis
 from service.clock import Clock
 from service.loading import Loaded
 from service.things import Lookup, Things
 from service.worker.allowing import Identities, Limits, concerns_persons, withhold
 from service.worker.counts import Counts
-from service.worker.evaluation import PoisonError, Work, evaluate, to_write, watermark_after
+from service.worker.course import Course
+from service.worker.evaluation import PoisonError, Work, evaluate, regime_of, to_write, watermark_after
 from service.worker.intake import Intake, Reading, Refused
 from service.worker.sessions import Profiles, Session, SessionCache, restored
 
@@ -77,11 +79,11 @@ class Equipment:
 class Sender(Protocol):
     """What a partition hands its outputs to; `service.worker.emission.Emission` says what each does."""
 
-    def claim(self, partition: int) -> Place:
-        """Own the partition's outputs; the place before which all are out."""
+    def claim(self, partition: int) -> Turn:
+        """Own the partition's outputs; what is out."""
 
-    def offer(self, partition: int, outputs: Sequence[Output]) -> None:
-        """Send these after all that were offered before."""
+    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
+        """Send these after all that were offered before, and what they were evaluated with."""
 
     def has_failed(self, partition: int) -> bool:
         """Whether sending failed."""
@@ -90,15 +92,28 @@ class Sender(Protocol):
         """Forget what waits."""
 
 
+class PastError(Exception):
+    """What was evaluated with once can't be had any more; the message says what and why."""
+
+
+Past = Callable[[Regime], Equipment]
+"""Makes what a regime evaluates with; raises `PastError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The ports that a partition writes to, and what holds for all partitions."""
+    """The ports that a partition writes to, and what holds for all partitions.
+
+    Attributes:
+        past: For what a replay brings again; None: it is evaluated with what it is given.
+    """
 
     state: StateStore
     limits: Limits
     emission: Sender
     identities: Identities
     salt: str | None
+    past: Past | None = None
 
 
 class Partition:
@@ -128,6 +143,8 @@ class Partition:
         self.must_begin_at_start = True
         self._step = 0
         self._brought = 0
+        self._regimes: list[Regime] = []
+        self._course: Course | None = None
         self.cache = SessionCache(cache_bytes)
         self._stores = stores
         self._has_leftover = False
@@ -156,15 +173,18 @@ class Partition:
             return True
         if not is_kept:
             self.reset()
-        out = stores.emission.claim(self.number)
+        turn = stores.emission.claim(self.number)
+        out = turn.out
         outbox = stores.state.outbox(self.number)
         waiting = [each for each in outbox if each.place >= out]
         if len(waiting) < len(outbox):
             # Their sender died before it could: nobody else would until more goes out.
             is_offset_out = not waiting or waiting[0].offset > out.offset
             stores.state.trim(self.number, out.offset + is_offset_out)
-        stores.emission.offer(self.number, waiting)
+        self._regimes = merged(stores.state.regimes(self.number), turn.regimes)
+        stores.emission.offer(self.number, waiting, self._regimes[-SENT:])
         if not is_kept:
+            self._course = None if stores.past is None else Course(self._regimes, out)
             self._stand_at(position)
             self.out = out
             self._has_leftover = True
@@ -199,15 +219,64 @@ class Partition:
                 "so that what sessions knew before is not in it: stop the workers, put a copy back with `salience snapshot "
                 "load`, or build what the log has with `salience rebuild`"
             )
-        if self._has_leftover:
-            self._leftover(equipment, counts)
-        if records and self.standing is Standing.OWNED:
-            self._records(records, equipment, counts)
+        records = self._again(records, equipment, counts)
+        if self._course is None:
+            if self._has_leftover:
+                self._leftover(equipment, counts)
+            if records and self.standing is Standing.OWNED:
+                self._records(records, equipment, counts)
         return counts
 
     def is_due(self, until: EpochMs) -> bool:
         """Whether a session waits for a moment at or before `until`."""
         return bool(self._stores.state.due(self.number, until, 1))
+
+    # -------------------------------------------------------------- what was evaluated before
+
+    def _again(self, records: Sequence[Record], live: Equipment, counts: Counts) -> Sequence[Record]:
+        """Evaluate what was evaluated before with what it was then; the records that were not."""
+        while (course := self._course) is not None and self.standing is Standing.OWNED:
+            place = self.place
+            cut = course.cut(place)
+            if cut is not None and self._has_leftover:
+                self.last_step = cut[1] if cut[0] == place[0] else None
+                self._leftover(self._then(course, place, live, counts), counts)
+                continue
+            if cut is not None and cut[0] == place[0]:
+                course.passed(cut)
+                continue
+            if not records and cut is not None:
+                return records
+            start = max(place, (records[0].offset, 0)) if records else place
+            cut = course.cut(start)
+            if cut is None:
+                self._course = self.last_step = None
+                break
+            batch = [each for each in records if each.offset < cut[0] - 1] or records[:1]
+            # The record before a cut comes by itself, so that its timers can stop there.
+            self.last_step = cut[1] if batch[-1].offset == cut[0] - 1 else None
+            self._records(batch, self._then(course, start, live, counts), counts)
+            records = records[len(batch) :]
+        return records
+
+    def _then(self, course: Course, place: tuple[int, int], live: Equipment, counts: Counts) -> Equipment:
+        """What was evaluated with there; where that can't be had any more, what is live."""
+        regime, past = course.regime(place), self._stores.past
+        if regime is None or past is None or regime.terms == regime_of(live.loaded, live.lateness, *place).terms:
+            return live
+        try:
+            return past(regime)
+        except PastError as error:
+            counts.replayed_otherwise += 1
+            logger.error("partition %d replays offset %d with revision %d instead: %s",  # noqa: TRY400 - ours, not a bug
+                         self.number, place[0], live.loaded.revision.number, error)  # fmt: skip
+            return live
+
+    def _note(self, regime: Regime | None) -> None:
+        """Remember what a batch was evaluated with, for the outputs."""
+        known = regime_at(self._regimes, self.place)
+        if regime is not None and (known is None or not known.is_like(regime)):
+            self._regimes = [each for each in self._regimes if each.place < self.place] + [regime]
 
     # -------------------------------------------------------------- steps
 
@@ -351,6 +420,7 @@ class Partition:
             counts.rewinds += 1
             self.reset()
             return
+        self._note(batch.regime)
         step = self._step + 1 if outcome.offset == self.position else 0
         self._stand_at(Position(outcome.offset, outcome.watermark, step, batch.brought))
         stored = iter(sizes)
@@ -363,7 +433,7 @@ class Partition:
             if session.due is not None and session.due <= self._horizon:
                 self._moments[session_id] = session.due
         self.cache.shrink()
-        self._stores.emission.offer(self.number, batch.outputs)
+        self._stores.emission.offer(self.number, batch.outputs, self._regimes[-SENT:])
         outcome.counts.batches += 1
         counts.add(outcome.counts)
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from config.schema import Settings
 from engine.facts import FactKind
 from engine.ports import PortError
+from service.control import Control
 from service.crm import CrmFacts
 from service.enrichment import Enrichment, Follower
 from service.folder_watcher import FolderWatcher
 from service.installation import holdout_salt
+from service.past import Past
 from service.ruleset_holder import RulesetHolder
 from service.wiring import Wiring
 from service.worker.loop import Pace, Ports, Worker
@@ -71,7 +73,12 @@ class WorkerProcess:
             counts=self._counts,
         )
         self._watchdog = Watchdog(end_process)
-        self.worker = Worker(ports, lambda: self.holder.current, pace, salt=salt, watchdog=self._watchdog)
+        past = Past(
+            Control(wiring.tables()), wiring.signing(), settings.models.registry, ports.profiles, ports.catalogue
+        )
+        self.worker = Worker(
+            ports, lambda: self.holder.current, pace, salt=salt, past=past.equipment, watchdog=self._watchdog
+        )
         self._watcher = (
             FolderWatcher(settings.bundle.folder, wiring.publisher(), poll_ms=settings.bundle.poll_ms)
             if watch

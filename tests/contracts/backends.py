@@ -40,13 +40,15 @@ class Stores(Protocol):
 
 PARTITIONS = 4
 
+REDIS = ("redis", "redis-cluster")
+
 LIBRARIES: tuple[ClientName, ...] = ("kafka-python", "librdkafka")
 """The clients of Kafka."""
 
 
 def open_stores(backend: str, address: str) -> Stores:
     """The stores of a backend: `address` is a folder or a URL."""
-    if backend == "redis":
+    if backend in REDIS:
         return RedisPorts(address, partitions=PARTITIONS, timeout_ms=10_000)  # two busy cores, so a generous limit
     return Embedded(Path(address), partitions=PARTITIONS)
 

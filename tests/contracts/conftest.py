@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.backends import LIBRARIES, Stores, Streams, open_stores, open_streams
+from tests.contracts.backends import LIBRARIES, REDIS, Stores, Streams, open_stores, open_streams
 
-BACKENDS = ["sqlite", pytest.param("redis", marks=pytest.mark.redis)]
+BACKENDS = ["sqlite", *(pytest.param(each, marks=pytest.mark.redis) for each in REDIS)]
+URLS = dict(zip(REDIS, ("redis_url", "redis_cluster_url"), strict=True))
+"""The fixtures that have the addresses."""
 
 Opener = Callable[[str], Any]
 
 
 def storage_of(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """Where the storage of the backend is that the parameter of a fixture names."""
-    return request.param, request.getfixturevalue("redis_url") if request.param == "redis" else str(tmp_path)
+    return request.param, request.getfixturevalue(URLS[request.param]) if request.param in URLS else str(tmp_path)
 
 
 @pytest.fixture(params=BACKENDS)

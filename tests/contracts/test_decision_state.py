@@ -58,9 +58,11 @@ def test_a_session_is_read_with_profile_and_grants(stores):
 
 def test_profiles_and_things_that_came_from_topics_are_read_like_others(stores):
     profiles, catalogue = stores.profiles(), stores.catalogue()
-    profiles.follow(3, [FactChange("c1", 17, b'{"tier":"gold"}'), FactChange("c2", 18, None)])
+    profiles.follow(3, 0, [FactChange("c1", 17, b'{"tier":"gold"}'), FactChange("c2", 18, None)])
     catalogue.put({"product_id/p1": b'{"product.stock":4}'})
-    catalogue.follow(0, [FactChange("product_id/p2", 1, b'{"product.stock":0}'), FactChange("product_id/p3", 2, None)])
+    catalogue.follow(
+        0, 0, [FactChange("product_id/p2", 1, b'{"product.stock":0}'), FactChange("product_id/p3", 2, None)]
+    )
     for each in (profiles, catalogue):
         each.close()
 

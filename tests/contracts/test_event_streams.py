@@ -22,6 +22,7 @@ from engine.ports import (
     Record,
     partition_of,
 )
+from engine.regime import Regime
 from tests.contracts.backends import PARTITIONS, open_streams
 from tests.contracts.racing import race
 
@@ -363,3 +364,20 @@ def test_the_next_claim_ends_every_earlier_turn(opened_stream):
 
 def test_no_outputs_read_as_none(opened_stream):
     assert list(opened_stream("outputs").read(OutputKind.DEAD, 5)) == []
+
+
+def test_the_next_turn_hears_what_outputs_were_evaluated_with(opened_stream):
+    """Also where nothing goes out with it, and where later outputs bring no news."""
+    first, second = (Regime(offset, 0, number, "b", {"intent": "v1"}, 5) for number, offset in enumerate((0, 7)))
+    outputs = opened_stream("outputs")
+    turn = outputs.claim(1)
+    assert list(turn.regimes) == []
+    outputs.send(1, turn.token, [], [first])
+    turn = opened_stream("outputs").claim(1)
+    assert (turn.out, list(turn.regimes)) == (Place(0, 0), [first])
+    outputs = opened_stream("outputs")
+    token = outputs.claim(1).token
+    outputs.send(1, token, [output(7)], [first, second])
+    outputs.send(1, token, [output(8)])
+    turn = opened_stream("outputs").claim(1)
+    assert (turn.out, list(turn.regimes)) == (Place(8, 1), [first, second])

@@ -36,17 +36,50 @@ def test_what_a_topic_says_is_followed_once_and_never_backwards(opened, kind):
     store = opened(kind)
     assert store.followed() == {}
     first = changes(("a", 0, b'{"n":0}'), ("b", 1, b'{"n":1}'), ("a", 2, b'{"n":2}'))
-    store.follow(0, first)
-    store.follow(1, changes(("c", 0, b"{}")))
+    store.follow(0, 0, first)
+    store.follow(1, 0, changes(("c", 0, b"{}")))
     assert opened(kind).get(["a", "b", "c"]) == {"a": b'{"n":2}', "b": b'{"n":1}', "c": b"{}"}
-    store.follow(0, changes(("b", 7, None), ("a", 8, b'{"n":8}')))
+    store.follow(0, 3, changes(("b", 7, None), ("a", 8, b'{"n":8}')))
     assert store.followed() == {0: 9, 1: 1}
     zombie = opened(kind)
-    zombie.follow(0, first)
+    assert zombie.follow(0, 0, first) is None
     assert zombie.get(["a", "b"]) == {"a": b'{"n":8}'}, "who is deleted does not come back"
-    store.follow(0, [])
+    assert store.followed() == {0: 9, 1: 1}
+    store.follow(0, 9, [])
     store.put({"a": b'{"n":9}', "c": None})
     assert store.get(["a", "c"]) == {"a": b'{"n":9}'}
+
+
+def test_who_was_forgotten_is_not_brought_back_by_another_system(opened):
+    """Neither by what a topic or a CRM said before, nor by what they say after; by who puts facts, at once."""
+    profiles = opened("profiles")
+    profiles.follow(0, 0, changes(("anna", 0, b'{"n":0}'), ("ben", 1, b'{"n":1}')))
+    profiles.put({"cleo": b'{"n":2}'})
+    opened("profiles").forget(["anna", "cleo"])
+    profiles.forget([])
+    assert profiles.get(["anna", "ben", "cleo"]) == {"anna": b"{}", "ben": b'{"n":1}', "cleo": b"{}"}
+    assert profiles.follow(0, 2, changes(("anna", 5, b'{"n":5}'), ("ben", 6, b'{"n":6}'), ("anna", 7, None))) == 1
+    assert profiles.follow(1, 0, changes(("cleo", 0, b'{"n":5}'))) == 1
+    assert set(profiles.learn({"anna": b'{"n":9}', "ben": b'{"n":9}', "new": b'{"n":9}'})) == {"anna"}
+    assert not profiles.learn({})
+    assert profiles.followed() == {0: 8, 1: 1}
+    assert profiles.get(["anna", "ben", "cleo", "new"]) == {
+        "anna": b"{}", "ben": b'{"n":9}', "cleo": b"{}", "new": b'{"n":9}'
+    }  # fmt: skip
+    profiles.put({"anna": b'{"n":10}'})
+    assert profiles.follow(0, 8, changes(("anna", 9, b'{"n":11}'))) == 0
+    assert opened("profiles").get(["anna"]) == {"anna": b'{"n":11}'}
+
+
+def test_whom_a_topic_deleted_a_crm_does_not_bring_back_but_the_topic_does(opened):
+    profiles = opened("profiles")
+    profiles.follow(0, 0, changes(("anna", 0, b'{"n":0}'), ("anna", 1, None)))
+    assert list(profiles.learn({"anna": b'{"n":9}'})) == ["anna"]
+    assert profiles.get(["anna"]) == {}
+    assert profiles.follow(0, 2, changes(("anna", 2, b'{"n":2}'))) == 0
+    assert profiles.get(["anna"]) == {"anna": b'{"n":2}'}
+    assert not profiles.learn({"anna": b'{"n":9}'})
+    assert profiles.get(["anna"]) == {"anna": b'{"n":9}'}
 
 
 def test_a_decision_is_found_by_its_id(opened):

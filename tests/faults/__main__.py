@@ -26,6 +26,7 @@ from tests.faults.scenarios import Bounds, Row, Scenario
 PLAN: list[tuple[str, Scenario, int, float, str]] = [
     ("1", scenarios.killed_workers, 500, 0.35, "one"),
     ("3", scenarios.lost_tail, 100, 0.12, "one"),
+    ("cluster", scenarios.clustered, 60, 0.10, "one"),
     ("4", scenarios.zombies, 100, 0.20, "one"),
     ("14", reloads, 100, 0.06, "one"),
     ("7", scenarios.power, 3, 0.05, "one"),

@@ -32,6 +32,7 @@ from tests.faults.worker import Fault
 from tests.unit.service.small_shop import sources
 from tools.kafka.kafka_cluster import KafkaCluster
 from tools.ports import HOST, free_ports
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import RedisServer, RedisServerError
 
 PARTITIONS = 4
@@ -96,7 +97,16 @@ class Installation:
         done: How often each fault befell, by name.
     """
 
-    def __init__(self, folder: Path, cluster: Cluster, seed: int, *, without: str = "", pace: float = 0.05) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cluster: Cluster,
+        seed: int,
+        *,
+        without: str = "",
+        pace: float = 0.05,
+        redis_cluster: RedisCluster | None = None,
+    ) -> None:
         self.done: Counter[str] = Counter()
         self.rng = random.Random(seed)
         self.cluster = cluster
@@ -108,7 +118,8 @@ class Installation:
         folder.mkdir(parents=True, exist_ok=True)
         prefix = cluster.name()
         self.group = f"{prefix}worker"
-        self.redis = self._closing.enter_context(RedisServer(folder / "redis", settings=REDIS))
+        self.redis = RedisServer(folder / "redis", settings=REDIS)
+        self._closing.enter_context(redis_cluster or self.redis)
         self._environment = {
             "SALIENCE_KAFKA__BOOTSTRAP": cluster.bootstrap,
             "SALIENCE_KAFKA__CLIENT": cluster.library,
@@ -116,7 +127,7 @@ class Installation:
             "SALIENCE_KAFKA__GROUP": self.group,
             "SALIENCE_KAFKA__PARTITIONS": str(PARTITIONS),
             "SALIENCE_KAFKA__REPLICAS": str(cluster.brokers),
-            "SALIENCE_REDIS__URL": self.redis.url,
+            "SALIENCE_REDIS__URL": (redis_cluster or self.redis).url,
             "SALIENCE_DATA_DIR": str(folder),
             "SALIENCE_WORKER__BATCH_EVENTS": str(BATCH),
             "SALIENCE_WORKER__IDLE_MS": "3600000",
@@ -132,7 +143,7 @@ class Installation:
         self._feeding = threading.Event()
         self._feed = threading.Thread(target=self._feed_on, name="feed", daemon=True)
         self._feed.start()
-        self._published = {(file := self._append_only_file()): file.stat().st_size}
+        self._published = {} if redis_cluster else {(file := self._append_only_file()): file.stat().st_size}
 
     def __enter__(self) -> Self:
         return self

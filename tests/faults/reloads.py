@@ -22,6 +22,8 @@ from tests.unit.service.small_shop import sources
 
 WORKERS = 4
 CONVERGED_S = 1.0
+KILLED_AT = 10
+"""Before so many reloads were made nobody is killed."""
 
 
 def reloads(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:
@@ -34,7 +36,7 @@ def reloads(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterab
         assert wait_for(lambda: len(_serving(control)) == WORKERS, 60)
         installation.advance(200)
         for number in until(bounds):
-            if number == bounds.faults // 2:
+            if number == KILLED_AT:
                 os.kill(workers[0].pid or 0, signal.SIGKILL)
                 installation.start()
                 installation.done["worker killed"] += 1
@@ -72,7 +74,8 @@ def without_revision(value: bytes) -> bytes:
 
 def _serving(control: Control) -> Sequence[int]:
     """The revision of each worker that lives."""
-    reports = control.processes(time.time_ns() // 1_000_000)
+    now = time.time_ns() // 1_000_000
+    reports = [each for each in control.processes(now) if each.is_live(now)]
     return [each.revision for each in reports if each.role == "worker" and each.revision is not None]
 
 

@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from connectors.redis_client import RedisAddress
+from connectors.redis_layout import partition_key
 from connectors.redis_state import RedisState
 from engine.ports import Applied, Output, OutputKind, SessionState, StateBatch
 from tests.faults.installation import PARTITIONS, Cluster, Installation, shuffled, wait_for
 from tests.faults.oracle import Difference
 from tests.faults.worker import STEPS
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import RedisServer
 
 
@@ -91,6 +96,42 @@ def cut(
                 installation.cut_redis()
             installation.advance(installation.rng.randrange(100, 800))
         return installation.finish(), installation
+
+
+def clustered(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:
+    """Row 3 on a Redis Cluster: masters killed whose replicas lack the latest, slots moved, while two workers go on."""
+    servers = RedisCluster(folder / "redis-cluster")
+    with Installation(folder, cluster, seed, redis_cluster=servers) as installation:
+        for _ in range(2):
+            installation.start()
+        installation.advance(300)
+        for number in until(bounds):
+            key = partition_key("salience:", installation.rng.randrange(PARTITIONS), "position")
+            if number % 3 == 1:
+                servers.move(key)
+                installation.done["slot moved"] += 1
+            else:
+                lost = lose_master(servers, key)
+                installation.done["master killed"] += 1
+                installation.done["master killed ahead of its replica"] += lost
+            installation.advance(installation.rng.randrange(100, 800))
+            servers.start()
+        found = installation.finish()
+    is_kept = not found.total and installation.done["master killed ahead of its replica"] > 0
+    yield Row("3", "a Redis Cluster, too", _named(installation), str(found), is_kept)
+
+
+def lose_master(servers: RedisCluster, key: str) -> bool:
+    """Kill the master that has a key when its replica has been cut off for a moment; whether something is lost by that."""
+    master, replica = servers.master(key), servers.replica(key)
+    with redis.Redis(port=master.port, single_connection_client=True) as client:
+        client.config_set("requirepass", "new connections only, so not the workers")
+        client.client_kill_filter(_type="replica")
+        time.sleep(0.5)
+        ahead: Any = client.execute_command("ROLE")
+    behind = servers.command(replica, "ROLE")
+    servers.fail_over(key)
+    return bool(ahead[1] > behind[4])
 
 
 def zombies(folder: Path, cluster: Cluster, seed: int, bounds: Bounds) -> Iterable[Row]:

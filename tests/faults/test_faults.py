@@ -41,6 +41,11 @@ def test_whatever_dies_state_and_outputs_are_those_of_the_engine_alone(tmp_path,
     assert found.counts.duplicates
 
 
+def test_a_redis_cluster_may_lose_masters_with_their_latest_writes_and_have_slots_moved(tmp_path, cluster):
+    (row,) = scenarios.clustered(tmp_path, cluster, 4, Bounds(3, 30))
+    assert row.is_kept, row
+
+
 @pytest.mark.parametrize("guard", ["offset", "suppression"])
 def test_without_a_guard_a_redis_that_lost_its_tail_is_seen(tmp_path, cluster, guard):
     found, _ = scenarios.cut(tmp_path, cluster, 2, Bounds(1, 10), without=guard)

@@ -21,6 +21,7 @@ from tests.servers.strictness import data_folder
 from tools import chromium
 from tools.kafka import kafka_cluster
 from tools.kafka.kafka_cluster import KafkaCluster
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import PROGRAMS, RedisServer
 
 if TYPE_CHECKING:
@@ -106,6 +107,20 @@ def redis_url(redis_server: RedisServer) -> str:
         connection.sendall(b"FLUSHALL\r\n")
         assert connection.recv(64) == b"+OK\r\n"
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_required: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A running Redis Cluster of this worker, three masters. Never end one of them: make your own for that."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), replicas=0, settings={"appendonly": "no"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: RedisCluster) -> str:
+    """The address of this worker's cluster, emptied."""
+    redis_cluster.flush()
+    return redis_cluster.url
 
 
 # ------------------------------------------------------------------------------------------------------ browser

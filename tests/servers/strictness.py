@@ -12,6 +12,7 @@ MARKERS = {
     "kafka_required": "kafka",
     "redis_server": "redis",
     "redis_required": "redis",
+    "redis_cluster": "redis",
     "browser": "browser",
     "data_dir": "data",
 }

@@ -16,6 +16,7 @@ from redis import Redis
 from engine.event import RawEvent
 from engine.facts import FactKind
 from engine.ports import NewRecord, OutputKind
+from service.api.customers import tell
 from service.cli import cli
 from service.enrichment import Enrichment, Follower
 from service.loading import load_stored
@@ -77,6 +78,28 @@ def test_what_is_said_last_is_in_the_store_and_comes_back_when_that_loses_it(
     say(kafka_cluster, topic, {"c1": b'{"customer.tier":"bronze"}'})
     until(lambda: bringing.taken >= 1_007, bringing.round, seconds=60)
     assert store.get(["c1"]) == {"c1": b'{"customer.tier":"bronze"}'}
+
+
+def test_who_is_forgotten_stays_so_for_the_topic_and_though_the_store_forgets_it(
+    wiring: Wiring, kafka_cluster: KafkaCluster, kafka_prefix: str, redis_url: str
+) -> None:
+    """The deletion is told to the topic, so that it is deleted again when all of that is read again."""
+    log, store, bringing = wiring.fact_log(FactKind.PROFILES), wiring.profiles(), follower(wiring)
+    assert log is not None
+    log.append([NewRecord(f"c{n}", b'{"customer.tier":"gold"}') for n in range(9)], lambda _: None)
+    log.flush(30_000)
+    until(lambda: bringing.taken >= 9, bringing.round, seconds=60)
+    store.forget(["c1"])
+    tell(lambda: log, "c1")
+    say(kafka_cluster, f"{kafka_prefix}profiles", {"c1": b'{"customer.tier":"silver"}'})
+    until(lambda: bringing.taken >= 11, bringing.round, seconds=60)
+    assert store.get(["c1", "c2"]) == {"c1": b"{}", "c2": b'{"customer.tier":"gold"}'}
+    assert bringing.withheld == 1
+    with closing(Redis.from_url(redis_url)) as redis:
+        redis.flushall()
+    tell(lambda: log, "c1")
+    until(lambda: bringing.taken >= 23, bringing.round, seconds=60)
+    assert store.get(["c1", "c2"]).keys() == {"c2"}
 
 
 def test_another_goes_on_where_one_stopped(wiring: Wiring, kafka_cluster: KafkaCluster, kafka_prefix: str) -> None:

@@ -13,11 +13,12 @@ from engine.activation import ScoreAnswer, ScoreFunction, ScoreStatus
 from engine.bundle import Bundle, Revision
 from engine.decision import Decision
 from engine.language import Checked, check
-from engine.language.tree import Program
+from engine.language.tree import Program, Vocabulary
 from engine.ports import ConflictError, PortError, Row
 from engine.rete import Network
 from engine.testing import TestResult, run_tests
 from engine.values import EpochMs
+from service.things import Lookup, Things
 
 NOON: EpochMs = 1_795_435_200_000  # Monday 23 November 2026, 12:00 UTC
 
@@ -131,6 +132,9 @@ class MemoryBackend:
         self.activity = MemoryActivity()
         self.decisions = MemoryDecisions()
         self.sessions: dict[str, StoredSession] = {}
+        self.profiles: dict[str, bytes] = {}
+        self.things: dict[str, bytes] = {}
+        self.is_catalogue_gone = False
         self.running: list[Process] = []
         self.score: ScoreFunction = lambda _name, _reader: ScoreAnswer(ScoreStatus.OK, 0.2, "test")
         self.compiled: dict[str, Live] = {}
@@ -210,8 +214,19 @@ class MemoryBackend:
     def session(self, session_id: str) -> StoredSession | None:
         return self.sessions.get(session_id)
 
+    def profile(self, customer_id: str) -> bytes | None:
+        return self.profiles.get(customer_id)
+
     def scores(self) -> ScoreFunction:
         return self.score
+
+    def catalogue(self, vocabulary: Vocabulary) -> Lookup:
+        return Lookup(Things(vocabulary), self.time, self.ask_catalogue)
+
+    def ask_catalogue(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        if self.is_catalogue_gone:
+            raise PortError("the catalogue does not answer")
+        return {each: self.things[each] for each in ids if each in self.things}
 
 
 def as_revision(compiled: Live, revision: Revision) -> Live:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.unit.admin_ui.conftest import Visitor
-from tests.unit.admin_ui.memory_backend import NOON, MemoryBackend
+from tests.unit.admin_ui.memory_backend import NOON, MemoryBackend, shop_sources
 from tests.unit.admin_ui.scenes import EVENTS, NUDGE, a_session, put_into_draft, words
 
 # ------------------------------------------------------------------ simulate
@@ -107,6 +107,79 @@ def test_events_may_be_json_of_the_api(viewer: Visitor) -> None:
     ]
     form = {"events": msgspec.json.encode(events).decode(), "score.purchase_intent": "0.1"}
     assert "Free shipping by" in words(viewer.post("/simulate", form).text)
+
+
+def with_stock() -> dict[str, str]:
+    """The shop with a rule about what is left of a thing in the cart."""
+    sources = shop_sources()
+    rule = """  - rule: scarce
+    when:
+      all:
+        - {event: cart_added, as: added, within: 1 hour}
+        - {fact: product.stock, of: $added.product_id, at_most: 3}
+    then: [{trigger: scarce, payload: {product: "{added.product_id}"}}]
+
+tests:
+"""
+    fact = "facts:\n  product.stock: {type: integer, from: catalogue, by: product_id}\n"
+    return sources | {
+        "vocabulary.yaml": sources["vocabulary.yaml"].replace("facts:\n", fact, 1),
+        "service.yaml": sources["service.yaml"].replace("tests:\n", rule, 1),
+    }
+
+
+def verdict_of(page: str, rule: str) -> str:
+    """What a page says of a rule."""
+    (found,) = [part for part in page.split("<summary>")[1:] if f">{rule}<" in part]
+    return words(found.partition("</summary>")[0])
+
+
+def test_what_the_catalogue_says_counts_as_in_the_worker(viewer: Visitor, backend: MemoryBackend) -> None:
+    """In a simulation and in the report of a session; the messages are those that the worker would send."""
+    backend.publish(with_stock(), "ci", "")
+    a_session(backend)
+    backend.things["product_id/p1"] = b'{"product.stock": 40}'
+    assert "messages sent" not in words(viewer.post("/simulate", {"events": EVENTS}).text)
+    assert "holds" not in verdict_of(viewer.get("/why/session/s-1").text, "service.scarce")
+    backend.things["product_id/p1"] = b'{"product.stock": 2}'
+    assert "scarce at" in words(viewer.post("/simulate", {"events": EVENTS}).text).partition("messages sent")[2]
+    assert verdict_of(viewer.get("/why/session/s-1").text, "service.scarce").split() == ["service.scarce", "holds"]
+
+
+@pytest.mark.parametrize("path", ["/simulate", "/why/session/s-1"])
+def test_a_catalogue_that_can_not_be_asked_is_said_and_not_taken_as_empty(
+    viewer: Visitor, backend: MemoryBackend, path: str
+) -> None:
+    backend.publish(with_stock(), "ci", "")
+    a_session(backend)
+    backend.is_catalogue_gone = True
+    answer = viewer.post(path, {"events": EVENTS}) if path == "/simulate" else viewer.get(path)
+    assert answer.status_code == 503
+    assert "the catalogue does not answer" in words(answer.text)
+
+
+def test_a_typed_customer_is_simulated_with_what_is_known_of_them(viewer: Visitor, backend: MemoryBackend) -> None:
+    backend.profiles["c1"] = b'{"customer.tier": "gold"}'
+    asked = {"events": EVENTS, "customer": "c1", "fact.context.page": "cart"}
+    assert "Points reminder by" in words(viewer.post("/simulate", asked).text)
+    assert "Points reminder by" not in words(viewer.post("/simulate", asked | {"customer": "c2"}).text)
+
+
+def test_what_is_no_longer_known_of_a_customer_does_not_count_in_their_session(
+    viewer: Visitor, backend: MemoryBackend
+) -> None:
+    """The memory was stored with it; the worker takes it back at the next event, and the report with it."""
+    a_session(backend)
+    live = backend.live()
+    assert live is not None
+    memory = live.network.restore(backend.sessions["s-1"].snapshot)
+    live.network.set_facts(memory, {"customer.tier": "gold"}, NOON, backend.score)
+    for profile in (b"{}", None):
+        backend.sessions["s-1"] = msgspec.structs.replace(
+            backend.sessions["s-1"], snapshot=live.network.snapshot(memory), profile=profile
+        )
+        page = words(viewer.post("/simulate", {"session": "s-1", "fact.context.page": "cart"}).text)
+        assert "Points reminder by" not in page
 
 
 # ------------------------------------------------------------------ why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import pytest
@@ -139,7 +139,7 @@ def test_what_it_says_completes_profiles_and_is_asked_for_again_when_it_is_old(s
         assert b"gold" in facts.get(["c1"])["c1"]
         clock.now += 1
         assert b"silver" in facts.get(["c1"])["c1"]
-        assert facts.counts() == {"crm_asked": 3, "crm_unanswered": 0}
+        assert facts.counts() == {"crm_asked": 3, "crm_unanswered": 0, "crm_withheld": 0}
 
         server.fails = 100
         clock.now += 60_000
@@ -153,3 +153,28 @@ def test_what_it_says_completes_profiles_and_is_asked_for_again_when_it_is_old(s
         time.now += 10
         assert b"gold" in facts.get(["c9"])["c9"]
         assert facts.problem == ""
+
+
+def test_who_was_forgotten_is_not_brought_back_not_even_by_an_answer_that_was_on_its_way(
+    server: CrmServer, tmp_path
+) -> None:
+    crm, _, _ = asking(server)
+    clock = Clock(0)
+    with closing(Bench(tmp_path)) as bench, closing(CrmFacts(bench.profiles, crm, age_ms=60_000, clock=clock)) as facts:
+        fetch = crm.fetch
+
+        def forgotten_meanwhile(customers: Sequence[str]) -> Mapping[str, bytes]:
+            answers = fetch(customers)
+            bench.profiles.forget(["c1"])
+            return answers
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(crm, "fetch", forgotten_meanwhile)
+            assert facts.get(["c1"]) == {}
+        clock.now += 60_000
+        assert facts.get(["c1"]) == {"c1": b"{}"}
+        assert bench.profiles.get(["c1"]) == {"c1": b"{}"}
+        assert facts.counts()["crm_withheld"] == 2
+        facts.put({"c1": b"{}"})
+        clock.now += 60_000
+        assert b"gold" in facts.get(["c1"])["c1"], "the shop says that they are back"

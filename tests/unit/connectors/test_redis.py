@@ -63,7 +63,7 @@ def test_no_script_reaches_over_slots(redis_required, tmp_path):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
                 time.sleep(0.01)
-        ports = RedisPorts(server.url, partitions=4)
+        ports = RedisPorts(server.url.replace("redis:", "redis+cluster:"), partitions=4)
         with closing(ports.state()) as state:
             assert state.claim(2, 1) is not None
             assert state.apply(a_batch()) is Applied.APPLIED

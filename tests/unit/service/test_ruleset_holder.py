@@ -12,7 +12,7 @@ import pytest
 from engine.bundle import BundleError
 from engine.ports import PortError, Row
 from service.last_good import LastGood
-from service.ruleset_holder import NothingLiveError, RulesetHolder
+from service.ruleset_holder import ASIDE_POLL_MS, NothingLiveError, RulesetHolder
 from tests.unit.service.small_shop import Installation, sources, with_threshold
 
 
@@ -40,6 +40,23 @@ class GoneTables:
 
     def close(self) -> None:
         pass
+
+
+def test_what_waits_to_become_live_is_looked_at_often_so_that_all_processes_change_at_once(shop: Installation) -> None:
+    shop.publisher.publish(sources(), "anna", "")
+    holder = shop.holder()
+    holder.poll()
+    pauses: list[int] = []
+
+    def poll() -> None:
+        holder.poll()
+        pauses.append(holder._pause_ms())
+
+    shop.on_sleep = poll
+    shop.publisher.publish(with_threshold(5), "anna", "")
+    assert set(pauses) == {ASIDE_POLL_MS}
+    holder.poll()
+    assert holder._pause_ms() == 200
 
 
 def test_before_anything_is_published_nothing_serves(shop: Installation) -> None:

@@ -298,6 +298,9 @@ class Profiles:
             else:
                 self.state.profiles[customer] = raw
 
+    def forget(self, customers: Sequence[str]) -> None:
+        self.put(dict.fromkeys(customers))
+
 
 class MemoryTables:
     """Control tables in a dict."""
@@ -364,6 +367,7 @@ class Shop:
         self.accepted = Accepted()
         self.evaluations = Evaluations()
         self.services: Services | None = None
+        self.profile_log: Callable[[], Any] | None = None
 
     @property
     def rules(self) -> Loaded:
@@ -426,6 +430,7 @@ class Shop:
             forced_rules=ForcedRules(),
             score_ms=self.settings.deadline_ms // 4,
             asks_crm=self.asks_crm,
+            profile_log=self.profile_log,
         )
 
         async def close() -> None:

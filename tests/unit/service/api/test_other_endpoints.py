@@ -1,6 +1,7 @@
 """Why, exposures, customers, readiness and metrics."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -122,6 +123,28 @@ def test_a_profile_is_forgotten_on_request(shop):
     answer = shop.run(lambda client: client.delete("/v1/customers/c1"))
     assert (answer.status_code, answer.content) == (204, b"")
     assert shop.state.profiles == {}
+
+
+def test_the_topic_of_profiles_hears_of_it_and_a_silent_one_is_told(shop):
+    told: list[Any] = []
+    is_silent: list[bool] = []
+
+    class Topic:
+        def append(self, records, done):
+            told.extend(records)
+            if not is_silent:
+                done(None)
+
+        def flush(self, timeout_ms):
+            pass
+
+    shop.profile_log = Topic
+    answer = shop.run(lambda client: client.delete("/v1/customers/c1"))
+    assert (answer.status_code, [(each.key, each.value) for each in told]) == (204, [("c1", b"")])
+    is_silent.append(True)
+    answer = shop.run(lambda client: client.delete("/v1/customers/c1"))
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (503, "store-unavailable")
+    assert "delete them again" in answer.json()["detail"]
 
 
 def test_a_page_can_not_change_profiles(shop):

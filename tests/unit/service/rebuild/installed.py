@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +14,10 @@ from pathlib import Path
 
 import msgspec
 from click.testing import CliRunner, Result
+from kafka import TopicPartition
 
+from connectors.kafka_client import KafkaAddress
+from connectors.sqlite_events import SHIFT
 from connectors.sqlite_state import SqliteState
 from engine.copies import PartitionCopy
 from engine.event import RawEvent
@@ -121,6 +126,19 @@ class Installed:
         until(is_done, worker.round, seconds=90)
         worker.stop()
         worker.run()
+
+    def forget(self, begins: Sequence[int]) -> None:
+        """Take the beginning of each partition's log away, as its retention does."""
+        kafka = self.wiring.settings.kafka
+        if not kafka.bootstrap:
+            with contextlib.closing(sqlite3.connect(self.folder / "events.db")) as db, db:
+                for number, first in enumerate(begins):
+                    base = number << SHIFT
+                    db.execute("DELETE FROM records WHERE place >= ? AND place < ?", (base, base | first))
+            return
+        with contextlib.closing(KafkaAddress(kafka.bootstrap, kafka.topic_prefix).admin()) as admin:
+            topic = f"{kafka.topic_prefix}events"
+            admin.delete_records({TopicPartition(topic, number): first for number, first in enumerate(begins)})
 
     def copies(self) -> list[PartitionCopy]:
         return [self.state.copy(number) for number in range(PARTITIONS)]

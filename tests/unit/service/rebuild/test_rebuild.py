@@ -10,6 +10,7 @@ import pytest
 
 from engine.event import RawEvent
 from engine.ports import NewRecord, OutputKind, Position
+from service.loading import Loaded
 from service.worker import partition as partition_module
 from tests.unit.service.rebuild.installed import PARTITIONS, Installed, history, rules, without_seen
 from tests.unit.service.worker.bench import MINUTE, NOON
@@ -40,8 +41,8 @@ def embedded(tmp_path: Path) -> Iterator[Installed]:
     made.close()
 
 
-def evaluated(shop: Installed, events: int = 1_500) -> None:
-    """A history with three revisions and another lateness, changed amid it."""
+def evaluated(shop: Installed, events: int = 1_500) -> Loaded:
+    """A history with three revisions and another lateness, changed amid it; the last one."""
     records = history(events)
     half, most = len(records) // 2, len(records) - len(records) // 30
     first = shop.publish(rules(3))
@@ -53,6 +54,7 @@ def evaluated(shop: Installed, events: int = 1_500) -> None:
     back = shop.publish(rules(3))
     shop.append(records[most:])
     shop.work(lambda: back)
+    return back
 
 
 def test_what_is_built_is_what_the_workers_had_though_rules_changed_and_it_was_killed(shop: Installed) -> None:
@@ -79,24 +81,63 @@ def test_what_is_built_is_what_the_workers_had_though_rules_changed_and_it_was_k
 def test_the_live_rules_alone_would_build_something_else(embedded: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison has power: without what was recorded the state differs."""
     evaluated(embedded)
-    monkeypatch.setattr("connectors.sqlite_state.SqliteState.regimes", lambda self, partition: [])
+    monkeypatch.setattr("service.rebuild.plan.merged", lambda stored, sent: [])
     told = msgspec.json.decode(embedded.salience("rebuild", "--json").stdout)
     assert sum(each["differing"] for each in told) > 0
     assert all(each["is_assumed"] for each in told)
 
 
-def test_a_lost_state_is_built_up_to_what_is_out(embedded: Installed) -> None:
-    live = embedded.publish(rules())
-    embedded.append(history(600))
-    embedded.work(lambda: live)
+def test_a_lost_state_is_built_up_to_what_is_out_with_what_the_outputs_tell(embedded: Installed) -> None:
+    last = evaluated(embedded, 600)
     before = embedded.copies()
     for number in range(PARTITIONS):
         embedded.state.replace(msgspec.structs.replace(before[number], **EMPTY))
+    embedded.publish(rules(5))
     told = embedded.salience("rebuild")
-    assert "it is not recorded what was live when" in told.stderr
+    assert "it is not recorded what was live when" not in told.stderr
     assert "nothing to compare" in told.stdout
-    embedded.work(lambda: live)
+    embedded.work(lambda: last)
     assert without_seen(embedded.copies()) == without_seen(before)
+
+
+def test_where_the_log_no_longer_has_its_beginning_that_is_said_and_sessions_since_are_as_they_were(
+    shop: Installed,
+) -> None:
+    """Also by the run that goes on with one that was ended."""
+    evaluated(shop)
+    before = shop.copies()
+    begins = [copy.position.offset // 2 for copy in before]
+    shop.forget(begins)
+    shop.kill_amid_rebuild(at_least=sum(begins) + 50)
+    told = shop.salience("rebuild", "--json")
+    assert told.exception is None
+    assert [each["begins"] for each in msgspec.json.decode(told.stdout)] == begins
+    after = shop.copies()
+    assert [each.position for each in after] == [each.position for each in before]
+    # Ids of sessions end with the number of their 500 events: the latest began well after the middle.
+    latest = [{id_: each.sessions[id_] for id_ in each.sessions if id_.endswith("-2")} for each in before]
+    assert sum(map(len, latest)) > 10
+    assert [{id_: each.sessions.get(id_) for id_ in kept} for each, kept in zip(after, latest, strict=True)] == latest
+
+
+def test_a_beginning_that_is_gone_is_told_with_what_to_do(embedded: Installed) -> None:
+    evaluated(embedded, 300)
+    embedded.forget([20, 0, 30])
+    told = " ".join(embedded.salience("rebuild").stderr.split())
+    assert "no longer begins at offset 0 (partition 0 at offset 20, 2 at offset 30)" in told
+    assert "salience snapshot load" in told
+
+
+def test_a_log_that_begins_behind_the_state_is_refused(embedded: Installed) -> None:
+    """Nothing of it could be evaluated again: the stored state stays as it is."""
+    live = embedded.publish(rules())
+    embedded.append(history(300))
+    embedded.work(lambda: live)
+    before = embedded.copies()
+    embedded.append(history(300, seed=2))
+    embedded.forget([each.position.offset + 5 for each in before])
+    assert "has no records from offset 0 to" in str(embedded.salience("rebuild").exception)
+    assert embedded.copies() == before
 
 
 def test_what_waits_to_be_sent_waits_after_it(embedded: Installed, monkeypatch: pytest.MonkeyPatch) -> None:

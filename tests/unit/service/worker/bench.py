@@ -19,7 +19,7 @@ from service.worker.counts import Counts
 from service.worker.emission import Emission
 from service.worker.loop import Pace, Ports, Worker
 from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Stores
+from service.worker.partition import Equipment, Partition, Past, Stores
 from tests.unit.service.small_shop import Clock, sources
 
 MINUTE = 60_000
@@ -110,11 +110,16 @@ class Bench:
         return Equipment.of(of, self.profiles, self.catalogue, self.clock, LATENESS)
 
     def partition(
-        self, generation: int = 1, cache_bytes: int = 1 << 20, salt: str | None = None, number: int = 0
+        self,
+        generation: int = 1,
+        cache_bytes: int = 1 << 20,
+        salt: str | None = None,
+        number: int = 0,
+        past: Past | None = None,
     ) -> Partition:
         if self.emission is None:
             self.emission = Emission(self.outputs)
-        stores = Stores(self.state, self.limits, self.emission, self.identities, salt)
+        stores = Stores(self.state, self.limits, self.emission, self.identities, salt, past)
         partition = Partition(number, generation, stores, cache_bytes)
         partition.claim()
         return partition

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from engine.ports import Output, OutputKind, Place, PortError, Turn
+from engine.regime import Regime
 from service.worker import emission as module
 from service.worker.emission import Emission
 
@@ -24,7 +25,7 @@ class Outputs:
     def claim(self, partition: int) -> Turn:
         return Turn(1, Place())
 
-    def send(self, partition: int, token: int, outputs: Sequence[Output]) -> None:
+    def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         with self._lock:
             self.calls += [each.id for each in outputs]
 

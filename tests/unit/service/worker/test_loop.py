@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,3 +208,22 @@ def test_stop_ends_it_after_its_batch(bench: Bench) -> None:
     thread.join(20)
     assert not thread.is_alive()
     assert len(bench.sent()) == 1
+
+
+def test_a_partition_whose_brokers_keep_silent_keeps_no_other_from_being_claimed(tmp_path: Path) -> None:
+    """The claim of one ends only when another was claimed."""
+    bench = Bench(tmp_path, partitions=3)
+    meeting = threading.Barrier(2)
+    claim: Any = bench.outputs.claim
+
+    def waiting(partition: int) -> object:
+        if partition in {0, 2}:
+            meeting.wait(20)
+        return claim(partition)
+
+    bench.outputs.claim = waiting  # type: ignore[attr-defined]  # it passes on what it does not have
+    worker = bench.worker(lambda: LIVE)
+    until(lambda: len(worker._partitions) == 3, worker.round)
+    ended(worker)
+    assert not meeting.broken
+    bench.close()

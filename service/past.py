@@ -13,13 +13,15 @@ from models.scorer import Scorer
 from service.clock import Clock, wall_ms
 from service.control import Control
 from service.loading import BundleRefusedError, Loaded, load_stored
-from service.rebuild.plan import RebuildError
 from service.signing import Signing
-from service.worker.partition import Equipment
+from service.worker.partition import Equipment, PastError
+
+KEPT = 8
+"""Regimes whose networks and models are kept."""
 
 
 class Past:
-    """Makes what a regime evaluates with; each once."""
+    """Makes what a regime evaluates with, and keeps the latest."""
 
     def __init__(
         self,
@@ -39,11 +41,13 @@ class Past:
         self._made: dict[tuple[object, ...], Equipment] = {}
 
     def equipment(self, regime: Regime) -> Equipment:
-        """The equipment of a regime. Raises `RebuildError` where a bundle or a model is not there any more."""
+        """The equipment of a regime. Raises `PastError` where a bundle or a model is not there any more."""
         key = (regime.revision, regime.bundle, tuple(sorted(regime.models.items())), regime.lateness)
         if key not in self._made:
             loaded = self._load(regime)
             self._made[key] = Equipment.of(loaded, self._profiles, self._catalogue, self._clock, regime.lateness)
+            if len(self._made) > KEPT:
+                del self._made[next(iter(self._made))]
         return self._made[key]
 
     def _load(self, regime: Regime) -> Loaded:
@@ -54,7 +58,7 @@ class Past:
         try:
             loaded = load_stored(self._control, self._signing, revision, self._registry)
         except BundleRefusedError as error:
-            raise RebuildError(f"{told} can't be loaded any more: {error}") from error
+            raise PastError(f"{told} can't be loaded any more: {error}") from error
         if loaded.scorer.versions == regime.models:
             return loaded
         scores = {score.name: score.model for score in loaded.program.vocabulary.scores.values()}
@@ -62,7 +66,7 @@ class Past:
         scorer = Scorer.open(ModelRegistry(self._registry), scores, pins)
         if scorer.versions != regime.models:
             missing = sorted(set(regime.models.items()) - set(scorer.versions.items()))
-            raise RebuildError(
+            raise PastError(
                 f"{told} was evaluated with {', '.join(f'version {version[:12]} for {name}' for name, version in missing)}, "
                 f"which the registry in {self._registry} does not have"
             )
