@@ -326,6 +326,11 @@ def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: Epoc
             withdrawn[index] = memory.values.pop(index)
     follow = Following(compiled, memory, clock, None, {}) if compiled.patterns else None
     settle_computed(compiled, memory.values, withdrawn, {}, follow)
+    settle_quietly(compiled, memory, clock, follow)
+
+
+def settle_quietly(compiled: Compiled, memory: Memory, clock: EpochMs, follow: Following | None) -> None:
+    """Assert what a reload lets rules assert: no model is asked, and it is no edge of another rule."""
     nobody = Asking(_no_answer, _no_fact, memory, clock, compiled.score_numbers, remembers=False)
 
     def holds(production: Production) -> bool:

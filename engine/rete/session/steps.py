@@ -31,6 +31,7 @@ from engine.rete.conditions.truth import ScoreTruth
 from engine.rete.session.changes import expire, scan, set_facts, take_in
 from engine.rete.session.clockwork import clock_moments, next_moment
 from engine.rete.session.memory import Memory
+from engine.rete.session.snapshot import settle_quietly
 from engine.rete.session.straight import NOTHING
 from engine.values import EpochMs, Value
 
@@ -220,10 +221,12 @@ class Steps:
         """Look at what time made false before a step, and at what a reload left open: neither is an edge."""
         joins = memory.joins
         assert joins is not None
-        if joins.unsettled:
-            joins.touched.update(dict.fromkeys(joins.unsettled))
-            joins.unsettled = frozenset()
-        Following(self._compiled, memory, now, catalogue, failures)({})
+        opened, joins.unsettled = joins.unsettled, frozenset()
+        joins.touched.update(dict.fromkeys(opened))
+        follow = Following(self._compiled, memory, now, catalogue, failures)
+        follow({})
+        if opened and self._compiled.strata:
+            settle_quietly(self._compiled, memory, now, follow)
         joins.was = {}
 
     def _activate(
