@@ -406,6 +406,12 @@ MUTANTS = (
         "away += 0 if operator is Operator.ABOVE else -1",
     ),
     Mutant(
+        "what the catalogue lets a new rule assert is not asserted",
+        "session/steps.py",
+        "if compiled.strata:",
+        "if not compiled.strata:",
+    ),
+    Mutant(
         "of the keys that do not pass, the one that lacks most is told",
         "reports/explain_joined.py",
         "return min(entries, key=far, default=None)",
