@@ -22,8 +22,8 @@ turn all others have theirs.
 """
 LATE_SHARE = 0.25
 """Of the deadline: a loop that is later than that all the time has taken in more than it can answer in time."""
-LEAST = 4
-"""Below that, what a process can do would lie idle between two looks."""
+LEAST = 8
+"""Below that, what a process can do would lie idle between two looks, and a server's few connections be refused for a stall."""
 BEAT_S = 0.02
 BEATS = 2
 """Looks of which the least lateness counts."""

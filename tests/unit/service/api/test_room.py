@@ -45,8 +45,8 @@ def test_there_is_room_for_what_a_quarter_of_the_deadline_computes_by_the_cost_o
     room.spent(0.0005, 1)
     assert room.now == 100
     for _ in range(20):
-        room.spent(0.1, 10)
-    assert room.now == 5, "10 ms each"
+        room.spent(0.04, 10)
+    assert room.now == 12, "4 ms each"
     for _ in range(20):
         room.spent(1.0, 10)
     assert room.now == LEAST
