@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_MOMENTS = 64
 """Moments that are looked at before one that may be too early is settled for."""
 
-MOST_GATES = 4
+MOST_GATES = 24
 """Of these, those at which the schedule of a rule that asserts changes: such a rule opens and closes every day."""
 
 _NO_WINDOW = -1
