@@ -125,14 +125,19 @@ class World(Conditions):
 
     def circle(self, vocabulary: Vocabulary) -> list[Rule]:
         """Two rules that each look at what the other asserts, and may look at an event too; or that differ in a value."""
+
+        def begin() -> Condition:
+            drawn = (self.leaf(vocabulary) for _ in range(9))
+            return next((leaf for leaf in drawn if not _is_derived(leaf)), All(()))
+
         if self.chance(0.4):
             values = self.random.sample((1, 2, 3), 2)
-            return [self._asserting(vocabulary, self.leaf(vocabulary), "shopper.level", value) for value in values]
-        begin = next((leaf for leaf in (self.leaf(vocabulary) for _ in range(9)) if not _is_derived(leaf)), All(()))
+            return [self._asserting(vocabulary, begin(), "shopper.level", value) for value in values]
+        first = begin()
         keen, lost = (Test(FactRef(f"shopper.{name}"), Operator.IS, True) for name in ("keen", "lost"))
-        also = All((keen, begin)) if self.chance(0.2) else keen
+        also = All((keen, first)) if self.chance(0.2) else keen
         return [
-            self._asserting(vocabulary, AnyOf((lost, begin)), "shopper.keen", True),
+            self._asserting(vocabulary, AnyOf((lost, first)), "shopper.keen", True),
             self._asserting(vocabulary, also, "shopper.lost", True),
         ]
 
