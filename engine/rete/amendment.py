@@ -20,7 +20,7 @@ from engine.rete.agenda.schedules import Gates
 from engine.rete.alpha.aggregates import AggregateNode, Changed
 from engine.rete.alpha.network import AlphaType, Broken, Feed, build
 from engine.rete.alpha.windows import WindowNode, node_of
-from engine.rete.compilation import NUMBERS, Compiled, clocked_in, timed_by
+from engine.rete.compilation import NUMBERS, Compiled, clocked_in, forms_of, timed_by
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
@@ -256,6 +256,7 @@ class _Amendment:
             assert_gates=assert_gates,
             index=AmendedIndex(base, productions, every, _identity if ranks is None else ranks.__getitem__),
             plans=former.plans.for_another(),
+            forms=forms_of(acting) if former.forms else former.forms,
             plain=plain,
             branching=tuple(each for each in acting if len(each.patterns) > 1),
             has_clock_moments=bool(clocked or assert_gates or former.last_known),

@@ -83,7 +83,7 @@ class Compiled:
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
         offered: The patterns at which no rule looks, only an offer: when one changes, that is no step.
-        forms: Conditions of rules that the network runs in another form.
+        forms: Conditions of rules that the network runs in another form, by their id and, for equal ones of others, themselves.
         plain: The other conditions of rules, by their id.
         branching: Productions with several patterns: a score stands beside what is bound, and either will do.
         number: No other network of this process has it.
@@ -123,7 +123,7 @@ class Compiled:
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
     offered: frozenset[int]
-    forms: dict[Condition, Condition]
+    forms: dict[int | Condition, Condition]
     plain: frozenset[int]
     branching: tuple[Production, ...]
     number: int
@@ -212,7 +212,7 @@ def compile_program(program: Program) -> Compiled:
         eligible=tuple(offer.eligible for offer in program.offers.values() if offer.eligible is not None),
         patterns=patterns,
         readers=readers,
-        forms={each.rule.when: each.form for each in productions if each.form is not None},
+        forms=forms_of(productions),
         plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
         branching=tuple(each for each in productions if len(each.patterns) > 1),
         joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
@@ -275,6 +275,15 @@ def patterns_apart(subject: Joined, vocabulary: Vocabulary) -> tuple[Pattern, di
     alpha = {name: AlphaType((name, *event.attributes)) for name, event in vocabulary.events.items()}
     _connect(alpha, {quantity.index: pattern}, numbering)
     return pattern, alpha, quantities
+
+
+def forms_of(productions: Iterable[Production]) -> dict[int | Condition, Condition]:
+    """Rules with equal conditions differ in what they use of what these bind, and so in their forms."""
+    found: dict[int | Condition, Condition] = {}
+    for each in productions:
+        if each.form is not None:
+            found[id(each.rule.when)] = found[each.rule.when] = each.form
+    return found
 
 
 def _register(condition: Condition, quantities: Quantities) -> None:

@@ -136,7 +136,10 @@ class View:
         compiled = self._compiled
         if id(condition) in compiled.plain:
             return condition
-        return (compiled.forms.get(condition) if compiled.forms else None) or network_form(condition)
+        forms = compiled.forms
+        if not forms:
+            return network_form(condition)
+        return forms.get(id(condition)) or forms.get(condition) or network_form(condition)
 
     def _truth(self, condition: Condition) -> Truth:
         if isinstance(condition, Segment):
