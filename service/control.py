@@ -73,6 +73,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
         revision: The revision that it serves, None before it has one.
         problem: What is wrong with it, in its own words; empty when nothing is.
         counts: Its counters since it started (the worker's events read, applied, ...).
+        is_compiled: Whether it runs the network as machine code, not in Python.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     revision: int | None = None
     problem: str = ""
     counts: Mapping[str, int] = {}
+    is_compiled: bool = False
 
     def is_live(self, now: EpochMs) -> bool:
         """Whether its last heartbeat is recent."""

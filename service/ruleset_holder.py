@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.bundle import BundleError, Revision
 from engine.ports import PortError, Tables
+from engine.rete import IS_COMPILED
 from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.control import BEAT_MS, Answer, Control, ProcessReport, Stage
@@ -261,5 +262,7 @@ class RulesetHolder:
         problem = self._refused if current is None or not current.scorer.problems else self._refused or "; ".join(
             f"score {name}: {reason}" for name, reason in current.scorer.problems.items()
         )  # fmt: skip
-        self._control.beat(ProcessReport(self.name, self.role, now, self._started, number, problem, counts))
+        self._control.beat(
+            ProcessReport(self.name, self.role, now, self._started, number, problem, counts, IS_COMPILED)
+        )
         self._beaten = now

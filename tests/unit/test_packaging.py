@@ -1,5 +1,6 @@
 """What is installed is what is there: packages, files beside the code, and locks with a hash for everything."""
 
+import os
 import re
 import subprocess
 import sys
@@ -78,6 +79,14 @@ def test_a_lock_has_hashes_for_everything_and_nothing_of_a_machine(name: str) ->
     assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|file:|@ |(?<!\w)/\w", text)
 
 
+def test_what_is_compiled_is_there_and_a_checkout_is_never_compiled(packaging: dict[str, Any]) -> None:
+    """Machine code beside files that are edited would hide what is edited."""
+    assert packaging["ext_modules"] == []
+    from engine.rete import IS_COMPILED
+
+    assert IS_COMPILED is False
+
+
 def test_locks_hold_what_setup_asks_for_at_versions_that_fit(packaging: dict[str, Any]) -> None:
     wanted = {
         "run": packaging["install_requires"],
@@ -96,7 +105,13 @@ def test_tests_run_on_the_versions_that_ship() -> None:
     assert {name: test.get(name) for name in run} == run
 
 
-def test_a_wheel_holds_the_application_its_files_and_nothing_else(tmp_path: Path, packaging: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [pytest.param({"SALIENCE_PURE_PYTHON": "1"}, id="as-asked"), pytest.param({"CC": "false"}, id="no-compiler")],
+)
+def test_a_wheel_without_the_compiled_network_holds_the_application_and_its_files(
+    tmp_path: Path, packaging: dict[str, Any], environment: dict[str, str]
+) -> None:
     source = tmp_path / "source"
     shipped = [
         path
@@ -107,7 +122,9 @@ def test_a_wheel_holds_the_application_its_files_and_nothing_else(tmp_path: Path
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_bytes((ROOT / path).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w"]
-    subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
+    subprocess.run(
+        [*command, str(tmp_path), str(source)], check=True, capture_output=True, env={**os.environ, **environment}
+    )
     (wheel,) = tmp_path.glob("*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert inside == set(map(str, shipped))

@@ -146,11 +146,15 @@ def test_status_names_who_serves_what(
     counts = {"applied": 1234, "lag": 56}
     with closing(Embedded(tmp_path / "data").tables()) as tables:
         Control(tables).beat(ProcessReport("worker-x", "worker", now, now, revision, problem, counts))
+        Control(tables).beat(ProcessReport("worker-y", "worker", now, now, 1, is_compiled=True))
     done = salience("status")
     assert done.exit_code == code
     assert "worker-x" in done.stdout
     assert "1,234" in done.stdout
     assert problem in done.stdout
+    networks = [line for line in done.stdout.splitlines() if line.startswith("worker-")]
+    assert ["in Python" in line for line in networks] == [True, False]
+    assert ["compiled" in line for line in networks] == [False, True]
     status = as_json(salience("status", "--json"))
     assert status["lag"] == 56
 
