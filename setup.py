@@ -55,7 +55,7 @@ PACKAGE_DATA = {
     "engine": ["py.typed"],
     "salience": ["py.typed"],
     "rulesets": ["**/*.yaml", "**/*.json", "**/*.md"],
-    "service": ["rpc/*.proto", "static/**/*", "shop/*.json", "shop/static/**/*"],
+    "service": ["rpc/*.proto", "rpc/*.pyi", "static/**/*", "shop/*.json", "shop/static/**/*"],
 }
 
 REQUIRES = [
