@@ -22,8 +22,8 @@ MUTANTS = (
     Mutant(
         "a counted event leaves its window a millisecond late",
         "alpha/windows.py",
-        "gone = bisect_right(times, begin)\n",
-        "gone = bisect_right(times, begin - 1)\n",
+        "elif times[0] > begin:",
+        "elif times[0] >= begin:",
     ),
     Mutant(
         "an event is seen a millisecond too long",
@@ -64,8 +64,8 @@ MUTANTS = (
     Mutant(
         "what expires at a moment is still there at it",
         "session/changes.py",
-        "while heap and heap[0][0] <= horizon:",
-        "while heap and heap[0][0] < horizon:",
+        "if moment > horizon:",
+        "if moment >= horizon:",
     ),
     Mutant(
         "a request looks a millisecond too far back",
@@ -156,8 +156,8 @@ MUTANTS = (
     Mutant(
         "of the limits in their place in the common order, those passed before count again",
         "alpha/discrimination.py",
-        "low, high = 0 if old is None or not is_risen else find(limits, old), find(limits, value)",
-        "low, high = 0, find(limits, value)",
+        "low, high = 0 if before is None else rungs.find(limits, before), rungs.find(limits, value)",
+        "low, high = 0, rungs.find(limits, value)",
     ),
     Mutant(
         "below not, exists asks for the same",
@@ -303,10 +303,16 @@ MUTANTS = (
     ),
     # ---------------------------------------------------------------- requests
     Mutant(
+        "of the schedules of rules that assert, only the next change counts",
+        "horizon.py",
+        "if moment == opens:",
+        "if moment == -1:",
+    ),
+    Mutant(
         "an answer is valid past the end of a window",
-        "view.py",
-        "moments.update(node.moments(memory))",
-        "moments.difference_update(node.moments(memory))",
+        "horizon.py",
+        "return moment if moment in leaving else None",
+        "return None if moment in leaving else moment",
     ),
     Mutant(
         "a near miss counts every branch of any",

@@ -20,7 +20,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(kafka_cluster, "fetched", lambda: True)
     monkeypatch.setattr("sys.argv", ["provision"])
     install = "".join(
-        f"echo > {tmp_path}/{name}; /bin/chmod +x {tmp_path}/{name}; " for name in ("redis-server", "chromium", "java")
+        f"echo > {tmp_path}/{name}; /bin/chmod +x {tmp_path}/{name}; "
+        for name in ("redis-server", "chromium", "java", "gcc")
     )
     program(tmp_path / "apt-get", f'echo "$@" >> {tmp_path / CALLS}; [ "$1" = update ] || {{ {install} }}')
     return tmp_path
@@ -35,7 +36,7 @@ def test_as_root_all_that_is_missing_is_installed_by_one_call(machine: Path) -> 
     assert provision.main() == 0
     assert (machine / CALLS).read_text().splitlines() == [
         "update -qq",
-        "install -y -qq --no-install-recommends chromium default-jre-headless redis-server",
+        "install -y -qq --no-install-recommends chromium default-jre-headless gcc libc6-dev redis-server",
     ]
     assert provision.main() == 0
     assert len((machine / CALLS).read_text().splitlines()) == 2
@@ -53,7 +54,7 @@ def test_others_are_told_what_is_skipped_and_how_to_have_it(
     assert provision.main() == 0
     said = capsys.readouterr().out.splitlines()
     assert "provision: MISSING Redis: skipping tests with a real Redis. Debian: apt install redis-server" in said
-    assert len(said) == 3
+    assert len(said) == 4
     assert not (machine / CALLS).exists()
 
 
@@ -66,7 +67,7 @@ def test_in_ci_what_is_missing_is_a_failure(machine: Path, monkeypatch: pytest.M
 def test_jars_that_can_not_be_fetched_are_named(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("redis-server", "chromium", "java"):
+    for name in ("redis-server", "chromium", "java", "gcc"):
         program(machine / name, "")
     program(machine / "mvn", "echo the repository does not answer; exit 1")
     monkeypatch.setattr(kafka_cluster, "fetched", lambda: False)
