@@ -21,7 +21,8 @@ venv: python ## make .venv with everything for development
 test: venv ## run all tests; installs Redis, Chromium and Kafka first where it may
 	@.venv/bin/python -m tools.provision
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
-	@test -n "$(ARGS)" || HYPOTHESIS_PROFILE=dev .venv/bin/python -m tools.compiled .venv/bin/python -m pytest -n 2 -q -o "pythonpath=.compiled/lib ." $(COMPILED_TESTS)
+	@test -n "$(ARGS)" || HYPOTHESIS_PROFILE=dev .venv/bin/python -m tools.compiled .venv/bin/python -m pytest -n 2 -q -m "not interpreted" -o "pythonpath=.compiled/lib ." \
+		$(COMPILED_TESTS)
 
 check: venv ## linters, formatting, types and import floors
 	@.venv/bin/python -m tools.check

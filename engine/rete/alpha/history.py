@@ -117,4 +117,5 @@ def _exact(entries: Sequence[Any]) -> Fraction | int:
 
 def rounded(exact: Fraction | int, kind: ValueType) -> int | float:
     """An exact result in the type of the aggregate."""
-    return round(exact) if kind.kind in WHOLE else exact.numerator / exact.denominator
+    # Not by dividing: mypyc makes floats of both sides first, and so rounds twice.
+    return round(exact) if kind.kind in WHOLE else float(exact)

@@ -50,6 +50,7 @@ def test_a_rule_acts_once_for_each_key_and_says_which() -> None:
     assert session.with_names(4) == [{"liked.category": "shoes"}, {"liked.category": "hats"}]
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("span", ["within: 500 ms", "since: checkout", "at_least: 0"])
 def test_of_the_highest_only_the_keys_are_looked_at_that_an_event_touches(
     span: str, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +336,7 @@ def test_a_fact_that_rests_on_the_catalogue_is_asserted_by_a_rule_that_came_with
         assert told(session.network.insert(session.memory, event, session.scoring, catalogue)) == acts
 
 
+@pytest.mark.interpreted
 def test_a_key_whose_events_are_all_kept_stays_exact_though_those_of_others_went(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
