@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 MOST_MOMENTS = 64
 """Moments that are looked at before one that may be too early is settled for."""
 
-MOST_GATES = 24
-"""Of these, those at which the schedule of a rule that asserts changes: such a rule opens and closes every day."""
-
 _NO_WINDOW = -1
 """In place of a window: the moment stands for itself."""
 
@@ -103,9 +100,6 @@ def _of_all(view: View, holding: frozenset[int], gate: EpochMs | None) -> EpochM
     coming += [(moment, _NO_WINDOW) for _, moment in turns]
     heapify(coming)
     number, latest = -1, view.now
-    gates = view.compiled.assert_gates
-    opens = gates.next_change(view.now) if gates else None
-    opened = 0
     while coming:
         moment = _next_of(view, coming)
         if moment is None:
@@ -122,12 +116,7 @@ def _of_all(view: View, holding: frozenset[int], gate: EpochMs | None) -> EpochM
         if gate is not None and gate <= moment:
             break
         number += 1
-        if moment == opens:
-            opened += 1
-            opens = gates.next_change(moment)
-            if opens is not None:
-                heappush(coming, (opens, _NO_WINDOW))
-        if number >= MOST_MOMENTS or opened > MOST_GATES or view.asking.is_worth_it:
+        if number >= MOST_MOMENTS or view.asking.is_worth_it:
             return moment
         later = view.later(moment)
         if later.holding_now() != holding or _eligible(later) != eligible or later.asking.is_worth_it:

@@ -246,7 +246,7 @@ class Case:
         """
         if any(isinstance(leaf, ScoreTest) for leaf in self._leaves()):
             return
-        if len(self.naive.candidates(now, until)) > 20 and len(self.naive.moments(now, until)) > 20:
+        if len(self.naive.candidates(now, until)) > 40 and len(self.naive.moments(now, until)) > 40:
             return
         before, after = self._answer(now, context), self._answer(until, context)
         assert before != after, self._story(f"valid from {now} until {until}, and nothing changes then: {after}")

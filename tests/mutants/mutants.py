@@ -303,12 +303,6 @@ MUTANTS = (
     ),
     # ---------------------------------------------------------------- requests
     Mutant(
-        "of the schedules of rules that assert, only the next change counts",
-        "horizon.py",
-        "if moment == opens:",
-        "if moment == -1:",
-    ),
-    Mutant(
         "an answer is valid past the end of a window",
         "horizon.py",
         "return moment if moment in leaving else None",
