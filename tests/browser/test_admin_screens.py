@@ -18,7 +18,7 @@ from engine.vocabulary import admit
 from tests.browser.conftest import PASSWORD, Desk
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, Dialog, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -145,6 +145,22 @@ def test_the_parts_that_scripts_bring_in_are_accessible(page: Page, desk: Desk) 
     page.get_by_role("button", name=re.compile("line")).first.wait_for()
     complaints += violations(page)
     assert not complaints, "\n".join(complaints)
+
+
+def test_a_session_chosen_before_the_script_came_is_followed(page: Page, desk: Desk) -> None:
+    furnish(desk)
+    sign_in(page, desk)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/simulate.js", hold)
+    with page.expect_request("**/simulate.js"):
+        page.goto(f"{desk.url}/simulate", wait_until="commit")
+    page.get_by_label("Begin with").select_option("s-1")
+    held.pop().continue_()
+    page.wait_for_url("**/simulate?session=s-1", wait_until="commit")
 
 
 def test_the_strict_policy_is_never_violated(page: Page, desk: Desk) -> None:

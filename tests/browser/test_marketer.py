@@ -26,6 +26,12 @@ def sign_in(page: Page, url: str, name: str = "marta", password: str = PASSWORD)
     page.get_by_role("button", name="Sign in").click()
 
 
+def follow(page: Page, link: Locator) -> None:
+    """Click on a link, and wait until the scripts of the page that it leads to are there."""
+    with page.expect_navigation():
+        link.click()
+
+
 def retype(page: Page, line: Locator, text: str) -> None:
     """Replace a line of the editor by another, as a person does."""
     line.first.click()
@@ -55,10 +61,10 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     expect(page.get_by_role("listitem").filter(has_text="worker-")).to_contain_text("no version of purchase_intent")
 
     # The rule, as a sentence, and from there to its place in the editor
-    page.get_by_role("link", name="Rules").click()
+    follow(page, page.get_by_role("link", name="Rules"))
     card = page.locator(f'[id="{NUDGE}"]')
     expect(card).to_contain_text("the cart value is at least 200.00 EUR")
-    card.get_by_role("link", name="Free shipping nudge").click()
+    follow(page, card.get_by_role("link", name="Free shipping nudge"))
     expect(page.locator("#sentence")).to_contain_text("at least 200.00 EUR")
 
     # A mistake is named where it is, and a click on it leads there
@@ -76,7 +82,7 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     expect(page.locator("#save-state")).to_contain_text("Saved in the draft")
 
     # What it would change for a real session
-    page.get_by_role("link", name="Simulate").first.click()
+    follow(page, page.get_by_role("link", name="Simulate").first)
     page.get_by_label("Begin with").select_option(hesitating)
     page.wait_for_url(f"**/simulate?session={hesitating}")
     page.get_by_label("purchase_intent").fill("0.2")
@@ -92,12 +98,12 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     expect(nudge).to_contain_text("40.00 EUR more")
 
     # A test beside the rule disagrees; nothing goes live until it is settled
-    page.get_by_role("link", name="Publish").first.click()
+    follow(page, page.get_by_role("link", name="Publish").first)
     expect(page.locator("ins", has_text="150.00")).to_be_visible()
     expect(page.locator("del", has_text="200.00")).to_be_visible()
     expect(page.get_by_text("one cent below 200 is not enough")).to_be_visible()
     expect(page.get_by_role("button", name="Publish revision")).to_have_count(0)
-    page.get_by_role("link", name=re.compile("Expected standard_banner")).click()
+    follow(page, page.get_by_role("link", name=re.compile("Expected standard_banner")))
     boundary = page.locator(".cm-line", has_text="price: 199.99")
     retype(
         page, boundary, "- {at: 10:00:00, cart_added: {product_id: p1, category: shoes, quantity: 1, price: 149.99}}"
@@ -106,14 +112,14 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     expect(page.locator("#save-state")).to_contain_text("Saved in the draft")
 
     # Publishing, with every process agreeing
-    page.get_by_role("link", name="Review and publish").click()
+    follow(page, page.get_by_role("link", name="Review and publish"))
     expect(page.get_by_text(re.compile(r"All \d+ tests pass"))).to_be_visible(timeout=15_000)
     page.get_by_label("Note").fill("Free shipping from 150")
     page.get_by_role("button", name="Publish revision 2").click()
     expect(page.get_by_text(re.compile("Revision 2 is live. +[23] processes loaded it"))).to_be_visible(timeout=30_000)
     expect(page.get_by_role("listitem").filter(has_text="api-")).to_contain_text("has loaded and tested it")
     expect(page.get_by_role("listitem").filter(has_text="worker-")).to_contain_text("has loaded and tested it")
-    page.get_by_role("link", name="Publish").first.click()
+    follow(page, page.get_by_role("link", name="Publish").first)
     expect(page.get_by_role("heading", name="There is nothing to publish")).to_be_visible()
 
     # The shop decides by it
@@ -121,26 +127,26 @@ def test_a_marketer_changes_a_rule_while_the_shop_runs_and_takes_it_back(page: P
     assert answer["revision"] == 2
 
     # Taking it back
-    page.get_by_role("link", name="History").click()
+    follow(page, page.get_by_role("link", name="History"))
     expect(page.get_by_role("listitem").filter(has_text="Free shipping from 150")).to_contain_text("live")
-    page.get_by_role("link", name="What changed in revision 2").click()
+    follow(page, page.get_by_role("link", name="What changed in revision 2"))
     expect(page.locator("ins", has_text="150.00")).to_be_visible()
-    page.get_by_role("link", name="History").first.click()
+    follow(page, page.get_by_role("link", name="History").first)
     page.get_by_role("link", name="Go back to this revision 1").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Why?").fill("Too generous")
     dialog.get_by_role("button", name="Go back to revision 1").click()
     expect(page.get_by_text("Revision 3 is live.")).to_be_visible(timeout=30_000)
-    page.get_by_role("link", name="Rules").click()
+    follow(page, page.get_by_role("link", name="Rules"))
     expect(page.locator(f'[id="{NUDGE}"]')).to_contain_text("at least 200.00 EUR")
 
     # Why a session does not get it now
-    page.get_by_role("link", name="Why", exact=True).click()
+    follow(page, page.get_by_role("link", name="Why", exact=True))
     page.get_by_label("Decision or session").fill(hesitating)
     page.get_by_role("button", name="Explain").click()
     standing = page.locator("details.rule-line", has_text=NUDGE)
     expect(standing).to_contain_text("40.00 EUR more")
-    page.get_by_role("row").filter(has_text=hesitating[:10]).get_by_role("link").first.click()
+    follow(page, page.get_by_role("row").filter(has_text=hesitating[:10]).get_by_role("link").first)
     expect(page.get_by_role("heading", name="Why this decision")).to_be_visible()
     expect(page.get_by_text(str(answer["decision_id"]))).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
