@@ -129,19 +129,32 @@ EXTRAS = {
     "bench": ["clipspy>=1.0.6", "durable_rules>=2.0.28", "zen-engine>=2.1"],
 }
 
+# Compiled: the network, and what every event of the stream passes through.
 NETWORK = Path("engine", "rete")
+STREAM = [
+    "connectors/kafka_records.py",
+    "engine/raw_values.py",
+    "engine/vocabulary.py",
+    "service/worker/backlog.py",
+    "service/worker/counts.py",
+    "service/worker/evaluation.py",
+    "service/worker/intake.py",
+    "service/worker/partition.py",
+    "service/worker/sessions.py",
+]
 # msgspec reads their annotations at run time, which machine code does not keep.
 INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
 
 
-def compiled_network() -> list[Extension]:
-    """The modules of the network as extensions; none where they are not wanted or can't be made."""
+def compiled_modules() -> list[Extension]:
+    """The network and the stream's modules as extensions; none where they are not wanted or can't be made."""
     if not {"build", "build_ext", "bdist_wheel"}.intersection(sys.argv) or os.environ.get("SALIENCE_PURE_PYTHON"):
         return []
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
 
-        modules = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
+        network = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
+        modules = [*network, *STREAM]
         return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
     except (ImportError, SystemExit) as problem:
         sys.stderr.write(
@@ -173,7 +186,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=PACKAGES,
-    ext_modules=compiled_network(),
+    ext_modules=compiled_modules(),
     cmdclass={"build_ext": BuildNetwork},
     package_data=PACKAGE_DATA,
     install_requires=REQUIRES,
