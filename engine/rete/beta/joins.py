@@ -11,7 +11,7 @@ from engine.event import Event
 from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
 from engine.rete.alpha.memories import Alphas
 from engine.rete.beta.pattern import PatternState, Pins, Role, Token
-from engine.rete.beta.ranking import Ranking, Standings
+from engine.rete.beta.ranking import RankedKeys, Ranking
 from engine.rete.beta.selector import Look
 from engine.values import EpochMs, Truth, Value
 
@@ -63,7 +63,7 @@ class Joins:
     def __init__(self) -> None:
         self.states: dict[int, PatternState] = {}
         self.alphas: Alphas | None = None
-        self.rankings: dict[Ranking, Standings] = {}
+        self.rankings: dict[Ranking, RankedKeys] = {}
         self.touched: dict[int, set[Pins] | None] = {}
         self.due: dict[int, EpochMs] = {}
         self.was: dict[int, dict[Token, Truth]] = {}
