@@ -18,7 +18,7 @@ from engine.values import EpochMs, Truth, Value
 if TYPE_CHECKING:
     from engine.rete.alpha.network import AlphaType, Feed
     from engine.rete.compilation import Compiled
-    from engine.rete.session.memory import Memory
+    from engine.rete.session.memory import Boxed, Memory
     from engine.rete.session.retained import Kept
 
 
@@ -40,7 +40,7 @@ class Arrival(AlphaSuccessor):
         self.required = required
         self.roles = roles
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Nothing enters a pattern by itself: what an event touches is noted, see `arrive`."""
 
 
