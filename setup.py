@@ -132,6 +132,8 @@ EXTRAS = {
 NETWORK = Path("engine", "rete")
 # msgspec reads their annotations at run time, which machine code does not keep.
 INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+# Functions of the one library call each other without a table in between, and small ones become part of their callers.
+HIDDEN = ["-fvisibility=hidden"]
 
 
 def compiled_network() -> list[Extension]:
@@ -142,12 +144,16 @@ def compiled_network() -> list[Extension]:
         from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
 
         modules = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
-        return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
+        made = list(mypycify(["--ignore-missing-imports", *modules], opt_level="2", debug_level="0"))
     except (ImportError, SystemExit) as problem:
         sys.stderr.write(
             f"salience: the network stays in Python: mypyc is not there, or can't compile it ({problem})\n"
         )
         return []
+    if sys.platform != "win32":
+        for extension in made:
+            extension.extra_compile_args += HIDDEN
+    return made
 
 
 class BuildNetwork(build_ext):  # type: ignore[misc]  # setuptools has no types
