@@ -132,6 +132,16 @@ EXTRAS = {
 NETWORK = Path("engine", "rete")
 # msgspec reads their annotations at run time, which machine code does not keep.
 INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+# What a decision runs beside the network.
+BESIDE = [
+    "engine/language/sentence.py",
+    "engine/offers/arbitration.py",
+    "engine/offers/candidates.py",
+    "engine/offers/conclusion.py",
+    "engine/offers/content.py",
+    "engine/schedule.py",
+    "engine/units.py",
+]
 
 
 def compiled_network() -> list[Extension]:
@@ -141,7 +151,8 @@ def compiled_network() -> list[Extension]:
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
 
-        modules = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
+        network = [str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED]
+        modules = sorted([*network, *BESIDE])
         return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
     except (ImportError, SystemExit) as problem:
         sys.stderr.write(
