@@ -76,11 +76,11 @@ def consider(
                 lost[action.placement].append(Lost(offer.id, rule.id, *out))
                 continue
             caps: tuple[NamedCap, ...] = ()
-            token: str | None = ""
+            token = ""
             if rule.limits or rule.budget is not None or offer.limits:
                 caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
-                token = tokens[action.placement].get((rule.id, offer.id)) if tokens else None
-                token = token or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
+                known = tokens[action.placement].get((rule.id, offer.id)) if tokens else None
+                token = known or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
             found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, bound, caps))
     fields = tuple(
         Field(placement, tuple(sorted(found[name], key=_order)), tuple(lost[name]))
