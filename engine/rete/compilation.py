@@ -227,8 +227,9 @@ def compile_program(program: Program) -> Compiled:
 def timed_by(production: Production, quantities: Sequence[Quantity]) -> set[int]:
     """The quantities through which time alone can make the rule true, or change a fact that it asserts."""
     found: list[int] = []
+    is_whole = any(each.whole is not None for each in production.conjuncts)
     for literal in production.literals:
-        if production.asserts or production.conjuncts[0].whole is not None or not _only_falls(literal, quantities):
+        if production.asserts or is_whole or not _only_falls(literal, quantities):
             found += literal.reads
     return _with_what_they_read(found, quantities)
 

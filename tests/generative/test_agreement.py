@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.rete.conditions import normal_form
 from tests.generative.agreement import run_case
 from tests.generative.bounded import run_bounded_case
 from tests.generative.found import FOUND, FOUND_BY_FUZZ, run_seed
@@ -63,6 +64,15 @@ def test_they_agree_where_names_are_bound_on_fixed_worlds(seed: int) -> None:
 def test_they_agree_on_fixed_worlds(seed: int) -> None:
     """Drawn by a plain generator, which reaches larger worlds than one that is ready to shrink."""
     run_case(Random(seed), wild=seed % 10 == 0, plain=seed % 10 > 7, steps=18)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_they_agree_where_conditions_are_too_large_to_be_multiplied_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As trees they ask the same scores in the same order, and tell the same combinations apart."""
+    monkeypatch.setattr(normal_form, "MOST_CONJUNCTS", 1)
+    run_case(Random(seed), steps=18, patterns=PATTERNS if seed % 2 else frozenset())
 
 
 @pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND.keys())

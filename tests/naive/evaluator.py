@@ -288,12 +288,30 @@ class Naive(Moments):
     def _find_standing(self, parts: Parts, state: State, truth: Any) -> Standing:
         if not parts.binders:
             return {(): state} if self._holds(parts, state, truth) else {}
+        every = self.combinations(parts.binders, state)
+        bindings = [self._identity(parts, each) for each in every]
+        if not parts.has_scores:
+            held = {at for at, each in enumerate(every) if self._plain_truth(parts.rule.when, each, None) is True}
+        else:
+            held = self._held_with_scores(parts, every, bindings, truth)
         standing: Standing = {}
-        for each in self.combinations(parts.binders, state):
-            if self._holds(parts, each, truth):
-                values = [(name, self.operand(ref, each)) for name, ref in parts.identity]
-                standing.setdefault(tuple(value for value in values if value[1] is not None), each)
+        for at in sorted(held):
+            standing.setdefault(bindings[at], every[at])
         return standing
+
+    def _identity(self, parts: Parts, state: State) -> Bindings:
+        values = [(name, self.operand(ref, state)) for name, ref in parts.identity]
+        return tuple(value for value in values if value[1] is not None)
+
+    def _held_with_scores(self, parts: Parts, every: list[State], bindings: list[Bindings], truth: Any) -> set[int]:
+        """The combinations that hold: by what is cheap, and by a score where nothing before it brings their bindings."""
+        held = {at for at, each in enumerate(every) if any(self._all(cheap, each) for cheap in parts.cheap)}
+        for scores, rest in parts.asking:
+            brought = {bindings[at] for at in held}
+            more = {at for at, each in enumerate(every) if bindings[at] not in brought and self._all(rest, each)}
+            if more and all(truth(leaf) is wanted for leaf, wanted in scores):
+                held |= more
+        return held
 
     def _holds(self, parts: Parts, state: State, truth: Any) -> bool:
         """Scores are asked only where what is cheaper leaves it to them: conjunct by conjunct."""

@@ -32,6 +32,7 @@ from tests.naive.conditions import (
     of_aggregate,
     once,
     passing_things,
+    references,
     score_tests,
     selections,
     used_in,
@@ -53,7 +54,7 @@ class Parts:
         asking: The others, each with its scores and the rest.
         by_age: Whether it has a test against the clock; `keys_by_age` on the values of keys.
         asserts: Whether it asserts something.
-        apart: Leaves that bound names have no part in, without tests of facts.
+        apart: Leaves that bound names have no part in, without tests of facts; those too that stand beside ones of names.
         together: Conditions that bound names hold together, scores left out.
     """
 
@@ -84,6 +85,12 @@ class Parts:
             for part in apart
             for leaf in leaves(part)
             if not isinstance(leaf, Test) or isinstance(leaf.subject, Aggregate)
+        ]
+        self.apart += [
+            leaf
+            for part in together
+            for leaf in leaves(part)
+            if isinstance(leaf, Test) and isinstance(leaf.subject, Aggregate) and not references(leaf)
         ]
         self.has_names = bool(together)
         self.together: list[Condition] = [part for part in together if not score_tests(part)]

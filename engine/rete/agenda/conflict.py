@@ -17,10 +17,11 @@ from typing import NamedTuple, final
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
 from engine.rete.alpha.discrimination import MOST_VALUES, End, Guards, Trie
-from engine.rete.conditions.normal_form import Conjunct, Literal, Shape, Whole
+from engine.rete.conditions.normal_form import Conjunct, Literal, Shape
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
 from engine.rete.conditions.truth import Values
+from engine.rete.conditions.whole import Whole
 from engine.values import EpochMs, Value
 
 

@@ -20,10 +20,10 @@ from engine.language.tree import (
 )
 from engine.offers.content import fill, holes
 from engine.rete.agenda.scoring import Asking
-from engine.rete.conditions.joining import binds_names, joined_in, rule_form
+from engine.rete.conditions.joining import alternatives, binds_names, joined_in, rule_form
 from engine.rete.conditions.normal_form import Conjunct, Literal, NormalForm
 from engine.rete.conditions.quantity import Quantities
-from engine.rete.conditions.truth import Values
+from engine.rete.conditions.truth import ScoreTruth, Values
 from engine.values import EpochMs, Value, ValueType
 
 
@@ -91,7 +91,7 @@ class Production:
         for conjunct in self.asking:
             if _may_hold(conjunct, values, now):
                 asking.is_worth_it = True
-                if _holds_by_scores(conjunct, values, now, asking):
+                if _holds_by_scores(conjunct, values, now, asking.truth):
                     return True
         return False
 
@@ -130,7 +130,7 @@ def compile_rule(
             if isinstance(action, AssertAction)
         )
         form = rule_form(rule, program)
-        made.conjuncts = normal_form.conjuncts(form)
+        made.conjuncts = tuple(found for each in alternatives(form) for found in normal_form.conjuncts(each))
         if form is not rule.when:
             made.form = form
             _bind(made, form, quantities)
@@ -162,13 +162,9 @@ def _no_fact(name: str) -> None:
     return None
 
 
-def _no_score(test: ScoreTest) -> None:
-    return None
-
-
 def _holds_cheaply(conjunct: Conjunct, values: Values, now: EpochMs) -> bool:
     if conjunct.whole is not None:
-        return conjunct.whole.evaluate(values, now, _no_score) is True
+        return conjunct.whole.holds(values, now)
     for literal in conjunct.literals:  # noqa: SIM110 - a generator costs three times as much
         if not literal.holds(values, now):
             return False
@@ -177,15 +173,16 @@ def _holds_cheaply(conjunct: Conjunct, values: Values, now: EpochMs) -> bool:
 
 def _may_hold(conjunct: Conjunct, values: Values, now: EpochMs) -> bool:
     """Whether what is cheap leaves it to the scores."""
-    if conjunct.whole is None:
-        return all(literal.holds(values, now) for literal in conjunct.literals)
-    # Without its scores it is neither true nor false: only then do they decide.
-    return conjunct.whole.evaluate(values, now, _no_score) is not False
+    return _holds_cheaply(conjunct, values, now) if conjunct.whole is None else conjunct.whole.may_hold(values, now)
 
 
-def _holds_by_scores(conjunct: Conjunct, values: Values, now: EpochMs, asking: Asking) -> bool:
-    if conjunct.whole is None:
-        return all(asking.truth(test) is wanted for test, wanted in conjunct.scores)
-    if conjunct.whole.evaluate(values, now, _no_score) is True:
-        return True
-    return conjunct.whole.evaluate(values, now, asking.truth) is True
+def _holds_by_scores(conjunct: Conjunct, values: Values, now: EpochMs, score: ScoreTruth | None) -> bool:
+    """Whether one that may hold does."""
+    if conjunct.whole is not None:
+        return conjunct.whole.holds(values, now, score)
+    return all(score is not None and score(test) is wanted for test, wanted in conjunct.scores)
+
+
+def alternative_holds(conjunct: Conjunct, values: Values, now: EpochMs, score: ScoreTruth | None) -> bool:
+    """Whether one of a rule's alternatives is true; its scores are asked only where they decide."""
+    return _may_hold(conjunct, values, now) and _holds_by_scores(conjunct, values, now, score)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from engine.activation import NOTHING_BOUND, Combination
-from engine.rete.agenda.production import Production
+from engine.rete.agenda.production import Production, alternative_holds
 from engine.rete.beta.pattern import PatternState, Token
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
@@ -22,15 +22,35 @@ def true_tokens(
     now: EpochMs,
     score: ScoreTruth | None,
 ) -> dict[Token, list[int]]:
-    """What tells the combinations of a rule that holds apart, with the patterns that have each."""
+    """What tells the combinations of a rule that holds apart, with the patterns that have each.
+
+    A score is asked only where it decides: for combinations that no alternative before brings.
+    """
     found: dict[Token, list[int]] = {}
-    for index in _holding(production, values, now, score):
-        state = states.get(index)
-        if state is not None:
-            for token, truth in state.tokens.items():
-                if truth is True:
-                    found.setdefault(token, []).append(index)
+    if len(production.patterns) == 1:
+        _add(found, production.patterns[0], _true_in(states.get(production.patterns[0])))
+        return found
+    brought: set[int] = set()
+    for alternative in (*production.cheap, *production.asking):
+        index = _pattern_of(alternative, production.patterns)
+        if index in brought:
+            continue
+        tokens = _true_in(states.get(index))
+        if alternative in production.asking:
+            tokens = [token for token in tokens if token not in found]
+        if tokens and alternative_holds(alternative, values, now, score):
+            brought.add(index)
+            _add(found, index, tokens)
     return found
+
+
+def _true_in(state: PatternState | None) -> list[Token]:
+    return [] if state is None else [token for token, truth in state.tokens.items() if truth is True]
+
+
+def _add(found: dict[Token, list[int]], index: int, tokens: Iterable[Token]) -> None:
+    for token in tokens:
+        found.setdefault(token, []).append(index)
 
 
 def combinations(
@@ -83,22 +103,7 @@ def _order(found: tuple[Any, object]) -> Any:
     return found[0]
 
 
-def _holding(production: Production, values: Values, now: EpochMs, score: ScoreTruth | None) -> list[int]:
-    """The patterns in the alternatives of the rule that hold: each of their combinations is one of the rule's."""
-    if len(production.patterns) == 1:
-        return list(production.patterns)
-    return [
-        index
-        for index in production.patterns
-        if any(_is_of(conjunct, index, values, now, score) for conjunct in production.conjuncts)
-    ]
-
-
-def _is_of(conjunct: Conjunct, index: int, values: Values, now: EpochMs, score: ScoreTruth | None) -> bool:
-    if conjunct.whole is not None:
-        return True
-    return (
-        any(literal.index == index for literal in conjunct.literals)
-        and all(literal.holds(values, now) for literal in conjunct.literals)
-        and all(score is not None and score(test) is wanted for test, wanted in conjunct.scores)
-    )
+def _pattern_of(conjunct: Conjunct, patterns: Collection[int]) -> int:
+    """The pattern whose combinations an alternative of a rule with several brings: each has one."""
+    literals = conjunct.literals if conjunct.whole is None else conjunct.whole.literals
+    return next(literal.index for literal in literals if literal.index in patterns)

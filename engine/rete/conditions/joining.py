@@ -72,13 +72,13 @@ def network_form(condition: Condition, payloads: Iterable[Payload] = ()) -> Cond
     told_apart = identity(condition, payloads)
     open_parts = [part for part in bound if _has_score(part)]
     closed = tuple(bare(part) for part in bound if not _has_score(part))
-    alternatives = []
+    made = []
     for leaves in _alternatives(open_parts):
         own = tuple(bare(leaf) for leaf in leaves if any(True for _ in references(leaf)))
         others = [_plain(leaf) for leaf in leaves if not any(True for _ in references(leaf))]
         joined = _holds(Joined(binders, closed + own, told_apart))
-        alternatives.append(All((joined, *free, *others)))
-    return alternatives[0] if len(alternatives) == 1 else AnyOf(tuple(alternatives))
+        made.append(All((joined, *free, *others)))
+    return made[0] if len(made) == 1 else AnyOf(tuple(made))
 
 
 def rule_form(rule: Rule, program: Program) -> Condition:
@@ -106,6 +106,12 @@ def joined_in(condition: Condition) -> Iterator[Joined]:
         subject: Any = condition.subject
         if isinstance(subject, Joined):
             yield subject
+
+
+def alternatives(form: Condition) -> tuple[Condition, ...]:
+    """The parts of a rule's network form that each bring combinations of their own; the form where there is one such."""
+    several = len({joined for joined in joined_in(form) if binds_names(joined)}) > 1
+    return form.parts if several and isinstance(form, AnyOf) else (form,)
 
 
 def binds_names(joined: Joined) -> bool:

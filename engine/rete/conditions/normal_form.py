@@ -30,7 +30,8 @@ from engine.rete.conditions import operators
 from engine.rete.conditions.existing import aggregate_of, rests_on
 from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import nothing
-from engine.rete.conditions.truth import Evaluate, Values, evaluator, leaf_truth, subject_of
+from engine.rete.conditions.truth import Values, leaf_truth, subject_of
+from engine.rete.conditions.whole import Whole, decided
 from engine.values import EpochMs
 
 MOST_CONJUNCTS = 64
@@ -78,16 +79,6 @@ class Literal:
     reads: tuple[int, ...]
     key: Hashable
     age: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Whole:
-    """A condition that is too large to be multiplied out, as one function; one of `literals` rises before it does."""
-
-    evaluate: Evaluate
-    reads: tuple[int, ...]
-    scores: tuple[ScoreTest, ...]
-    literals: tuple[Literal, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -246,7 +237,9 @@ class NormalForm:
         }
         reads = tuple(dict.fromkeys(index for literal in literals.values() for index in literal.reads))
         scores = tuple(dict.fromkeys(leaf for leaf, _ in found if isinstance(leaf, ScoreTest)))
-        return Conjunct((), (), Whole(evaluator(condition, self.quantities), reads, scores, tuple(literals.values())))
+        return Conjunct(
+            (), (), Whole(decided(condition, True, self._reader.literal), reads, scores, tuple(literals.values()))
+        )
 
 
 def _product(parts: Sequence[Alternatives]) -> Alternatives:

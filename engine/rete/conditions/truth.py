@@ -6,15 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from engine.language.tree import (
-    All,
-    AnyOf,
-    Condition,
     FactRef,
-    Not,
     Operator,
     ScoreTest,
     Seen,
-    Segment,
     Test,
 )
 from engine.rete.conditions import operators
@@ -27,51 +22,11 @@ Values: TypeAlias = Mapping[int, Value | None]
 """Values by the index of their quantity; what is absent has its default."""
 
 ScoreTruth: TypeAlias = Callable[[ScoreTest], Truth]
-Evaluate: TypeAlias = Callable[[Values, EpochMs, ScoreTruth], Truth]
 
 
 def subject_of(condition: Test | Seen) -> Any:
     """What a leaf looks at."""
     return condition.subject if isinstance(condition, Test) else Presence(condition.of, condition.span)
-
-
-def evaluator(condition: Condition, quantities: Quantities) -> Evaluate:
-    """The truth of a whole condition; every quantity that it names must be in `quantities`."""
-    if isinstance(condition, Segment):
-        return evaluator(condition.condition, quantities)
-    if isinstance(condition, Not):
-        part = evaluator(condition.part, quantities)
-
-        def negation(values: Values, now: EpochMs, score: ScoreTruth) -> Truth:
-            truth = part(values, now, score)
-            return None if truth is None else not truth
-
-        return negation
-    if isinstance(condition, All | AnyOf):
-        return _junction(
-            [evaluator(part, quantities) for part in condition.parts], decides=isinstance(condition, AnyOf)
-        )
-    if isinstance(condition, ScoreTest):
-        return lambda values, now, score: score(condition)
-    assert isinstance(condition, Test | Seen)  # the network form has no others
-    leaf = leaf_truth(condition, quantities)
-    return lambda values, now, score: leaf(values, now)
-
-
-def _junction(parts: list[Evaluate], *, decides: bool) -> Evaluate:
-    """`any` is decided by a true part, `all` by a false one; else an unknown part makes it unknown."""
-
-    def junction(values: Values, now: EpochMs, score: ScoreTruth) -> Truth:
-        result: Truth = not decides
-        for part in parts:
-            truth = part(values, now, score)
-            if truth is decides:
-                return decides
-            if truth is None:
-                result = None
-        return result
-
-    return junction
 
 
 def leaf_truth(condition: Test | Seen, quantities: Quantities) -> Callable[[Values, EpochMs], Truth]:
