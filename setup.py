@@ -4,7 +4,7 @@ The list is explicit so that `tests`, `benchmarks` and `tools` are never install
 bound where a feature of that release is used, and an upper bound only with the reason beside it; what is really
 installed is fixed by the locks in `requirements/` (`make lock`).
 
-A wheel holds the network as machine code too, compiled from the same files by mypyc, where mypyc and a C compiler are
+A wheel holds the network and the making of offers as machine code too, compiled from the same files by mypyc, where mypyc and a C compiler are
 there; SALIENCE_PURE_PYTHON=1 leaves it out. A checkout that is installed as a link never does: its files are edited.
 """
 

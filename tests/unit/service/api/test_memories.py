@@ -69,7 +69,10 @@ def test_nothing_is_left_of_a_session_that_was_erased_when_it_is_asked_about_nex
         return client.post("/v1/decide", json={"session_id": "s1", "placements": ["hero"]})
 
     async def look(_):
-        memory = shop.services.rules.current.memories.of("s1", stored)
+        assert shop.services is not None
+        rules = shop.services.rules.current
+        assert rules is not None
+        memory = rules.memories.of("s1", stored)
         held.append((memory, evaluations._kept.get("s1"), tuple(evaluations._standing.values())))
 
     async def erase(_):
