@@ -129,11 +129,18 @@ EXTRAS = {
     "bench": ["clipspy>=1.0.6", "durable_rules>=2.0.28", "zen-engine>=2.1"],
 }
 
-# Compiled: the network, and what every event of the stream passes through.
+# Compiled: the network, and what every event of the stream and every decision passes through beside it.
 NETWORK = Path("engine", "rete")
-STREAM = [
+HOT = [
     "connectors/kafka_records.py",
+    "engine/language/sentence.py",
+    "engine/offers/arbitration.py",
+    "engine/offers/candidates.py",
+    "engine/offers/conclusion.py",
+    "engine/offers/content.py",
     "engine/raw_values.py",
+    "engine/schedule.py",
+    "engine/units.py",
     "engine/vocabulary.py",
     "service/worker/backlog.py",
     "service/worker/counts.py",
@@ -144,23 +151,28 @@ STREAM = [
 ]
 # msgspec reads their annotations at run time, which machine code does not keep.
 INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+# Functions of the one library call each other without a table in between, and small ones become part of their callers.
+HIDDEN = ["-fvisibility=hidden"]
 
 
 def compiled_modules() -> list[Extension]:
-    """The network and the stream's modules as extensions; none where they are not wanted or can't be made."""
+    """What is compiled as extensions; none where they are not wanted or can't be made."""
     if not {"build", "build_ext", "bdist_wheel"}.intersection(sys.argv) or os.environ.get("SALIENCE_PURE_PYTHON"):
         return []
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
 
-        network = sorted(str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED)
-        modules = [*network, *STREAM]
-        return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
+        network = [str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED]
+        made = list(mypycify(["--ignore-missing-imports", *sorted([*network, *HOT])], opt_level="2", debug_level="0"))
     except (ImportError, SystemExit) as problem:
         sys.stderr.write(
             f"salience: the network stays in Python: mypyc is not there, or can't compile it ({problem})\n"
         )
         return []
+    if sys.platform != "win32":
+        for extension in made:
+            extension.extra_compile_args += HIDDEN
+    return made
 
 
 class BuildNetwork(build_ext):  # type: ignore[misc]  # setuptools has no types
