@@ -107,8 +107,9 @@ def test_more_than_fits_is_refused_at_once_and_storefronts_keep_their_part():
     shop = Shop(msgspec.structs.replace(SETTINGS, max_in_flight=4, deadline_ms=20_000), loaded())
 
     async def two_refused(requests):
-        while sum(each.done() for each in requests) < 2:
-            await asyncio.sleep(0.005)
+        waiting = set(requests)
+        while len(waiting) > 2:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def burst(client):
         shop.state.opened = asyncio.Event()
