@@ -34,6 +34,7 @@ import msgspec
 
 from benchmarks.decide_http import Server, http_request, one_answer, running
 from benchmarks.open_loop import closed_loop, constant_rate, percentile
+from benchmarks.peers.zen_peer import document
 from service.clock import wall_ms
 from service.keys import KeyKind, create
 from service.settings import load
@@ -135,22 +136,7 @@ def table(rules: Sequence[Rule]) -> str:
         for number, rule in enumerate(rules)
     ]
     rows.append({"_id": "else", "category": "", "price": "", "size": "", "offer": '"standard"'})
-    content = {
-        "hitPolicy": "first",
-        "inputs": [{"id": name, "name": name, "field": name} for name in columns],
-        "outputs": [{"id": "offer", "name": "offer", "field": "offer"}],
-        "rules": rows,
-    }
-    nodes = [
-        {"id": "in", "name": "in", "type": "inputNode"},
-        {"id": "table", "name": "table", "type": "decisionTableNode", "content": content},
-        {"id": "out", "name": "out", "type": "outputNode"},
-    ]
-    edges = [
-        {"id": "1", "type": "edge", "sourceId": "in", "targetId": "table"},
-        {"id": "2", "type": "edge", "sourceId": "table", "targetId": "out"},
-    ]
-    return json.dumps({"contentType": "application/vnd.gorules.decision", "nodes": nodes, "edges": edges})
+    return document(columns, "offer", "first", rows)
 
 
 # ---------------------------------------------------------------- the servers

@@ -163,8 +163,8 @@ def parse_money(text: str, minor_units: int) -> int | None:
 
 def money_text(amount: int, minor_units: int, currency: str) -> str:
     """Write minor units as people do: `200.00 EUR`."""
-    sign = "-" if amount < 0 else ""
     if minor_units == 0:
         return f"{amount} {currency}"
-    major, minor = divmod(abs(amount), 10**minor_units)
-    return f"{sign}{major}.{minor:0{minor_units}d} {currency}"
+    digits = str(abs(amount)).rjust(minor_units + 1, "0")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{digits[:-minor_units]}.{digits[-minor_units:]} {currency}"

@@ -147,6 +147,7 @@ class KeyRing:
         self._tables = tables
         self._cache = cache
         self._keys: Mapping[str, ApiKey] = {}
+        self._known: dict[str, ApiKey] = {}
         self._origins: frozenset[str] = frozenset()
         self._version: int | None = None
         self._stop = threading.Event()
@@ -194,7 +195,11 @@ class KeyRing:
         return True
 
     def find(self, text: str) -> ApiKey | None:
-        """The valid key of this text; takes the same time whether the id exists or not."""
+        """The valid key of this text; of those that are not valid, takes the same time whether the id exists or not."""
+        known = self._known  # before the keys: see `_use`
+        key = known.get(text)
+        if key is not None:
+            return key
         prefix, _, rest = text.partition("_")
         word, _, rest = rest.partition("_")
         key_id, _, secret = rest.partition("_")
@@ -202,12 +207,14 @@ class KeyRing:
         right = hmac.compare_digest(_hash(secret), key.hash if key is not None else _NO_HASH)
         if key is None or not right or f"{prefix}_{word}" != _PREFIX[key.kind]:
             return None
+        known[text] = key
         return key
 
     def _use(self, keys: Iterable[ApiKey]) -> None:
         valid = {key.id: key for key in keys if key.revoked is None}
         self._origins = frozenset(origin for key in valid.values() for origin in key.origins)
         self._keys = valid
+        self._known = {}  # after the keys, so that nothing which was found among the old ones gets into it
 
     def _keep(self, keys: list[ApiKey]) -> None:
         if self._cache is None:

@@ -9,23 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def table(rules: Sequence[tuple[int, int, int]]) -> str:
-    """The rules as a JSON decision model with one table."""
-    columns = ("category", "price", "size")
+def document(columns: Sequence[str], output: str, hits: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """A JSON decision model with one table: `hits` says whether all rows that match count ("collect") or the first."""
     content = {
-        "hitPolicy": "collect",
+        "hitPolicy": hits,
         "inputs": [{"id": name, "name": name, "field": name} for name in columns],
-        "outputs": [{"id": "rule", "name": "rule", "field": "rule"}],
-        "rules": [
-            {
-                "_id": f"r{number}",
-                "category": f'"c{category}"',
-                "price": f"> {price}",
-                "size": f">= {size}",
-                "rule": str(number),
-            }
-            for number, (category, price, size) in enumerate(rules)
-        ],
+        "outputs": [{"id": output, "name": output, "field": output}],
+        "rules": rows,
     }
     nodes = [
         {"id": "in", "name": "in", "type": "inputNode"},
@@ -37,6 +27,21 @@ def table(rules: Sequence[tuple[int, int, int]]) -> str:
         {"id": "2", "type": "edge", "sourceId": "table", "targetId": "out"},
     ]
     return json.dumps({"contentType": "application/vnd.gorules.decision", "nodes": nodes, "edges": edges})
+
+
+def table(rules: Sequence[tuple[int, int, int]]) -> str:
+    """The rules as a decision model."""
+    rows = [
+        {
+            "_id": f"r{number}",
+            "category": f'"c{category}"',
+            "price": f"> {price}",
+            "size": f">= {size}",
+            "rule": str(number),
+        }
+        for number, (category, price, size) in enumerate(rules)
+    ]
+    return document(("category", "price", "size"), "rule", "collect", rows)
 
 
 def measure(rules: Sequence[tuple[int, int, int]], events: Sequence[Mapping[str, int]]) -> tuple[float, int]:

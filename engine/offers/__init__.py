@@ -5,7 +5,8 @@ verdicts, `next_grants` keeps what goes on being shown; `decide` does all of it 
 """
 
 from engine.offers.arbitration import LIMITS_UNAVAILABLE, Ask, claims, unavailable
-from engine.offers.candidates import Candidate, Considered, View, consider
+from engine.offers.candidate import Candidate, Considered, View
+from engine.offers.candidates import consider
 from engine.offers.caps import Person, caps_of_offer, caps_of_rule, claim_of_activation
 from engine.offers.conclusion import RECHECK, conclude, fall_back
 from engine.offers.deciding import decide

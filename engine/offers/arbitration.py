@@ -16,10 +16,10 @@ of the same exclusion group, stands between two that have limits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine.decision import Lost, Suppression
-from engine.offers.candidates import Candidate, Considered, Field
+from engine.offers.candidate import Candidate, Considered, Field
 from engine.ports import Claim, Verdict
 
 LIMITS_UNAVAILABLE = "limits-unavailable"
@@ -35,7 +35,6 @@ class Ask:
     slots: int
 
 
-@dataclass(slots=True)
 class Standing:
     """How far one placement is: who is shown, who is not and why, and what the store has to be asked next.
 
@@ -43,14 +42,17 @@ class Standing:
         outranked: What those behind lost to, once the slots are full.
     """
 
-    placement: str
-    shown: list[Candidate] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
-    refused: list[Candidate] = field(default_factory=list)
-    unavailable: bool = False
-    ask: Ask | None = None
-    waits: bool = False
-    outranked: tuple[Suppression, str] | None = None
+    __slots__ = ("ask", "lost", "outranked", "placement", "refused", "shown", "unavailable", "waits")
+
+    def __init__(self, placement: str, lost: list[Lost]) -> None:
+        self.placement = placement
+        self.shown: list[Candidate] = []
+        self.lost = lost
+        self.refused: list[Candidate] = []
+        self.unavailable = False
+        self.ask: Ask | None = None
+        self.waits = False
+        self.outranked: tuple[Suppression, str] | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -93,8 +95,7 @@ def arbitrate(considered: Considered, verdicts: Iterable[Verdict]) -> list[Stand
 
 
 def _walk(placed: Field, verdicts: Mapping[str, Verdict], groups: dict[str, str], undecided: set[str]) -> Standing:
-    name = placed.placement.name
-    standing = Standing(name, lost=list(placed.lost))
+    standing = Standing(placed.placement.name, list(placed.lost))
     for index, candidate in enumerate(placed.candidates):
         better = _outdone(candidate, placed, standing, groups)
         if better is not None:
@@ -104,7 +105,7 @@ def _walk(placed: Field, verdicts: Mapping[str, Verdict], groups: dict[str, str]
             # Whether its group is free is known when the placement before has its verdicts.
             standing.waits = True
             return standing
-        verdict = verdicts.get(candidate.token)
+        verdict = verdicts.get(candidate.token) if candidate.caps else None
         if candidate.caps and verdict is None:
             standing.ask = _ask(placed, index, standing, verdicts, groups, undecided)
             return standing

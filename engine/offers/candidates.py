@@ -3,119 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
-
-import msgspec
 
 from engine.activation import (
     NOTHING_BOUND,
     Combination,
     ConditionReport,
     FactReader,
-    RuleFailure,
-    RuleReport,
     ScoreAnswer,
     ScoreFunction,
     ScoreStatus,
 )
 from engine.decision import Lost, Request, Suppression
-from engine.language.tree import Condition, Offer, OfferAction, Placement, Program, Rule, Vocabulary
+from engine.language.tree import Offer, OfferAction, Program, Rule, Vocabulary
+from engine.offers.candidate import Candidate, Considered, Field, View
 from engine.offers.caps import NamedCap, Person, caps_of_offer, caps_of_rule
 from engine.offers.consent import uses_only_the_request
 from engine.offers.content import UnknownHoleError, figures, fill
 from engine.offers.grants import Grants, granted
 from engine.offers.holdout import GLOBAL, is_held_out
 from engine.schedule import is_open
-from engine.values import EpochMs, Truth, Value
-
-
-class View(Protocol):
-    """What arbitration reads of a session at one moment: `engine.rete.View` has it."""
-
-    @property
-    def now(self) -> EpochMs:
-        """The later of the request's time and the session's clock."""
-
-    @property
-    def failures(self) -> tuple[RuleFailure, ...]:
-        """Rules whose evaluation raised."""
-
-    @property
-    def scores(self) -> tuple[tuple[str, ScoreAnswer], ...]:
-        """What was asked of models, pending answers included."""
-
-    def holding(self) -> tuple[Rule, ...]:
-        """Rules whose condition is true, in order of acting, schedule and switch aside."""
-
-    def combinations(self, rule: Rule) -> Sequence[Combination]:
-        """The combinations of bound names for which a rule holds, in order of their first event."""
-
-    def fact(self, name: str) -> Value | None:
-        """A fact or feature."""
-
-    def truth(self, condition: Condition) -> Truth:
-        """Whether a condition holds."""
-
-    def report(self, condition: Condition) -> ConditionReport:
-        """A condition with actual values."""
-
-    def explain(self, rule: Rule) -> RuleReport:
-        """Why a rule holds or not."""
-
-    def valid_until(self) -> EpochMs | None:
-        """The earliest moment at which the truth of a rule, or whether it may act, changes with no new event."""
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """An offer that a rule nominates and that nothing but a limit or a better one can keep from being shown.
-
-    Attributes:
-        rank: `propensity x value x weight x lever`; compared among candidates of one priority.
-        token: Of the act: the one of the decision before where the act goes on, else of this decision.
-        bound: What the names in its content are bound to; what it names has a value.
-        caps: What the act takes.
-    """
-
-    rule: Rule
-    offer: Offer
-    rank: float
-    token: str
-    bound: Combination
-    caps: tuple[NamedCap, ...]
-
-
-class Field(msgspec.Struct, frozen=True):
-    """The candidates of one placement, best first, and those already out, in order of acting."""
-
-    placement: Placement
-    candidates: tuple[Candidate, ...]
-    lost: tuple[Lost, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """What `consider` found: everything of a decision that needs no limit store.
-
-    Attributes:
-        fields: By placement, in the order of the request.
-        scores: All answers of models that were used, for conditions and for the rank.
-        looked_up: Whether the catalogue was asked, so that the answer can change when that does.
-    """
-
-    program: Program
-    view: View = field(repr=False)
-    request: Request
-    person: Person
-    decision_id: str
-    fields: tuple[Field, ...]
-    scores: tuple[tuple[str, ScoreAnswer], ...]
-    looked_up: bool = False
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether a model has still to be asked: ask, make the view anew, and consider again."""
-        return any(answer.status is ScoreStatus.PENDING for _, answer in self.scores)
 
 
 def consider(
@@ -157,7 +63,7 @@ def consider(
     placements = {name: program.vocabulary.placements[name] for name in request.placements}
     found: dict[str, list[Candidate]] = {name: [] for name in placements}
     lost: dict[str, list[Lost]] = {name: [] for name in placements}
-    tokens = {name: granted(grants or {}, name) for name in placements}
+    tokens = {name: granted(grants, name) for name in placements} if grants else {}
     for rule in rules:
         for action in rule.actions:
             if not isinstance(action, OfferAction) or action.placement not in placements:
@@ -170,10 +76,11 @@ def consider(
                 lost[action.placement].append(Lost(offer.id, rule.id, *out))
                 continue
             caps: tuple[NamedCap, ...] = ()
+            token = ""
             if rule.limits or rule.budget is not None or offer.limits:
                 caps = caps_of_rule(rule, person, offer.cost, view.now) + caps_of_offer(offer, person, view.now)
-            token = tokens[action.placement].get((rule.id, offer.id))
-            token = token or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
+                known = tokens[action.placement].get((rule.id, offer.id)) if tokens else None
+                token = known or f"{decision_id}/{action.placement}/{rule.id}/{offer.id}"
             found[action.placement].append(Candidate(rule, offer, ranker.rank(offer), token, bound, caps))
     fields = tuple(
         Field(placement, tuple(sorted(found[name], key=_order)), tuple(lost[name]))
@@ -211,6 +118,8 @@ class _Ranker:
 def _merged(
     scores: Sequence[tuple[str, ScoreAnswer]], asked: Mapping[str, ScoreAnswer]
 ) -> tuple[tuple[str, ScoreAnswer], ...]:
+    if not asked:
+        return tuple(scores)
     known = {name for name, _ in scores}
     return (*scores, *((name, answer) for name, answer in asked.items() if name not in known))
 

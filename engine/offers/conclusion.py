@@ -17,7 +17,7 @@ from engine.decision import (
 )
 from engine.language.tree import Program
 from engine.offers.arbitration import Standing, arbitrate
-from engine.offers.candidates import Candidate, Considered, Field
+from engine.offers.candidate import Candidate, Considered, Field
 from engine.offers.content import figures, fill
 from engine.ports import Verdict
 from engine.values import EpochMs, Millis

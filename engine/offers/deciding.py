@@ -6,7 +6,8 @@ from engine.activation import ScoreFunction
 from engine.decision import Decision, Request
 from engine.language.tree import Program
 from engine.offers.arbitration import claims
-from engine.offers.candidates import View, consider
+from engine.offers.candidate import View
+from engine.offers.candidates import consider
 from engine.offers.conclusion import conclude
 from engine.offers.grants import Grants, next_grants
 from engine.ports import LimitStore, Verdict

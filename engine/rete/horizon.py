@@ -47,20 +47,25 @@ def _of_windows(view: View, holding: frozenset[int], gate: EpochMs | None) -> Ep
     """Nothing but what leaves a window changes anything before a schedule does."""
     compiled, memory, values = view.compiled, view.memory, dict(view.values)
     windows, defaults = compiled.windows, compiled.defaults
-    coming = [*memory.timed, *memory.lazy]
-    heapify(coming)
+    heaps: list[_Coming] = [heap for heap in ([*memory.timed], [*memory.lazy]) if heap]
     number = -1
-    while coming:
-        moment, index = coming[0]
+    while heaps:
+        moment = heaps[0][0][0]
+        if len(heaps) > 1 and heaps[1][0][0] < moment:
+            moment = heaps[1][0][0]
         changed: Changed = {}
-        is_real = False
-        while coming and coming[0][0] == moment:
-            index = coming[0][1]
-            if _next_of(view, coming) is not None and moment > view.now:
-                is_real = True
-                old, new = values.get(index, defaults[index]), windows[index].value_at(memory, moment)
-                if new != old:
-                    changed[index], values[index] = old, new
+        is_real = is_empty = False
+        for coming in heaps:
+            while coming and coming[0][0] == moment:
+                index = coming[0][1]
+                if _next_of(view, coming) is not None and moment > view.now:
+                    is_real = True
+                    old, new = values.get(index, defaults[index]), windows[index].value_at(memory, moment)
+                    if new != old:
+                        changed[index], values[index] = old, new
+            is_empty = is_empty or not coming
+        if is_empty:
+            heaps = [coming for coming in heaps if coming]
         if not is_real:
             continue
         if gate is not None and gate <= moment:

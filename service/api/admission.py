@@ -61,17 +61,11 @@ class Admission:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = self.answered = 0
         self.streams = 0
+        self._request = _InFlight(self)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Count a request as in flight."""
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self.answered += 1
-            self._let_lines_in()
+    def request(self) -> _InFlight:
+        """Count a request as in flight, from `with` to its end."""
+        return self._request
 
     def check_rate(self, key: ApiKey) -> Headers:
         """Take one request from the key's rate; the headers that say what is left (none without a limit).
@@ -163,11 +157,30 @@ class Admission:
 
     def _leave_line(self) -> None:
         self._lines -= 1
-        self._let_lines_in()
+        self.let_lines_in()
 
-    def _let_lines_in(self) -> None:
+    def let_lines_in(self) -> None:
+        """Give their turn to lines that wait, where there is room."""
         while self._waiting and self._has_room_for_line():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._lines += 1
                 turn.set_result(None)
+
+
+class _InFlight:
+    """Counts requests; one object for all of them, as a generator for each would cost as much as what it counts."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def __enter__(self) -> None:
+        self._admission.in_flight += 1
+
+    def __exit__(self, *_: object) -> None:
+        admission = self._admission
+        admission.in_flight -= 1
+        admission.answered += 1
+        admission.let_lines_in()

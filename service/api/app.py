@@ -56,8 +56,8 @@ READ_WITHIN_S = 30.0
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _encode = msgspec.json.Encoder().encode
-_SECURE: Headers = ((b"x-content-type-options", b"nosniff"),)
-_NO_STORE: Headers = ((b"cache-control", b"no-store"),)
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Application:
@@ -129,11 +129,9 @@ class Application:
         assert services is not None, "the server runs the lifespan before it serves"
         assert access is not None
         admission = services.admission
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name, value)
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else random_hex(8)
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # of a repeated one the first
+        given = headers.get(b"x-request-id")
+        request_id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else random_hex(8)
         operation = "none"
         cors: Headers = ()
         limited: Headers = ()
@@ -187,9 +185,8 @@ class Application:
             body = answer.body if isinstance(answer.body, bytes) else _encode(answer.body)
             timing.mark("write")
             await _respond(send, answer, body, _headers(answer, cors, request_id, timing))
-        status = str(answer.status)
-        services.metrics.requests.labels(operation, status).inc()
-        services.metrics.seconds.labels(operation).observe(timing.total_s)
+        services.metrics.requests.count(operation, answer.status)
+        services.metrics.seconds.note(timing.total_s, operation)
 
     async def _handle(self, services: Services, endpoint: Endpoint, call: Call) -> Answer:
         if endpoint.request and HEADER in call.headers:
@@ -296,16 +293,12 @@ def _of_problem(problem: ProblemError, request_id: str) -> Answer:
 
 
 def _headers(answer: Answer, cors: Headers, request_id: str, timing: Timing) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"x-request-id", request_id.encode()),
-        (b"server-timing", timing.header()),
-        *_SECURE,
-        *answer.headers,
-    ]
-    names = {name for name, _ in answer.headers}
-    headers += (header for header in cors if header[0] not in names)
+    headers = [(b"x-request-id", request_id.encode()), (b"server-timing", timing.header()), _NO_SNIFFING]
+    headers += answer.headers
+    names = [name for name, _ in answer.headers]
+    headers += (header for header in cors if header[0] not in names) if cors else ()
     if b"cache-control" not in names:
-        headers += _NO_STORE
+        headers.append(_NO_STORE)
     return headers
 
 

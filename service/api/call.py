@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -36,7 +37,7 @@ class Timing:
     def mark(self, part: str) -> None:
         """The time since the last mark went into this part."""
         now = time.perf_counter()
-        self._spent[part] = self._spent.get(part, 0.0) + now - self._last
+        self._spent[part] = self._spent.get(part, 0.0) + 1000 * (now - self._last)
         self._last = now
 
     @property
@@ -46,9 +47,13 @@ class Timing:
 
     def header(self) -> bytes:
         """The header's value, in milliseconds."""
-        parts = [f"{name};dur={1000 * spent:.2f}" for name, spent in self._spent.items()]
-        parts.append(f"total;dur={1000 * self.total_s:.2f}")
-        return ", ".join(parts).encode()
+        return _shape(*self._spent) % (*self._spent.values(), 1000 * self.total_s)
+
+
+@lru_cache(maxsize=256)  # of each endpoint some: which parts there are is known by the code
+def _shape(*parts: str) -> bytes:
+    """The header for parts in this order, a place for the milliseconds of each, and of the whole."""
+    return ", ".join(f"{part};dur=%.2f" for part in (*parts, "total")).encode()
 
 
 @dataclass(slots=True)

@@ -56,6 +56,11 @@ async def delete_customer(services: Services, call: Call) -> Answer:
         await services.state.forget_identity(customer_id)
     except PortError as error:
         raise ProblemError("store-unavailable", f"{error}.", retry_after=1) from error
+    # Other processes compare what they kept with what is stored before they use it.
+    services.evaluations.forget_customer(customer_id)
+    services.lately.forget(
+        lambda named, found: customer_id in {named, None if found.state is None else found.state.customer_id}
+    )
     return Answer(b"", 204)
 
 

@@ -164,10 +164,10 @@ async def _read(
 def _given_again(services: Services, call: Call, standing: Standing, decision_id: str, now: EpochMs) -> Answer:
     """The answer that stands, recorded as any other."""
     metrics, own_id = services.metrics, decision_id.encode()
-    metrics.evaluations.labels("reused").inc()
+    metrics.evaluations.count("reused")
     decision = standing.decision
     for placed in decision.placements:
-        metrics.placements.labels(placed.outcome).inc()
+        metrics.placements.count(placed.outcome)
     entry = (decision_id, decision.session_id, now, standing.entry.with_(own_id, now))
     services.recorder.record(entry, standing.inputs)
     services.recorder.count(now // 60_000, standing.counts)
@@ -257,7 +257,7 @@ def _record(services: Services, made: Decided, now: EpochMs) -> dict[str, int]:
     services.recorder.record((decision.id, decision.session_id, decision.time, encode_decision(decision)), made_of)
     counts: dict[str, int] = {"decisions": 1}
     for placed in decision.placements:
-        services.metrics.placements.labels(placed.outcome).inc()
+        services.metrics.placements.count(placed.outcome)
         for shown in placed.offers:
             if shown.rule is not None:
                 counts[f"shown/{shown.rule}"] = counts.get(f"shown/{shown.rule}", 0) + 1

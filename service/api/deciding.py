@@ -98,11 +98,11 @@ async def _decide(
     usable = not asked.explains and not session.degraded
     kept = services.evaluations.find(question, asked.request.now) if usable else None
     if kept is None:
-        services.metrics.evaluations.labels("made").inc()
+        services.metrics.evaluations.count("made")
         considered, missing, basis = await _evaluate(services, rules, asked, session, decision_id, deadline, timing)
         now = considered.view.now
     else:
-        services.metrics.evaluations.labels("reused").inc()
+        services.metrics.evaluations.count("reused")
         if kept.considered is None:
             inputs = Inputs(kept.decision.id)
             return Decided(_again(kept.decision, decision_id, asked.request, kept.at), None, inputs, kept)

@@ -129,6 +129,12 @@ class Evaluations:
         if self._kept.pop(session_id, None) is not None:
             self._fall(session_id)
 
+    def forget_customer(self, customer_id: str) -> None:
+        """Forget what was evaluated for a customer, in any session."""
+        of_customer = [key for key, kept in self._kept.items() if kept.question.customer_id == customer_id]
+        for session_id in of_customer:
+            self.drop(session_id)
+
     def _fall(self, session_id: str) -> None:
         """What was answered of an evaluation that is gone stands no more."""
         repeat = self._repeats.pop(session_id, None)

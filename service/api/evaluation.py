@@ -114,7 +114,9 @@ class Evaluation:
         """The session's memory before its profile and events; one that stays as stored is shared with other requests."""
         network, request = self._rules.loaded.network, self._asked.request
         snapshot = self._session.snapshot
-        if snapshot is not None:
+        if snapshot is None:
+            self._rules.memories.drop(request.session_id)
+        else:
             try:
                 if is_as_stored:
                     memory = self._rules.memories.of(request.session_id, snapshot)

@@ -26,6 +26,7 @@ class Memories:
         """The memory of a snapshot; raises as `Network.restore`."""
         kept = self._kept.get(session_id)
         if kept is not None and kept[0] == snapshot:
+            self._kept.move_to_end(session_id)
             return kept[1]
         memory = self._network.restore(snapshot)
         self._kept[session_id] = (snapshot, memory)
@@ -33,3 +34,7 @@ class Memories:
         if len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return memory
+
+    def drop(self, session_id: str) -> None:
+        """Forget a session's, as one that is stored no more."""
+        self._kept.pop(session_id, None)

@@ -1,5 +1,8 @@
 """Metrics of the decision API. With several processes, prometheus-client adds them up through files.
 
+What each request counts is counted in plain dicts first, and given to the library in bulk: before the metrics are read, and
+once a second, so that other processes' files show it, too.
+
 The labels are lists that we know: no id of a session, a customer or a caller's own words ever becomes one.
 """
 
@@ -35,9 +38,29 @@ class _Found:
 class Counter(_Found, prometheus_client.Counter):
     """A counter."""
 
+    def count(self, *values: Any) -> None:
+        """Count one for these values of the labels; it shows after the next `flush`. From the event loop alone."""
+        counts: dict[tuple[Any, ...], int] = self.__dict__.setdefault("_counts", {})
+        counts[values] = counts.get(values, 0) + 1
+
+    def flush(self) -> None:
+        """Give what was counted to the library."""
+        counts = self.__dict__.pop("_counts", {})
+        for values, count in counts.items():
+            self.labels(*values).inc(count)
+
 
 class Histogram(_Found, prometheus_client.Histogram):
     """A histogram."""
+
+    def note(self, value: float, *values: Any) -> None:
+        """Note a value for these values of the labels; it shows after the next `flush`. From the event loop alone."""
+        self.__dict__.setdefault("_noted", []).append((value, values))
+
+    def flush(self) -> None:
+        """Give what was noted to the library."""
+        for value, values in self.__dict__.pop("_noted", ()):
+            self.labels(*values).observe(value)
 
 
 class Metrics:
@@ -99,8 +122,14 @@ class Metrics:
             "salience_api_revision", "The revision that decides.", registry=of, multiprocess_mode="livemin"
         )
 
+    def flush(self) -> None:
+        """Give what requests counted since to the library."""
+        for each in (self.requests, self.evaluations, self.placements, self.seconds):
+            each.flush()
+
     def text(self) -> bytes:
         """All of them in Prometheus' text format; those of all processes where they share a folder."""
+        self.flush()
         if MULTIPROCESS_VARIABLE not in os.environ:
             return generate_latest(self.registry)
         of_all = CollectorRegistry()

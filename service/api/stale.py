@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from engine.values import EpochMs, Millis
@@ -37,3 +38,8 @@ class Lately(Generic[T]):
         if kept is None or now - kept[0] > self._stale_ms:
             return None
         return now - kept[0], kept[1]
+
+    def forget(self, is_meant: Callable[[str | None, T], bool]) -> None:
+        """Forget what is meant, by the customer it was asked for and by what was read."""
+        for key in [key for key, (_, found) in self._kept.items() if is_meant(key[1], found)]:
+            del self._kept[key]

@@ -214,6 +214,7 @@ async def _watch(metrics: Metrics, breakers: tuple[Breaker, ...], room: Room) ->
     counted = dict.fromkeys(breakers, 0)
     shed = dict.fromkeys(breakers, 0)
     while True:
+        metrics.flush()
         metrics.room.set(room.now)
         for breaker in breakers:
             circuit = breaker.circuit

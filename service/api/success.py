@@ -52,6 +52,8 @@ class SuccessRate:
 
     def allows(self) -> bool:
         """Whether a request goes through."""
+        if self._requests == self._accepts:
+            return True  # by far the most: nothing failed lately
         rejection = self.rejection
         if rejection <= 0 or self._draw() >= rejection:
             return True
@@ -79,6 +81,7 @@ class SuccessRate:
     def _latest(self) -> list[int]:
         number = int(self._clock() * BUCKETS / WINDOW_S)
         if not self._buckets or self._buckets[-1][0] != number:
+            self._forget()
             self._buckets.append([number, 0, 0])
         return self._buckets[-1]
 

@@ -190,14 +190,14 @@ class _Told:
             (b"x-request-id", self.request_id.encode()),
             (b"server-timing", self.timing.header()),
         )
-        metrics.seconds.labels(operation).observe(self.timing.total_s)
+        metrics.seconds.note(self.timing.total_s, operation)
         if problem is None:
-            metrics.requests.labels(operation, grpc.StatusCode.OK.name).inc()
+            metrics.requests.count(operation, grpc.StatusCode.OK.name)
             self._context.set_trailing_metadata(metadata(headers))
             return self.answer
         metrics.problems.labels(problem.slug).inc()
         status = status_of(problem, self.request_id)
-        metrics.requests.labels(operation, status.code.name).inc()
+        metrics.requests.count(operation, status.code.name)
         await self._context.abort(status.code, status.details, (*status.trailing_metadata, *metadata(headers)))
         raise AssertionError("abort raises")
 

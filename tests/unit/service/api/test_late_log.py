@@ -7,7 +7,7 @@ import pytest
 from engine.ports import NewRecord, PortError
 from service.api import late_log
 from service.api.late_log import LateEventLog
-from tests.unit.service.api.shop import FakeLog
+from tests.unit.service.api.fakes import FakeLog
 
 
 def test_events_are_refused_until_the_log_is_there(monkeypatch):

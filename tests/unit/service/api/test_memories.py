@@ -4,7 +4,7 @@ import pytest
 
 from engine.rete import SnapshotError
 from service.api.memories import Memories
-from tests.unit.service.api.shop import NOW, Shop, no_score
+from tests.unit.service.api.shop import NOW, WITHOUT_MODELS, Shop, loaded, no_score
 
 
 @pytest.fixture
@@ -46,6 +46,58 @@ def test_those_asked_about_longest_ago_go(shop):
     first = memories.of("s1", snapshot(shop, "s1"))
     memories.of("s2", snapshot(shop, "s2"))
     assert memories.of("s1", snapshot(shop, "s1")) is not first
+
+
+def test_one_that_is_asked_about_again_stays(shop):
+    shop.full_cart("s3")
+    memories = Memories(shop.rules.network, capacity=2)
+    first = memories.of("s1", snapshot(shop, "s1"))
+    second = memories.of("s2", snapshot(shop, "s2"))
+    memories.of("s1", snapshot(shop, "s1"))
+    memories.of("s3", snapshot(shop, "s3"))
+    assert memories.of("s1", snapshot(shop, "s1")) is first
+    assert memories.of("s2", snapshot(shop, "s2")) is not second
+
+
+def test_nothing_is_left_of_a_session_that_was_erased_when_it_is_asked_about_next():
+    shop = Shop(current=loaded(sources=WITHOUT_MODELS))
+    shop.full_cart("s1")
+    stored, evaluations = snapshot(shop, "s1"), shop.evaluations
+    held = []
+
+    def ask(client):
+        return client.post("/v1/decide", json={"session_id": "s1", "placements": ["hero"]})
+
+    async def look(_):
+        assert shop.services is not None
+        rules = shop.services.rules.current
+        assert rules is not None
+        memory = rules.memories.of("s1", stored)
+        held.append((memory, evaluations._kept.get("s1"), tuple(evaluations._standing.values())))
+
+    async def erase(_):
+        del shop.state.sessions["s1"]
+
+    shop.run(ask, ask, look, ask, look, erase, ask, look)
+    first, before, after = held
+    assert before[0] is first[0]
+    assert before[1] is first[1] is before[2][0].evaluated
+    assert after[0] is not before[0]
+    assert after[1] is not before[1]
+    assert after[2] == ()
+
+
+def test_what_was_evaluated_for_a_customer_and_read_of_them_goes_with_them():
+    shop = Shop(current=loaded(sources=WITHOUT_MODELS))
+    for session, customer in (("s1", "c1"), ("s2", "c2"), ("s3", None)):
+        shop.full_cart(session, customer)
+
+    def ask(session):
+        return lambda client: client.post("/v1/decide", json={"session_id": session, "placements": ["hero"]})
+
+    shop.run(*map(ask, ("s1", "s2", "s3")), lambda client: client.delete("/v1/customers/c1"))
+    assert list(shop.evaluations._kept) == ["s2", "s3"]
+    assert [shop.lately.find(each, None, NOW) is None for each in ("s1", "s2", "s3")] == [True, False, False]
 
 
 def test_bytes_that_are_no_snapshot_are_refused_and_not_kept(shop):
