@@ -3,8 +3,8 @@
 PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) tools/bootstrap.py
 ARGS ?=
-# What runs a second time, on the network as machine code.
-COMPILED_TESTS = tests/unit/engine tests/conformance tests/generative
+# What runs a second time, on what is machine code in a wheel.
+COMPILED_TESTS = tests/unit/engine tests/conformance tests/generative tests/unit/service/worker tests/unit/connectors/test_kafka_records.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format fuzz faults bench docs protos lock clean python venv

@@ -4,7 +4,7 @@ The list is explicit so that `tests`, `benchmarks` and `tools` are never install
 bound where a feature of that release is used, and an upper bound only with the reason beside it; what is really
 installed is fixed by the locks in `requirements/` (`make lock`).
 
-A wheel holds the network and the making of offers as machine code too, compiled from the same files by mypyc, where mypyc and a C compiler are
+A wheel holds the network as machine code too, compiled from the same files by mypyc, where mypyc and a C compiler are
 there; SALIENCE_PURE_PYTHON=1 leaves it out. A checkout that is installed as a link never does: its files are edited.
 """
 
@@ -131,36 +131,50 @@ EXTRAS = {
     "bench": ["clipspy>=1.0.6", "durable_rules>=2.0.28", "zen-engine>=2.1"],
 }
 
+# Compiled: the network, and what every event of the stream and every decision passes through beside it.
 NETWORK = Path("engine", "rete")
-# msgspec reads their annotations at run time, which machine code does not keep.
-INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
-# What a decision runs beside the network.
-BESIDE = [
+HOT = [
+    "connectors/kafka_records.py",
     "engine/language/sentence.py",
     "engine/offers/arbitration.py",
     "engine/offers/candidates.py",
     "engine/offers/conclusion.py",
     "engine/offers/content.py",
+    "engine/raw_values.py",
     "engine/schedule.py",
     "engine/units.py",
+    "engine/vocabulary.py",
+    "service/worker/backlog.py",
+    "service/worker/counts.py",
+    "service/worker/evaluation.py",
+    "service/worker/intake.py",
+    "service/worker/partition.py",
+    "service/worker/sessions.py",
 ]
+# msgspec reads their annotations at run time, which machine code does not keep.
+INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+# Functions of the one library call each other without a table in between, and small ones become part of their callers.
+HIDDEN = ["-fvisibility=hidden"]
 
 
-def compiled_network() -> list[Extension]:
-    """The modules of the network as extensions; none where they are not wanted or can't be made."""
+def compiled_modules() -> list[Extension]:
+    """What is compiled as extensions; none where they are not wanted or can't be made."""
     if not {"build", "build_ext", "bdist_wheel"}.intersection(sys.argv) or os.environ.get("SALIENCE_PURE_PYTHON"):
         return []
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - may not be there
 
         network = [str(path) for path in NETWORK.rglob("*.py") if path.name not in INTERPRETED]
-        modules = sorted([*network, *BESIDE])
-        return list(mypycify(["--ignore-missing-imports", *modules], opt_level="1", debug_level="0"))
+        made = list(mypycify(["--ignore-missing-imports", *sorted([*network, *HOT])], opt_level="2", debug_level="0"))
     except (ImportError, SystemExit) as problem:
         sys.stderr.write(
             f"salience: the network stays in Python: mypyc is not there, or can't compile it ({problem})\n"
         )
         return []
+    if sys.platform != "win32":
+        for extension in made:
+            extension.extra_compile_args += HIDDEN
+    return made
 
 
 class BuildNetwork(build_ext):  # type: ignore[misc]  # setuptools has no types
@@ -186,7 +200,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=PACKAGES,
-    ext_modules=compiled_network(),
+    ext_modules=compiled_modules(),
     cmdclass={"build_ext": BuildNetwork},
     package_data=PACKAGE_DATA,
     install_requires=REQUIRES,

@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
 from connectors.kafka_port import ClientError, Held, Message, OutOfRangeError
+from connectors.kafka_python_records import hand_out_records
 from engine.ports import Record
 from engine.values import Millis
 
@@ -72,6 +73,7 @@ class PythonMember(_PythonOffsets):
     def __init__(self, consumer: Any, topic: str, held: Held) -> None:
         super().__init__(consumer)
         self._topic = topic
+        hand_out_records(consumer)
         try:
             consumer.subscribe([topic], listener=_Listener(consumer, held))
         except BaseException:
@@ -88,7 +90,7 @@ class PythonMember(_PythonOffsets):
             offsets: Mapping[Any, Any] = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
             at: dict[int, int] = {tp.partition: getattr(offset, "offset", offset) for tp, offset in offsets.items()}
             raise OutOfRangeError(str(error), at) from error
-        return {tp.partition: [_record(each) for each in records] for tp, records in polled.items()}
+        return {tp.partition: records for tp, records in polled.items()}
 
     def standing(self) -> tuple[int, Collection[int]] | None:
         """Look at the group."""
@@ -173,12 +175,6 @@ def _seek(consumer: Any, tp: TopicPartition, offset: int) -> None:
         consumer.seek(tp, offset)
     else:
         consumer.seek_to_beginning(tp)
-
-
-def _record(record: Any) -> Record:
-    # Others may write to the topic, too: a key or value that is missing, or is no text, is for the worker to judge.
-    key = "" if record.key is None else bytes(record.key).decode(errors="replace")
-    return Record(record.partition, record.offset, key, record.value or b"", record.timestamp)
 
 
 def _of(topic: str, partitions: Iterable[int]) -> list[Any]:

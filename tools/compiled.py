@@ -20,12 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".compiled"
 LIB = HOME / "lib"
 STAMP = HOME / "stamp"
+PACKAGES = ("connectors", "engine", "service")
+"""Those with compiled modules: they are taken from there as a whole, the others from the checkout."""
 
 
 def fingerprint() -> str:
     """A hash of all that the build follows from."""
     digest = hashlib.sha256(f"{sys.version} {version('mypy')}".encode())
-    for path in (ROOT / "setup.py", *sorted((ROOT / "engine").rglob("*.py"))):
+    modules = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    for path in (ROOT / "setup.py", *modules):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -44,9 +47,8 @@ def build() -> str:
     if done.returncode or not (LIB / "engine" / "rete" / f"network{suffix}").exists():
         return (done.stdout + done.stderr)[-3000:]
     shutil.rmtree(HOME / "temp", ignore_errors=True)
-    # Only the engine differs from the checkout.
     for path in LIB.iterdir():
-        if path.is_dir() and path.name != "engine":
+        if path.is_dir() and path.name not in PACKAGES:
             shutil.rmtree(path)
     STAMP.write_text(now)
     return ""

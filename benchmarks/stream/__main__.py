@@ -110,6 +110,11 @@ class Worker:
         self._child = SPAWN.Process(target=processes.work, args=arguments, kwargs=named)
         self._child.start()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return int(self._child.pid or 0)
+
     def result(self) -> tuple[Cost, dict[str, int]]:
         """Its cost and counts, when it has ended."""
         found: tuple[Cost, dict[str, int]] = _answer(self._mine, self._child)
@@ -177,7 +182,7 @@ def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, in
         time.sleep(0.005)
     log.flush(30_000)
     expected = time.monotonic() + 30
-    while sum(_positions(place)) < number and time.monotonic() < expected:
+    while sum(positions(place)) < number and time.monotonic() < expected:
         time.sleep(0.05)
     time.sleep(1)
     worker.end()
@@ -190,7 +195,8 @@ def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, in
     return took[len(took) // 2], took[len(took) * 99 // 100], len(took)
 
 
-def _positions(place: Place) -> Sequence[int]:
+def positions(place: Place) -> Sequence[int]:
+    """The offset of each partition up to which its events are applied."""
     state = place.wiring.state()
     return [state.position(number).offset for number in range(place.bench.partitions)]
 
@@ -225,10 +231,10 @@ def scaling(bench: Bench, events: int, workers: Sequence[int]) -> None:
     for count in workers:
         place = bench.filled(events)
         running = [place.worker(1 << 60) for _ in range(count)]
-        while not sum(_positions(place)):
+        while not sum(positions(place)):
             time.sleep(0.01)
-        began, first = time.monotonic(), sum(_positions(place))
-        while (done := sum(_positions(place))) < events:
+        began, first = time.monotonic(), sum(positions(place))
+        while (done := sum(positions(place))) < events:
             time.sleep(0.02)
         wall = time.monotonic() - began
         costs = [each.end()[0] for each in running]

@@ -52,7 +52,7 @@ def sources() -> dict[str, str]:
     return {"vocabulary.yaml": VOCABULARY, "load.yaml": f"ruleset: load\nowner: benchmark\nrules:\n{rules}"}
 
 
-def record(number: int, at_once: int = AT_ONCE) -> NewRecord:
+def record(number: int, at_once: int = AT_ONCE, step_ms: int = STEP_MS) -> NewRecord:
     """One event: the sessions of a round take turns."""
     round_, place = divmod(number, at_once * SESSION_EVENTS)
     step, slot = divmod(place, at_once)
@@ -63,7 +63,7 @@ def record(number: int, at_once: int = AT_ONCE) -> NewRecord:
         type="cart_added" if adds else "product_viewed",
         session_id=session,
         id=f"event-{number:010d}",
-        time=NOON + number * STEP_MS,
+        time=NOON + number * step_ms,
         attributes={
             "product_id": f"product-{number % 977:05d}",
             "category": f"c{session_number % RULES}",
@@ -74,9 +74,9 @@ def record(number: int, at_once: int = AT_ONCE) -> NewRecord:
     return NewRecord(session, msgspec.json.encode(event))
 
 
-def records(first: int, count: int, at_once: int = AT_ONCE) -> Iterator[NewRecord]:
+def records(first: int, count: int, at_once: int = AT_ONCE, step_ms: int = STEP_MS) -> Iterator[NewRecord]:
     """Events by number."""
-    return (record(number, at_once) for number in range(first, first + count))
+    return (record(number, at_once, step_ms) for number in range(first, first + count))
 
 
 def fill(log: EventLog, count: int) -> None:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ GRACE_S = 3
 """For requests in flight at the end: ten deadlines. Idle connections of browsers are cut then."""
 HANG_S = 30
 """A process whose event loop stands still for so long is ended and started anew."""
+SWITCH_S = 0.0005
+"""So soon the event loop gets the interpreter back from a thread that loads rules beside it. Python's own 5 ms, paid at
+each wait of a request, are more than a decision takes."""
 
 
 class ApiLog(ServerLog):
@@ -48,6 +52,7 @@ class ApiWorker(ASGIWorker):
     """
 
     async def _serve(self) -> None:
+        sys.setswitchinterval(SWITCH_S)
         beat = asyncio.create_task(self._beat())
         try:
             await super()._serve()  # type: ignore[misc]  # the stubs leave it out

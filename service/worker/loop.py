@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from engine.facts import FactStore
 from engine.identity import Identities
-from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog, PortError, Record, StateStore
+from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog, PortError, StateStore
 from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.loading import Loaded
+from service.worker.backlog import Backlog
 from service.worker.counts import Counts
 from service.worker.emission import Emission
 from service.worker.messages import tick_record
@@ -70,7 +71,7 @@ class Pace:
     """How much at once and how often; see the settings `worker.*`.
 
     Attributes:
-        batch: Records of a partition in one write.
+        batch: Records of a partition in one write, at most.
         poll_ms: How long to wait for records.
         lateness: Allowed lateness.
         idle_ms: After so long without a record a partition gets a tick, if a session waits for time to pass.
@@ -121,7 +122,7 @@ class Worker:
         self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
         self._partitions: dict[int, Partition] = {}
         self._claiming = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="claiming")
-        self._backlog: dict[int, list[Record]] = {}
+        self._backlog: dict[int, Backlog] = {}
         self._equipment: Equipment | None = None
         self._stop = threading.Event()
         self._is_paused = False
@@ -206,7 +207,7 @@ class Worker:
             if partition is not None and partition.standing is Standing.OWNED and records and number not in moved:
                 self._heard[number] = now
                 self._ticked.pop(number, None)
-                self._backlog.setdefault(number, []).extend(records)
+                self._backlog.setdefault(number, Backlog()).add(records)
 
     def _follow_assignment(self) -> set[int]:
         """Take up what the group gave, let go of what it took; the partitions that are read from elsewhere now."""
@@ -285,16 +286,16 @@ class Worker:
 
     def _work(self, partition: Partition, equipment: Equipment) -> None:
         number = partition.number
-        backlog = self._backlog.get(number, [])
+        backlog = self._backlog.get(number) or Backlog()
         try:
             while partition.standing is Standing.OWNED:
-                batch = backlog[: self._pace.batch]
-                counts = partition.process(_following(batch, partition.position), equipment)
+                batch = backlog.batch(self._pace.batch, partition.position)
+                counts = partition.process(batch, equipment)
                 self._checked[number] = self._elapsed()
                 self.counts.add(counts)
                 self._name_failures(counts)
                 if partition.standing is Standing.OWNED:
-                    del backlog[: len(batch)]
+                    backlog.done()
                     self._backoff.pop(number, None)
                 if not backlog or self._stop.is_set():
                     break
@@ -423,16 +424,6 @@ class Worker:
             self._ports.source.close()
         except PortError as error:
             logger.info("could not leave the group in order: %s", error)
-
-
-def _following(records: Sequence[Record], position: int) -> Sequence[Record]:
-    """Those from the position on, each once and in order: a client may deliver records again, amid others, too."""
-    following = []
-    for record in records:
-        if record.offset >= position:
-            following.append(record)
-            position = record.offset + 1
-    return following
 
 
 def _claimed(partition: Partition) -> bool | PortError:

@@ -47,6 +47,9 @@ REDIS = {
     "auto-aof-rewrite-percentage": "0",
 }
 
+STARTS = 5
+"""So often a Redis that ends at once is started before it is given up."""
+
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload([worker_module.__name__])
 
@@ -353,12 +356,17 @@ def _amid_a_batch(written: bytes, after: int) -> int:
 def start_again(server: RedisServer) -> None:
     """Start a Redis that crashed, as whatever watches over it does: again where it ended at once.
 
-    It does so, having mended its files, where it crashed while it rewrote them and the former one was torn.
+    It does so, having mended its files, where it crashed while it rewrote them and the former one was torn; and where its child
+    that rewrote them still has the port.
     """
-    try:
-        server.start()
-    except RedisServerError:
-        server.start()
+    for _ in range(STARTS):
+        try:
+            server.start()
+        except RedisServerError:
+            time.sleep(0.1)
+        else:
+            return
+    server.start()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "a late event is counted at the end",
         "alpha/windows.py",
-        "insort(times, time)\n            if times[0] == time:\n",
-        "times.append(time)\n            if times[0] == time:\n",
+        "insort(times, time)\n                if times[0] == at:\n",
+        "times.append(time)\n                if times[0] == at:\n",
     ),
     Mutant(
         "what leaves a sum is not taken away",
@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "the timer of a window is lost",
         "alpha/windows.py",
-        "heappush(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))",
-        "heappush(memory.lazy, (time + self.window, index))",
+        "_push(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))",
+        "_push(memory.lazy, (time + self.window, index))",
     ),
     Mutant(
         "what expires at a moment is still there at it",
@@ -156,8 +156,8 @@ MUTANTS = (
     Mutant(
         "of the limits in their place in the common order, those passed before count again",
         "alpha/discrimination.py",
-        "low, high = 0 if before is None else rungs.find(limits, before), rungs.find(limits, value)",
-        "low, high = 0, rungs.find(limits, value)",
+        "                low = self.find(limits, old)\n",
+        "                low = 0 * self.find(limits, old)\n",
     ),
     Mutant(
         "below not, exists asks for the same",
@@ -205,8 +205,8 @@ MUTANTS = (
     Mutant(
         "the guard before a shared place lets everything pass",
         "alpha/discrimination.py",
-        "if value is None or not passes(value, operand):\n                    break\n",
-        "if value is None:\n                    break\n",
+        "elif not guard.passes(value, guard.operand):\n                    break\n",
+        "else:\n                    pass\n",
     ),
     Mutant(
         "an alternative that becomes true is an edge though another held",
@@ -249,8 +249,8 @@ MUTANTS = (
     Mutant(
         "an answer stands though what the model sees has changed",
         "session/steps.py",
-        "                memory.fresh.clear()\n",
-        "                memory.fresh.intersection_update(memory.fresh)\n",
+        "                memory.fresh = NOTHING_FRESH\n",
+        "                memory.fresh = memory.fresh\n",
     ),
     Mutant(
         "a score is released at the very value that keeps it",

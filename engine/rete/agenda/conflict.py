@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.alpha.discrimination import MOST_VALUES, End, Guards, Trie
+from engine.rete.alpha.discrimination import MOST_VALUES, End, Guard, Trie
 from engine.rete.conditions.normal_form import Conjunct, Literal, Shape
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
@@ -33,16 +33,22 @@ class Glance:
         guards: What must be so for it to make a rule true.
         default: Of the quantity.
         leaves: By its new value the rules that became true, where there is no more to it.
+        trie: Else what finds them; None where that has to be asked of the index.
     """
 
-    __slots__ = ("default", "guards", "leaves")
+    __slots__ = ("default", "guards", "leaves", "trie")
 
     def __init__(
-        self, guards: Guards, default: Value | None, leaves: dict[Value, tuple[int, ...]] | None = None
+        self,
+        guards: tuple[Guard, ...],
+        default: Value | None,
+        leaves: dict[Value, tuple[int, ...]] | None = None,
+        trie: Trie | None = None,
     ) -> None:
         self.guards = guards
-        self.default = default
-        self.leaves = leaves
+        self.default: Any = default
+        self.leaves: dict[Any, tuple[int, ...]] | None = leaves
+        self.trie = trie
 
 
 MOST_CHECKS = 16
@@ -95,7 +101,7 @@ class ConflictIndex:
             return None
         leaves = trie.leaves()
         if leaves is None or any(end.checks or not end.is_certain for ends in leaves.values() for end in ends):
-            return Glance(trie.root.guards, default, None)
+            return Glance(trie.root.guards, default, None, trie)
         return Glance(
             trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
         )

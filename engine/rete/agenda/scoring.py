@@ -66,7 +66,7 @@ class Asking:
             self.answers[name] = found
             if self._remembers and found.status is ScoreStatus.OK and found.value is not None:
                 self._memory.answers[name] = (found.value, self._now, found.model_version)
-                self._memory.fresh.add(name)
+                self._memory.fresh |= {name}
         return found
 
     def _decide(self, test: ScoreTest) -> Truth:

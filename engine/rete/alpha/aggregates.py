@@ -13,7 +13,7 @@ from engine.language.tree import Aggregate, Aggregation
 from engine.rete.alpha.history import rounded
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.values import EpochMs, Kind, Value, ValueType
 
 Changed: TypeAlias = dict[int, Value | None]
@@ -29,9 +29,9 @@ class AlphaSuccessor:
     __slots__ = ("index",)
 
     def __init__(self, index: int) -> None:
-        self.index = index
+        self.index: Boxed = index
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Take in an entry that belongs to the span. Entries of one time come in the order of their arrival."""
         raise NotImplementedError
 
@@ -46,7 +46,7 @@ class AggregateNode(AlphaSuccessor):
         self.default = quantity.default
         self.limit = limit
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """See `AlphaSuccessor`."""
         index = self.index
         if memory.forgotten and index in memory.forgotten:
@@ -81,7 +81,7 @@ class AggregateNode(AlphaSuccessor):
         """The opposite of `pack`. Raises `TypeError` or `ValueError` for what `pack` did not make."""
         return packed
 
-    def _taken(self, memory: Memory, old: Any, time: EpochMs, item: Any) -> Any:
+    def _taken(self, memory: Memory, old: Any, time: Boxed, item: Any) -> Any:
         """The new value; may change the node's state in memory."""
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ class SeenNode(AggregateNode):
 
     __slots__ = ()
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Only the first says something new."""
         index = self.index
         old = memory.values.get(index, False)
@@ -106,7 +106,7 @@ class CountNode(AggregateNode):
 
     __slots__ = ()
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Add the entry."""
         index, values = self.index, memory.values
         if memory.forgotten and index in memory.forgotten:
@@ -137,7 +137,7 @@ class RationalNode(AggregateNode):
         count, total, shift = packed
         return (count, int(total), shift)
 
-    def _taken(self, memory: Memory, old: Any, time: EpochMs, item: Any) -> Any:
+    def _taken(self, memory: Memory, old: Any, time: Boxed, item: Any) -> Any:
         count, total, shift = memory.states.get(self.index, (0, 0, 0))
         numerator, denominator = item.as_integer_ratio()
         own = denominator.bit_length() - 1  # the denominator of a float is a power of two
@@ -160,7 +160,7 @@ class ExtremeNode(AggregateNode):
         super().__init__(quantity, limit)
         self.is_minimum = function is Aggregation.MINIMUM
 
-    def _taken(self, memory: Memory, old: Any, time: EpochMs, item: Any) -> Any:
+    def _taken(self, memory: Memory, old: Any, time: Boxed, item: Any) -> Any:
         if old is None:
             return item
         return item if (item < old if self.is_minimum else item > old) else old
@@ -183,7 +183,7 @@ class EndNode(AggregateNode):
         """The opposite of `pack`."""
         return clock - packed
 
-    def _taken(self, memory: Memory, old: Any, time: EpochMs, item: Any) -> Any:
+    def _taken(self, memory: Memory, old: Any, time: Boxed, item: Any) -> Any:
         held = memory.states.get(self.index)
         if held is None or (time < held if self.is_first else time >= held):
             memory.states[self.index] = time
@@ -204,7 +204,7 @@ class DistinctNode(AggregateNode):
         """The opposite of `pack`."""
         return dict.fromkeys((tuple(item) if isinstance(item, list) else item for item in packed), True)
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Count the value where it is new."""
         index = self.index
         if memory.forgotten and index in memory.forgotten:

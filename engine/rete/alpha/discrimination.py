@@ -10,14 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from operator import eq
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Protocol, final
 
 from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
 from engine.values import Value
-
-Guards: TypeAlias = tuple[tuple[Any, Value | None, Callable[[Any, Any], bool], Any], ...]
-"""(quantity, default, comparison, right side): all of them must be true, for anything to be reached."""
 
 MOST_VALUES = 16
 """A longer `is_one_of` is looked at like any other test: each value costs a place of its own in the tries."""
@@ -66,6 +62,21 @@ class End:
 
 
 @final
+class Guard:
+    """A literal that must be true for anything to be reached: `passes` is its comparison where it is no equality."""
+
+    __slots__ = ("default", "index", "operand", "passes")
+
+    def __init__(
+        self, index: Any, default: Value | None, passes: Callable[[Any, Any], bool] | None, operand: Any
+    ) -> None:
+        self.index: Any = index
+        self.default: Any = default
+        self.passes: Any = passes
+        self.operand: Any = operand
+
+
+@final
 class Node:
     """A place in the trie: conjuncts that end here, and branches by the next quantity.
 
@@ -78,10 +89,10 @@ class Node:
 
     def __init__(self) -> None:
         self.ends: tuple[End, ...] = ()
-        self.guards: Guards = ()
+        self.guards: tuple[Guard, ...] = ()
         self.branches: dict[Any, Branch] = {}
         self.others: dict[Any, Way] = {}
-        self.eager: list[Way] = []
+        self.eager: tuple[Way, ...] = ()
         self.is_leaf = True
 
 
@@ -96,7 +107,7 @@ class Rungs:
     __slots__ = ("find", "flat", "is_upward", "limits", "nodes", "starts")
 
     def __init__(self, ladder: Ladder) -> None:
-        self.find: Callable[[list[Any], Any], int] = ladder.find
+        self.find: Callable[..., int] = ladder.find
         self.limits: list[Any] = ladder.limits
         self.is_upward: bool = ladder.is_upward
         self.nodes: list[Node] = ladder.nodes
@@ -104,6 +115,24 @@ class Rungs:
         self.flat: list[End] | None = None
         if all(node.is_leaf for node in ladder.nodes):
             self.flat = [end for node in ladder.nodes for end in node.ends]
+
+    def passed(self, old: Any, new: Any) -> tuple[int, int]:
+        """The range of the limits that `new` passes and `old` did not; most often there is none."""
+        limits = self.limits
+        low, high = 0, len(limits)
+        if self.is_upward:
+            if old is not None:
+                low = self.find(limits, old)
+                if low == high or limits[low] > new:
+                    return 0, 0
+            high = self.find(limits, new, low)
+        else:
+            if old is not None:
+                high = self.find(limits, old)
+                if not high or limits[high - 1] < new:
+                    return 0, 0
+            low = self.find(limits, new, 0, high)
+        return low, high
 
 
 @final
@@ -114,9 +143,9 @@ class Way:
 
     def __init__(self, branch: Branch, *, is_risen: bool) -> None:
         self.index: Any = branch.index
-        self.default: Value | None = branch.default
+        self.default: Any = branch.default
         self.is_risen: bool = is_risen
-        self.by_value: dict[Value, Node] = branch.by_value
+        self.by_value: dict[Any, Node] | None = branch.by_value or None
         self.ladders: tuple[Rungs, ...] = tuple(Rungs(ladder) for ladder in branch.ladders)
 
 
@@ -130,7 +159,7 @@ class Ladder:
         self.is_upward = is_upward
         self.is_strict = is_strict
         # A limit that is equal to the value is passed unless the comparison is strict.
-        self.find: Callable[[list[Any], Any], int] = bisect_left if is_upward is is_strict else bisect_right
+        self.find: Callable[..., int] = bisect_left if is_upward is is_strict else bisect_right
         self.limits: list[Any] = []
         self.nodes: list[Node] = []
 
@@ -146,13 +175,6 @@ class Ladder:
         """The range of the limits that a value passes: from the lowest up, or from the highest down."""
         at = self.find(self.limits, value)
         return (0, at) if self.is_upward else (at, len(self.limits))
-
-    def risen(self, old: Any, new: Any) -> tuple[int, int]:
-        """The range of the limits that `new` passes and `old` did not."""
-        if old is None:
-            return self.passed(new)
-        before, after = self.find(self.limits, old), self.find(self.limits, new)
-        return (before, after) if self.is_upward else (after, before)
 
 
 class Branch:
@@ -193,14 +215,14 @@ class Branch:
             own = self._ladder(is_upward=ladder.is_upward, is_strict=ladder.is_strict)
             own.limits = sorted({*own.limits, *ladder.limits})
 
-    def only(self) -> tuple[Callable[[Any, Any], bool], Any, Node] | None:
-        """The comparison, its right side and where it leads, where there is but one."""
+    def only(self) -> tuple[Callable[[Any, Any], bool] | None, Any, Node] | None:
+        """The comparison (None: an equality), its right side and where it leads, where there is but one."""
         if len(self.by_value) + sum(len(ladder.limits) for ladder in self.ladders) != 1:
             return None
         for ladder in self.ladders:
             return COMPARISONS[ladder.is_upward, ladder.is_strict], ladder.limits[0], ladder.nodes[0]
         ((value, node),) = self.by_value.items()
-        return eq, value, node
+        return None, value, node
 
     def is_open_by_default(self) -> bool:
         """Whether a session that knows nothing of the quantity goes on here."""
@@ -228,7 +250,7 @@ class Trie:
         self._defaults = defaults
         self._risen = risen
         self._values: set[Value] = set()
-        self._limits: tuple[Ladder, ...] = ()
+        self._limits: tuple[Rungs, ...] = ()
         self.root = Node()
 
     def add(self, literals: Iterable[Indexed], end: End) -> None:
@@ -251,18 +273,18 @@ class Trie:
         summary = Branch(self._risen, None)
         self.root = self._settled(self.root, summary)
         self._values = set(summary.by_value)
-        self._limits = summary.ladders
+        self._limits = tuple(Rungs(ladder) for ladder in summary.ladders)
         return self
 
     def _settled(self, node: Node, summary: Branch) -> Node:
-        guards: list[tuple[Any, Value | None, Callable[[Any, Any], bool], Any]] = []
+        guards: list[Guard] = []
         while not node.ends and len(node.branches) == 1:
             (branch,) = node.branches.values()
             only = None if branch.index == self._risen else branch.only()
             if only is None:
                 break
             passes, operand, node = only
-            guards.append((branch.index, branch.default, passes, operand))
+            guards.append(Guard(branch.index, branch.default, passes, operand))
         node.guards = tuple(guards)
         eager: list[Way] = []
         for branch in node.branches.values():
@@ -278,7 +300,7 @@ class Trie:
             else:
                 node.others[branch.index] = way
         node.branches = {}
-        node.eager = eager
+        node.eager = tuple(eager)
         node.is_leaf = not (node.guards or node.eager or node.others)
         return node
 
@@ -288,7 +310,9 @@ class Trie:
         if root.ends or root.others or len(root.eager) != 1:
             return None
         (way,) = root.eager
-        if not way.is_risen or way.ladders or not all(node.is_leaf for node in way.by_value.values()):
+        if not way.is_risen or way.ladders or way.by_value is None:
+            return None
+        if not all(node.is_leaf for node in way.by_value.values()):
             return None
         return {value: node.ends for value, node in way.by_value.items()}
 
@@ -298,21 +322,26 @@ class Trie:
             return False
         if new in self._values:
             return True
-        for ladder in self._limits:
-            low, high = ladder.risen(old, new)
+        for rungs in self._limits:
+            low, high = rungs.passed(old, new)
             if low < high:
                 return True
         return False
 
-    def reached(self, values: dict[Any, Any], old: Value | None = None) -> list[End]:
+    def reached(self, values: dict[Any, Any], old: Any = None) -> list[End]:
         """The conjuncts whose indexed literals hold; `old` is the value before the change of the trie's quantity."""
         found: list[End] = []
         pending: list[Node] = [self.root]
         while pending:
             node = pending.pop()
-            for index, default, passes, operand in node.guards:
-                value = values.get(index, default)
-                if value is None or not passes(value, operand):
+            for guard in node.guards:
+                value = values.get(guard.index, guard.default)
+                if value is None:
+                    break
+                if guard.passes is None:
+                    if value != guard.operand:
+                        break
+                elif not guard.passes(value, guard.operand):
                     break
             else:
                 if node.ends:
@@ -320,23 +349,18 @@ class Trie:
                 ways = node.eager
                 if node.others:
                     others = node.others
-                    ways = [*ways, *[others[index] for index in others.keys() & values.keys()]]
+                    ways = (*ways, *[others[index] for index in others.keys() & values.keys()])
                 for way in ways:
                     value = values.get(way.index, way.default)
                     if value is None:
                         continue
-                    before = old if way.is_risen else None
-                    if way.by_value and not (way.is_risen and value == old):
-                        following = way.by_value.get(value)
+                    by_value = way.by_value
+                    if by_value is not None and not (way.is_risen and value == old):
+                        following = by_value.get(value)
                         if following is not None:
                             pending.append(following)
                     for rungs in way.ladders:
-                        limits = rungs.limits
-                        if rungs.is_upward:
-                            low, high = 0 if before is None else rungs.find(limits, before), rungs.find(limits, value)
-                        else:
-                            low = rungs.find(limits, value)
-                            high = len(limits) if before is None else rungs.find(limits, before)
+                        low, high = rungs.passed(old if way.is_risen else None, value)
                         if low < high:
                             if rungs.flat is None:
                                 pending += rungs.nodes[low:high]

@@ -118,7 +118,7 @@ class AlphaType:
     def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
         """As `reached`, through the table too, and without a word about broken tests."""
         if self.table is not None:
-            return self.table.get(attributes.get(self.table_of), self.plain)  # type: ignore[arg-type]
+            return self.table.get(attributes.get(self.table_of), self.plain) if self.table else self.plain  # type: ignore[arg-type]
         return self.reached(attributes, time, [])
 
     def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from heapq import heappush
-from typing import Any
+from typing import Any, Final
 
 from engine.language.tree import Aggregate, Aggregation
 from engine.rete.alpha.aggregates import AggregateNode, Changed, session_node
 from engine.rete.alpha.history import WHOLE, aggregate
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.values import EpochMs, Millis, Value, ValueType
+
+_push: Final = heappush
 
 
 class WindowNode(AggregateNode):
@@ -60,11 +62,11 @@ class WindowNode(AggregateNode):
         """An entry had to go: the value is unknown until the latest of these would have left the window."""
         before = memory.forgotten.get(self.index)
         if before is None:
-            heappush(memory.timed, (time + self.window, self.index))  # it moves on as more is forgotten
+            _push(memory.timed, (time + self.window, self.index))  # it moves on as more is forgotten
         memory.forgotten[self.index] = time if before is None else max(time, before)
 
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
-        heappush(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
+        _push(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
 
 
 class WindowedSeenNode(WindowNode):
@@ -86,7 +88,7 @@ class WindowedSeenNode(WindowNode):
         memory.values[self.index] = True
         return int(latest + self.window)
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Remember the latest."""
         index, states = self.index, memory.states
         latest = states.get(index)
@@ -95,7 +97,7 @@ class WindowedSeenNode(WindowNode):
             if index not in changed:
                 changed[index] = memory.values.get(index, False)
             memory.values[index] = True
-            heappush(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
+            _push(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
         elif time > latest:
             states[index] = time
 
@@ -108,7 +110,8 @@ class WindowedSeenNode(WindowNode):
                 return latest + window
             del memory.states[index]
             changed.setdefault(index, True)
-            memory.values.pop(index, None)
+            if index in memory.values:
+                del memory.values[index]
         forgotten = memory.forgotten.get(index) if memory.forgotten else None
         if forgotten is not None:
             if forgotten + window > horizon:
@@ -165,20 +168,22 @@ class WindowedCountNode(WindowNode):
         times = memory.states.get(self.index)
         return int(times[0] + self.window) if times else None
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Add its time."""
-        index = self.index
-        times = memory.states.get(index)
+        index, values = self.index, memory.values
+        at: EpochMs = time
+        times: list[Boxed] | None = memory.states.get(index)
         if times is None:
             memory.states[index] = times = [time]
-            self._mark(memory, time + self.window)
-        elif time >= times[-1]:
-            times.append(time)
+            self._mark(memory, at + self.window)
         else:
-            insort(times, time)
-            if times[0] == time:
-                self._mark(memory, time + self.window)
-        values = memory.values
+            latest: EpochMs = times[-1]
+            if at >= latest:
+                times.append(time)
+            else:
+                insort(times, time)
+                if times[0] == at:
+                    self._mark(memory, at + self.window)
         if index not in changed:
             changed[index] = values.get(index, 0)
         held = len(times)
@@ -189,30 +194,32 @@ class WindowedCountNode(WindowNode):
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest times."""
-        index, window = self.index, self.window
-        times: list[EpochMs] = memory.states.get(index, [])
+        index, window, values = self.index, self.window, memory.values
+        times: list[EpochMs] | None = memory.states.get(index)
         begin = horizon - window
         forgotten = memory.forgotten.get(index) if memory.forgotten else None
         if forgotten is not None:
             if forgotten > begin:
                 return forgotten + window
             del memory.forgotten[index]
-        elif not times:
+        elif times is None:
             return None
         elif times[0] > begin:
             return times[0] + window
         if index not in changed:
-            changed[index] = memory.values.get(index, 0)
-        if not times or times[-1] <= begin:
-            memory.states.pop(index, None)
-            memory.values.pop(index, None)
+            changed[index] = values.get(index, 0)
+        if times is None or times[-1] <= begin:
+            if times is not None:
+                del memory.states[index]
+            if index in values:
+                del values[index]
             return None
         if times[0] <= begin:
             if times[1] > begin:
                 del times[0]  # most often one leaves
             else:
                 del times[: bisect_right(times, begin)]
-        memory.values[index] = len(times)
+        values[index] = len(times)
         return times[0] + window
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
@@ -260,7 +267,7 @@ class WindowedEntriesNode(WindowNode):
         entries = memory.states.get(self.index)
         return int(entries[0][0] + self.window) if entries else None
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Add the entry in its place."""
         index = self.index
         entries = memory.states.get(index)

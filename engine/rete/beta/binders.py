@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engine.language.tree import Aggregate, Aggregation, Operator
 from engine.rete.alpha.history import aggregate
 from engine.rete.alpha.memories import Position
-from engine.rete.beta.ranking import Ranking, Standing, Standings
+from engine.rete.beta.ranking import RankedKey, RankedKeys, Ranking
 from engine.rete.beta.selector import UNSET, Bound, Environment, Look, Reach, Resolve, Selector, bind, release, truth_of
 from engine.values import Truth, Value
 
@@ -165,11 +165,11 @@ class KeyBinder:
         is_whole = self.span.is_whole(look)
         if self.ranking is not None and look.rankings is not None:
             if is_whole:
-                standings = self._standings(self.ranking, look, env)
-                taken = standings.best()
+                ranked = self._ranked(self.ranking, look, env)
+                taken = ranked.best()
                 if taken is not None:
                     return [(taken.key, True, taken.value, taken.first)]
-                if not standings.unknown:
+                if not ranked.unknown:
                     return []
             else:
                 look.rankings.pop(self.ranking, None)
@@ -203,32 +203,32 @@ class KeyBinder:
             truth = False if passes is False or truth is False else None if passes is None else truth
         return truth
 
-    def _standings(self, ranking: Ranking, look: Look, env: Environment) -> Standings:
+    def _ranked(self, ranking: Ranking, look: Look, env: Environment) -> RankedKeys:
         """How all keys stand now: only those are looked at of which an event came or went."""
         assert look.rankings is not None
         begin, alphas = self.span.begin(look), look.alphas
-        standings = look.rankings.get(ranking)
-        is_known = standings is not None and standings.alphas is alphas and standings.begin <= begin
-        if standings is None or not is_known or (self.span.since is not None and begin != standings.begin):
-            is_known, standings = False, Standings(alphas, begin)
-            look.rankings[ranking] = standings
-        touched = standings.dirty
+        ranked = look.rankings.get(ranking)
+        is_known = ranked is not None and ranked.alphas is alphas and ranked.begin <= begin
+        if ranked is None or not is_known or (self.span.since is not None and begin != ranked.begin):
+            is_known, ranked = False, RankedKeys(alphas, begin)
+            look.rankings[ranking] = ranked
+        touched = ranked.dirty
         for each in self.selectors:
             entries = alphas[each.alpha].entries
             at = bisect_left(entries, begin)
             # What has left the span since; at first, all that is in it.
-            moved = entries[bisect_left(entries, standings.begin) : at] if is_known else entries[at:]
+            moved = entries[bisect_left(entries, ranked.begin) : at] if is_known else entries[at:]
             touched.update([entry[2][self.per] for entry in moved])
-        standings.begin, standings.dirty = begin, set()
+        ranked.begin, ranked.dirty = begin, set()
         for key in touched:
             own = self._own_entries(key, look, begin)
             if not own:
-                standings.put(key, False, None)
+                ranked.put(key, False, None)
                 continue
             value = self._value(own)
             truth = self._passes(look, env, value)
-            standings.put(key, truth, Standing(key, value, self._reached(own, value), own[0][:2]))
-        return standings
+            ranked.put(key, truth, RankedKey(key, value, self._reached(own, value), own[0][:2]))
+        return ranked
 
     def _own_entries(self, key: Value, look: Look, begin: Bound) -> list[tuple[int, int, int, Any]]:
         """What the events of one key contribute, as `_entries` says it of all."""

@@ -11,14 +11,14 @@ from engine.event import Event
 from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
 from engine.rete.alpha.memories import Alphas
 from engine.rete.beta.pattern import PatternState, Pins, Role, Token
-from engine.rete.beta.ranking import Ranking, Standings
+from engine.rete.beta.ranking import RankedKeys, Ranking
 from engine.rete.beta.selector import Look
 from engine.values import EpochMs, Truth, Value
 
 if TYPE_CHECKING:
     from engine.rete.alpha.network import AlphaType, Feed
     from engine.rete.compilation import Compiled
-    from engine.rete.session.memory import Memory
+    from engine.rete.session.memory import Boxed, Memory
     from engine.rete.session.retained import Kept
 
 
@@ -40,7 +40,7 @@ class Arrival(AlphaSuccessor):
         self.required = required
         self.roles = roles
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Nothing enters a pattern by itself: what an event touches is noted, see `arrive`."""
 
 
@@ -63,7 +63,7 @@ class Joins:
     def __init__(self) -> None:
         self.states: dict[int, PatternState] = {}
         self.alphas: Alphas | None = None
-        self.rankings: dict[Ranking, Standings] = {}
+        self.rankings: dict[Ranking, RankedKeys] = {}
         self.touched: dict[int, set[Pins] | None] = {}
         self.due: dict[int, EpochMs] = {}
         self.was: dict[int, dict[Token, Truth]] = {}

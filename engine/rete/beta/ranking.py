@@ -29,7 +29,7 @@ class Ranking:
         self.per = per
 
 
-class Standing(NamedTuple):
+class RankedKey(NamedTuple):
     """How a key stands: its value, where that was reached, and where its first event lies."""
 
     key: Value
@@ -47,7 +47,7 @@ class Standing(NamedTuple):
 Rank: TypeAlias = tuple[bool, Any, Position]
 
 
-class Standings:
+class RankedKeys:
     """The keys of a ranking in a session.
 
     Attributes:
@@ -64,31 +64,31 @@ class Standings:
         self.begin = begin
         self.dirty: set[Value] = set()
         self.unknown: set[Value] = set()
-        self._of_key: dict[Value, Standing] = {}
+        self._of_key: dict[Value, RankedKey] = {}
         self._heap: list[tuple[Rank, Value]] = []  # of keys that passed; a rank that is not the key's counts no more
 
-    def put(self, key: Value, truth: Truth, standing: Standing | None) -> None:
+    def put(self, key: Value, truth: Truth, ranked: RankedKey | None) -> None:
         """Note how a key stands now, whether it passes, and (None) that it has no events any more."""
         self.unknown.discard(key)
         self._of_key.pop(key, None)
-        if standing is None or truth is False:
+        if ranked is None or truth is False:
             return
         if truth is None:
             self.unknown.add(key)
             return
-        self._of_key[key] = standing
-        heappush(self._heap, (standing.rank, key))
+        self._of_key[key] = ranked
+        heappush(self._heap, (ranked.rank, key))
         if len(self._heap) > 2 * len(self._of_key) + FEW:
             self._heap = [(each.rank, each.key) for each in self._of_key.values()]
             heapify(self._heap)
 
-    def best(self) -> Standing | None:
+    def best(self) -> RankedKey | None:
         """The highest that passes."""
         heap, of_key = self._heap, self._of_key
         while heap:
             rank, key = heap[0]
-            standing = of_key.get(key)
-            if standing is not None and standing.rank == rank:
-                return standing
+            ranked = of_key.get(key)
+            if ranked is not None and ranked.rank == rank:
+                return ranked
             heappop(heap)
         return None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.activation import Catalogue
 from engine.language.tree import AttributeTest, BoundRef, FactRef, Operator, Selection, Span
 from engine.rete.alpha.memories import Alphas, Entry
-from engine.rete.beta.ranking import Ranking, Standings
+from engine.rete.beta.ranking import RankedKeys, Ranking
 from engine.rete.conditions import operators
 from engine.values import EpochMs, Millis, Truth, Value
 
@@ -49,7 +49,7 @@ class Look:
         defaults: Sequence[Value | None],
         now: EpochMs,
         catalogue: Catalogue | None,
-        rankings: dict[Ranking, Standings] | None = None,
+        rankings: dict[Ranking, RankedKeys] | None = None,
     ) -> None:
         self.rankings = rankings
         self.alphas = alphas

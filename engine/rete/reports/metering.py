@@ -18,7 +18,7 @@ from engine.rete.beta.pattern import PARTS, Pattern, PatternState, Pins, Token
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Quantity
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.values import EpochMs, Truth, Value
 
 
@@ -107,7 +107,7 @@ class _MeteredEntrance(AlphaSuccessor):
         self._node = node
         self._watch = watch
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         with self._watch:
             self._node.enter(memory, changed, time, item)
 
@@ -124,7 +124,7 @@ class _MeteredWindow(WindowNode):
         with self._watch:
             return self._node.expire(memory, changed, horizon)
 
-    def enter(self, memory: Memory, changed: Changed, time: EpochMs, item: Any) -> None:
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         self._node.enter(memory, changed, time, item)
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:

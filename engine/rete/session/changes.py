@@ -5,9 +5,9 @@ Each writes into `changed` the value that a quantity had before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any
+from typing import Any, Final
 
 from engine.event import Event
 from engine.language.tree import Aggregate
@@ -18,10 +18,13 @@ from engine.rete.beta.joins import arrive, note_due
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs, Value
+
+_pop: Final = heappop
+_replace: Final = heapreplace
 
 MOST_MARKS = 8
 """Marks for each event that is kept, past which those of events that were dropped are taken away."""
@@ -46,15 +49,15 @@ def expire_heap(
             return
         node = windows.get(index)
         if node is None:
-            heappop(heap)
+            _pop(heap)
             note_due(memory, index, moment)
             continue
         # A mark may stand here twice: what was late had one of its own.
         following = None if index == done and moment == done_at else node.expire(memory, changed, horizon)
         if following is None:
-            heappop(heap)
+            _pop(heap)
         else:
-            heapreplace(heap, (following, index))
+            _replace(heap, (following, index))
         done, done_at = index, moment
 
 
@@ -91,10 +94,10 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
     if not kind.is_dull:
         table = kind.table
         if table is not None:
-            feeds: Sequence[Feed] = table.get(event.attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+            feeds = table.get(event.attributes.get(kind.table_of), kind.plain) if table else kind.plain  # type: ignore[arg-type]
         else:
             broken: Broken = []
-            feeds = kind.reached(event.attributes, time, broken)
+            feeds = tuple(kind.reached(event.attributes, time, broken))
             for index, error in broken:
                 blame(compiled, index, error, failures)
         if time < memory.clock:  # type: ignore[operator]
@@ -138,7 +141,7 @@ def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, fai
             memory.values[index] = new
 
 
-def enter(memory: Memory, time: EpochMs, attributes: dict[str, Value], feeds: Sequence[Feed], changed: Changed) -> None:
+def enter(memory: Memory, time: Boxed, attributes: dict[str, Value], feeds: tuple[Feed, ...], changed: Changed) -> None:
     """Along the edges into the aggregate nodes."""
     for feed in feeds:
         attribute = feed.attribute
@@ -152,7 +155,7 @@ def enter(memory: Memory, time: EpochMs, attributes: dict[str, Value], feeds: Se
 
 
 def _take_in_late(
-    compiled: Compiled, memory: Memory, event: Event, kind: AlphaType, feeds: Sequence[Feed], changed: Changed
+    compiled: Compiled, memory: Memory, event: Event, kind: AlphaType, feeds: tuple[Feed, ...], changed: Changed
 ) -> None:
     """As for any event, but only what still belongs to its span at the session's clock."""
     clock = memory.clock
@@ -167,7 +170,7 @@ def _take_in_late(
         if span.since is not None and event.time < memory.resets.get(span.since, event.time):
             continue
         belonging.append(feed)
-    enter(memory, event.time, event.attributes, belonging, changed)
+    enter(memory, event.time, event.attributes, tuple(belonging), changed)
     for node in kind.resets:
         _reset_late(compiled, memory, event, node.index, changed)
     if kind.resets:

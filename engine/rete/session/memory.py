@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs, Millis, Value
@@ -10,8 +10,14 @@ from engine.values import EpochMs, Millis, Value
 if TYPE_CHECKING:
     from engine.rete.beta.joins import Joins
 
+Boxed: TypeAlias = Any
+"""A whole number that goes into lists and dicts as it is: machine code would make another object of it for each of them."""
+
 NONE: frozenset[int] = frozenset()
 """Shared by all sessions: an empty set has 216 bytes, and most sessions need none of their own."""
+
+NOTHING_FRESH: frozenset[str] = frozenset()
+"""The same of scores."""
 
 
 class Memory:
@@ -83,7 +89,7 @@ class Memory:
         self.lazy: list[tuple[EpochMs, int]] = []
         self.latches: frozenset[int] = NONE
         self.answers: dict[str, tuple[float, EpochMs, str | None]] = {}
-        self.fresh: set[str] = set()
+        self.fresh: frozenset[str] = NOTHING_FRESH
         self.held: frozenset[int] = NONE
         self.is_asking = False
         self.acts: dict[int, list[EpochMs]] = {}

@@ -7,14 +7,15 @@ report finds in them when something was last seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from engine.values import EpochMs, Value
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder().decode
+_append: Final = bytearray.append  # without a look for the method at each event
 
 Shape = tuple[str, ...]
 """An event type followed by the attributes whose values are packed, in this order."""
@@ -67,35 +68,29 @@ class Retained:
         """Keep an event; past the limit the oldest goes."""
         width = len(shape)
         number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
+        offset = time - self.origin
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
             if width == 1:
-                line = _encode((number, time - self.origin))
+                line: bytes = _encode((number, offset))
             elif width == 2:
-                line = _encode((number, time - self.origin, attributes.get(shape[1])))
+                line = _encode((number, offset, attributes.get(shape[1])))
             elif width == 3:
-                line = _encode((number, time - self.origin, attributes.get(shape[1]), attributes.get(shape[2])))
+                line = _encode((number, offset, attributes.get(shape[1]), attributes.get(shape[2])))
             elif width == 4:
                 line = _encode(
-                    (
-                        number,
-                        time - self.origin,
-                        attributes.get(shape[1]),
-                        attributes.get(shape[2]),
-                        attributes.get(shape[3]),
-                    )
+                    (number, offset, attributes.get(shape[1]), attributes.get(shape[2]), attributes.get(shape[3]))
                 )
             else:
-                line = _encode((number, time - self.origin, *[attributes.get(name) for name in shape[1:]]))
+                line = _encode((number, offset, *[attributes.get(name) for name in shape[1:]]))
         except OverflowError:
-            parts = [number, time - self.origin, *[_short(attributes.get(name)) for name in shape[1:]]]
-            line = _encode(parts)
+            line = _encode([number, offset, *[_short(attributes.get(name)) for name in shape[1:]]])
         size, packed = len(line), self.packed
         if time < self.latest and self.count:
             self._insert(bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line, time)
         else:
             if size < 255:
-                packed.append(size)
+                _append(packed, size)
             else:
                 packed += b"\xff" + size.to_bytes(4, "big")
             packed += line
@@ -105,12 +100,17 @@ class Retained:
             self._drop_oldest()
 
     def _number_of(self, shape: Shape) -> int:
-        shapes = self.shapes
-        if shape in shapes:
-            number = shapes.index(shape)
+        shapes, number = self.shapes, 0
+        for each in shapes:
+            if each is shape:
+                break
+            number += 1
         else:
-            number = len(shapes)
-            shapes.append(shape)
+            if shape in shapes:
+                number = shapes.index(shape)
+                shapes[number] = shape  # one that was read from a snapshot: from now on it is found at once
+            else:
+                shapes.append(shape)
         self._last_shape, self._last_number = shape, number
         return number
 

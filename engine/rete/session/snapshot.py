@@ -25,7 +25,7 @@ from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Origin
 from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import NOTHING_FRESH, Memory
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
 from engine.rete.session.stored import STORED_APART, Packed, SnapshotError, framed, storable, unframed, value_of
@@ -257,7 +257,7 @@ def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) ->
     memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
     memory.latches = frozenset(names.test_by_name[name] for name in latches if name in names.test_by_name)
     memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
-    memory.fresh = set(fresh)
+    memory.fresh = frozenset(fresh)
     memory.held = frozenset(names.rule_by_name[name] for name in held if name in names.rule_by_name)
     memory.acts = {
         names.rule_by_name[name]: [clock - age for age in ages]
@@ -320,7 +320,7 @@ def _change_bundle(compiled: Compiled, names: Names, memory: Memory, clock: Epoc
 
     A rule with scores holds if it held; a model is not asked here.
     """
-    memory.fresh.clear()
+    memory.fresh = NOTHING_FRESH
     # A rule with scores that is new may already be worth asking for.
     memory.is_asking = bool(compiled.scored)
     asserted = {fact for stratum in compiled.strata for fact in stratum.facts}

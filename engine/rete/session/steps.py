@@ -30,7 +30,7 @@ from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.truth import ScoreTruth
 from engine.rete.session.changes import expire, scan, set_facts, take_in
 from engine.rete.session.clockwork import clock_moments, next_moment
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import NOTHING_FRESH, Memory
 from engine.rete.session.straight import NOTHING
 from engine.values import EpochMs, Value
 
@@ -376,7 +376,7 @@ class Steps:
         if memory.fresh:
             visible, values, defaults = self._compiled.visible, memory.values, self._compiled.defaults
             if any(index in visible and values.get(index, defaults[index]) != old for index, old in changed.items()):
-                memory.fresh.clear()
+                memory.fresh = NOTHING_FRESH
 
     def _asking(self, memory: Memory, now: EpochMs, call: Call) -> Asking:
         compiled = self._compiled

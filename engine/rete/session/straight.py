@@ -5,23 +5,24 @@ It says again what `steps.Steps.step` does, for the one case in which nothing of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, Final
 
 from engine.activation import Activation, Step
 from engine.event import Event
 from engine.rete.agenda.agenda import activate
+from engine.rete.agenda.conflict import Glance
 from engine.rete.agenda.rising import risen_rules
 from engine.rete.agenda.settle import Failures, as_failures, blame
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.alpha.network import AlphaType, Broken, Feed
+from engine.rete.alpha.network import AlphaType, Broken
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.reading import Reader
 from engine.rete.session.changes import enter, expire_heap
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.retained import Retained
 from engine.values import EpochMs
 
-NOTHING = Step()
+NOTHING: Final = Step()
 
 
 def insert_straight(
@@ -36,7 +37,9 @@ def insert_straight(
 
     The network has no patterns, and no timer is due; what has left a window by itself can only end rules.
     """
-    now, attributes, values, lazy = event.time, event.attributes, memory.values, memory.lazy
+    time: Boxed = event.time
+    now: EpochMs = time
+    attributes, lazy = event.attributes, memory.lazy
     changed: Changed = {}
     failures: Failures | None = None
     if lazy and lazy[0][0] <= now:
@@ -44,52 +47,82 @@ def insert_straight(
             expire_heap(compiled, memory, lazy, now - 1, {})
         if lazy and lazy[0][0] <= now:
             expire_heap(compiled, memory, lazy, now, changed)
-    memory.clock = memory.evaluated = memory.last_event = now
-    if event.customer_id is not None:
-        memory.customer_id = event.customer_id
+    memory.clock = memory.evaluated = memory.last_event = time
+    customer = event.customer_id
+    if customer is not None:
+        memory.customer_id = customer
     retained.add(now, attributes, kind.shape, compiled.keep_events)
     if not kind.is_dull:
         table = kind.table
         if table is not None:
-            feeds: Sequence[Feed] = table.get(attributes.get(kind.table_of), kind.plain)  # type: ignore[arg-type]
+            feeds = table.get(attributes.get(kind.table_of), kind.plain) if table else kind.plain  # type: ignore[arg-type]
         else:
             broken: Broken = []
-            feeds = kind.reached(attributes, now, broken)
+            feeds = tuple(kind.reached(attributes, now, broken))
             if broken:
                 failures = {}
                 for index, error in broken:
                     blame(compiled, index, error, failures)
-        enter(memory, now, attributes, feeds, changed)
+        enter(memory, time, attributes, feeds, changed)
         if kind.resets:
             for node in kind.resets:
                 node.reset(memory, changed)
-            memory.resets[event.type] = now
+            memory.resets[event.type] = time
+    if not changed:
+        return Step((), as_failures(failures)) if failures else NOTHING
+    values: dict[Any, Any] = memory.values
     risen: set[int] | None = None
     glances = compiled.index.glances
     for index, old in changed.items():
         glance = glances[index]
         if glance is None:
             continue  # no rule looks at it
-        for at, preset, passes, operand in glance.guards:
-            value = values.get(at, preset)
-            if value is None or not passes(value, operand):
+        for guard in glance.guards:
+            value = values.get(guard.index, guard.default)
+            if value is None:
                 break  # most changes end here: nothing has to be called for them
+            if guard.passes is None:
+                if value != guard.operand:
+                    break
+            elif not guard.passes(value, guard.operand):
+                break
         else:
-            leaves = glance.leaves
-            if leaves is None:
+            value, leaves = values.get(index, glance.default), glance.leaves
+            if leaves is not None:
+                if value != old and value in leaves:
+                    if risen is None:
+                        risen = set()
+                    risen.update(leaves[value])
+            elif (found := _certain(glance, values, old, value)) is None:
                 before = now - 1 if clock < now else now
                 if failures is None:
                     failures = {}
-                risen = risen_rules(compiled, values, now, before, changed, failures, is_first=False)
+                risen = risen_rules(compiled, memory.values, now, before, changed, failures, is_first=False)
                 break
-            value = values.get(index, glance.default)
-            if value != old and value in leaves:
+            elif found:
                 if risen is None:
                     risen = set()
-                risen.update(leaves[value])
+                risen.update(found)
     if risen:
         return _acting(compiled, memory, now, risen, failures)
     return Step((), as_failures(failures)) if failures else NOTHING
+
+
+def _certain(glance: Glance, values: dict[Any, Any], old: Any, new: Any) -> list[int] | None:
+    """The rules that this change made true; None where that takes more than a walk, or the walk can't be made."""
+    trie = glance.trie
+    if trie is None:
+        return None
+    found: list[int] = []
+    try:
+        if trie.may_rise(old, new):
+            for end in trie.reached(values, old):
+                if end.checks or not end.is_certain:
+                    return None
+                found.append(end.production)
+    except Exception:  # noqa: BLE001 - a test raised in the index: who looks at the rules one by one says whose it was
+        return None
+    return found
 
 
 def _acting(compiled: Compiled, memory: Memory, now: EpochMs, risen: set[int], failures: Failures | None) -> Step:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import events_of
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import NOTHING_FRESH, Memory
 from engine.rete.session.snapshot import Names
 
 
@@ -57,7 +57,7 @@ class Successor:
         for index in changed.intersection(memory.acts):
             del memory.acts[index]
         # The models may be others, and a rule that is new may be worth asking for.
-        memory.fresh.clear()
+        memory.fresh = NOTHING_FRESH
         memory.is_asking = bool(self.compiled.scored)
         return True
 

@@ -41,7 +41,7 @@ class FakeLog:
 
 
 class FakeState:
-    """`DecisionState` in dicts; `gone` and `delay_s` make it fail."""
+    """`DecisionState` in dicts; `gone` and `delay_s` make it fail, and reads wait for an `opened` gate."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, SessionState] = {}
@@ -56,12 +56,15 @@ class FakeState:
         self.limits_gone = False
         self.things_gone = False
         self.delay_s = 0.0
+        self.opened: asyncio.Event | None = None
         self.reads = 0
         self.puts = 0
 
     async def read(self, session_id: str, customer_id: str | None, ids: Sequence[str] = ()) -> SessionView:
         self.reads += 1
         await asyncio.sleep(self.delay_s)
+        if self.opened is not None:
+            await self.opened.wait()
         if self.gone:
             raise PortError("connection refused")
         state = self.sessions.get(session_id)

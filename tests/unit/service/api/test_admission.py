@@ -105,13 +105,20 @@ def test_a_problem_after_admission_also_says_what_is_left():
 
 def test_more_than_fits_is_refused_at_once_and_storefronts_keep_their_part():
     shop = Shop(msgspec.structs.replace(SETTINGS, max_in_flight=4, deadline_ms=20_000), loaded())
-    shop.state.delay_s = 0.05
+
+    async def two_refused(requests):
+        waiting = set(requests)
+        while len(waiting) > 2:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def burst(client):
+        shop.state.opened = asyncio.Event()
         page = {"Authorization": f"Bearer {shop.page_key}"}
         bulk = [asyncio.create_task(client.post("/v1/decide", json=ASKED)) for _ in range(4)]
-        await asyncio.sleep(0.01)
+        await two_refused(bulk)
         pages = [asyncio.create_task(client.post("/v1/decide", json=ASKED, headers=page)) for _ in range(4)]
+        await two_refused(pages)
+        shop.state.opened.set()
         answers = await asyncio.gather(*bulk, *pages)
         health = await client.get("/healthz")
         after = await client.post("/v1/decide", json=ASKED)

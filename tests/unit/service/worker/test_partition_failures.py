@@ -98,6 +98,7 @@ def test_a_claim_that_finds_everything_as_it_was_keeps_the_cache(bench: Bench) -
     assert "load" not in bench.state.calls
 
 
+@pytest.mark.interpreted
 def test_an_event_on_which_the_engine_fails_is_set_aside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Network.insert
 
@@ -116,6 +117,7 @@ def test_an_event_on_which_the_engine_fails_is_set_aside(bench: Bench, monkeypat
     assert [each["time"] for each in bench.bodies()] == [NOON + 3000], "the poison did not count as a view"
 
 
+@pytest.mark.interpreted
 def test_a_session_whose_timer_fails_ends_and_the_others_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Network.advance
 
