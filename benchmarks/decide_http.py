@@ -213,11 +213,12 @@ def running(command: Sequence[str], log: Path) -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One round: latencies in ms, the round's seconds, the server's CPU."""
+    """One round: latencies in ms, the round's seconds, the server's CPU, answers that lacked something."""
 
     latencies: list[float]
     seconds: float
     cpu_ms: float
+    degraded: int = 0
 
     @property
     def per_second(self) -> float:
@@ -238,8 +239,10 @@ async def load_with(server: Server, requests: Sequence[bytes], connections: int)
     """Send all requests, over some connections that each wait for their answer before they send the next."""
     waiting = iter(requests)
     latencies: list[float] = []
+    degraded = 0
 
     async def one_connection() -> None:
+        nonlocal degraded
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         for request in waiting:
             began = time.perf_counter()
@@ -247,13 +250,13 @@ async def load_with(server: Server, requests: Sequence[bytes], connections: int)
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-            await reader.readexactly(length)
+            degraded += b'"degraded":[{' in await reader.readexactly(length)
             latencies.append(1000 * (time.perf_counter() - began))
         writer.close()
 
     cpu, began = server.cpu_ms(), time.perf_counter()
     await asyncio.gather(*(one_connection() for _ in range(connections)))
-    return Measured(latencies, time.perf_counter() - began, server.cpu_ms() - cpu)
+    return Measured(latencies, time.perf_counter() - began, server.cpu_ms() - cpu, degraded)
 
 
 def http_request(path: str, key: str, raw: bytes) -> bytes:
@@ -341,7 +344,13 @@ def main() -> None:
     )
     print(f"{'':>8} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'least':>8}")
     figures: dict[str, tuple[float, ...]] = {}
-    for name, measured in rounds.items():
+    for name, all_of_them in rounds.items():
+        # On a machine that is too busy to answer in time fallbacks are measured, which cost less.
+        measured = [each for each in all_of_them if not each.degraded] or all_of_them
+        if len(measured) < len(all_of_them) or measured[0].degraded:
+            print(
+                f"{name}: {len([each for each in all_of_them if each.degraded])} rounds had answers that lacked something"
+            )
         figures[name] = (
             statistics.median(each.per_second for each in measured),
             statistics.median(each.percentile(0.50) for each in measured),

@@ -32,6 +32,9 @@ MOVED = frozenset(
 )
 """What a partition's former leader answers, its new one while it takes over, and the library where one has gone."""
 
+AT_ONCE = 100_000
+"""Messages of one call: the library refuses more than a million, and makes room for as many as are asked for."""
+
 ATTEMPT_S = 2.0
 """A request to a broker that is gone waits for it as long as it may, though another one leads by then."""
 
@@ -216,7 +219,7 @@ def _taken(consumer: Any, limit: int, timeout_s: float) -> list[Any]:
     first = consumer.poll(timeout_s)
     if first is None:
         return []
-    return [first, *consumer.consume(limit - 1, 0)] if limit > 1 else [first]
+    return [first, *consumer.consume(min(limit - 1, AT_ONCE), 0)] if limit > 1 else [first]
 
 
 def _generation(metadata: Any) -> int:

@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kafka.errors import InvalidProducerEpochError, KafkaTimeoutError, MessageSizeTooLargeError, ProducerFencedError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerFencedError,
+)
 
 from connectors.kafka_port import FencedProducerError, NewMessage, TooLargeError, UnknownTopicError
 
@@ -66,18 +72,18 @@ class PythonTransactor:
 
     def init(self) -> None:
         """Take the transactional id."""
-        with _fencing():
+        with _fencing(self._producer):
             self._producer.init_transactions()
 
     def begin(self) -> None:
         """Begin."""
-        with _fencing():
+        with _fencing(self._producer):
             self._producer.begin_transaction()
 
     def write(self, messages: Sequence[NewMessage], timeout_s: float) -> None:
         """Write, and look at the answer for each record."""
         deadline = time.monotonic() + timeout_s
-        with _fencing():
+        with _fencing(self._producer):
             futures = [
                 self._producer.send(
                     each.topic, key=each.key, value=each.value, partition=each.partition, headers=list(each.headers)
@@ -89,7 +95,7 @@ class PythonTransactor:
 
     def commit(self) -> None:
         """Commit."""
-        with _fencing():
+        with _fencing(self._producer):
             self._producer.commit_transaction()
 
     def close(self) -> None:
@@ -98,11 +104,20 @@ class PythonTransactor:
 
 
 class _fencing:  # noqa: N801 - a context manager, used like a function
-    """Tells apart what says that another has taken the transactional id."""
+    """Tells apart what says that another has taken the transactional id.
+
+    Where the client's thread hears of it before the next call, that call only says that the producer has failed.
+    """
+
+    def __init__(self, producer: Any) -> None:
+        self._manager = producer._transaction_manager  # noqa: SLF001 - nothing public tells the cause; the client is pinned
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (ProducerFencedError, InvalidProducerEpochError)):
+        fencing = (ProducerFencedError, InvalidProducerEpochError)
+        if isinstance(error, fencing) or (
+            isinstance(error, KafkaError) and isinstance(self._manager.last_error, fencing)
+        ):
             raise FencedProducerError(str(error)) from error

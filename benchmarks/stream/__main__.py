@@ -1,8 +1,9 @@
 """A worker on three brokers and a real Redis, beside the floor: a bare loop that consumes, decodes and commits.
 
-    python -m benchmarks.stream --events 200000 --workers 1,2,4
+    python -m benchmarks.stream --events 200000 --workers 1,2,4 --clients kafka-python,librdkafka
 
-CPU time of one run is compared, so that what else the machine does matters little; wall time is printed beside it.
+For each client: what a worker takes with and without transactions, an event and a batch; how soon triggers are readable at
+20, 50 and 80 % of that; and workers side by side. `python -m tools.compiled` before it measures what a wheel holds. CPU time of one run is compared, so that what else the machine does matters little; wall time is printed beside it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import redis
 from kafka import KafkaConsumer, TopicPartition
@@ -25,8 +26,10 @@ from kafka import KafkaConsumer, TopicPartition
 from benchmarks.stream import load, processes
 from benchmarks.stream.processes import Cost
 from connectors.kafka_client import KafkaAddress
+from connectors.kafka_port import ClientName
 from connectors.kafka_python import READER
 from engine.ports import OutputKind
+from engine.rete import IS_COMPILED
 from service.settings import load as load_settings
 from service.wiring import Wiring
 from tools.kafka.kafka_cluster import KafkaCluster
@@ -42,6 +45,7 @@ class Bench:
     """Servers, and a new prefix of topics and an empty Redis for each measurement."""
 
     def __init__(self, folder: Path, partitions: int, batch: int, stack: ExitStack) -> None:
+        self.client: ClientName = "kafka-python"
         self.partitions = partitions
         self.batch = batch
         self.folder = folder
@@ -72,14 +76,14 @@ class Place:
             client.flushall()
         self.environment = {
             "SALIENCE_KAFKA__BOOTSTRAP": bench.kafka.bootstrap,
+            "SALIENCE_KAFKA__CLIENT": bench.client,
             "SALIENCE_KAFKA__TOPIC_PREFIX": prefix,
             "SALIENCE_KAFKA__GROUP": f"{prefix}{time.monotonic_ns()}",
             "SALIENCE_KAFKA__PARTITIONS": str(bench.partitions),
             "SALIENCE_KAFKA__REPLICAS": "3",
             "SALIENCE_REDIS__URL": bench.redis.url,
             "SALIENCE_DATA_DIR": str(bench.folder),
-            "SALIENCE_WORKER__BATCH_EVENTS": str(bench.batch),
-        }
+        } | ({"SALIENCE_WORKER__BATCH_EVENTS": str(bench.batch)} if bench.batch else {})
         self.address = KafkaAddress(bench.kafka.bootstrap.split(","), prefix)
         self.wiring = stack.enter_context(Wiring(load_settings(environ=self.environment, folder=bench.folder).settings))
         self.wiring.ensure_topics()
@@ -88,7 +92,7 @@ class Place:
     def floor(self, goal: int) -> Cost:
         """The bare loop."""
         mine, theirs = SPAWN.Pipe()
-        arguments = (self.address.bootstrap, self.prefix, self.bench.partitions, goal, self.bench.batch, theirs)
+        arguments = (self.environment, str(self.bench.folder), goal, theirs)
         child = SPAWN.Process(target=processes.floor, args=arguments)
         child.start()
         cost: Cost = _answer(mine, child)
@@ -141,17 +145,18 @@ def capacity(bench: Bench, events: int, repeat: int, profile: str) -> float:
     rates: list[float] = []
     ratios: list[float] = []
     print(
-        "| run | CPU us an event | events/s of CPU | events/s of wall time | triggers |\n|---|---|---|---|---|",
+        "| run | CPU us an event | events/s of CPU | events/s of wall time | triggers | batches | CPU ms a batch | ms a batch |\n"
+        "|---|---|---|---|---|---|---|---|",
         flush=True,
     )
     for _ in range(repeat):
         filled = bench.filled(events)
         bare = filled.floor(events)
-        _row("floor: consume, decode, commit", bare, "")
+        _row("floor: consume, decode, commit", bare, {})
         for name, plain in (("worker, plain producer", True), ("worker, exactly once", False)):
             place = bench.place(filled.prefix)
             cost, counts = place.worker(events, plain=plain, profile="" if plain else profile).result()
-            _row(name, cost, counts["triggers"])
+            _row(name, cost, counts)
             if not plain:
                 rates.append(cost.records / cost.wall_s)
                 ratios.append(cost.micros / bare.micros)
@@ -159,9 +164,14 @@ def capacity(bench: Bench, events: int, repeat: int, profile: str) -> float:
     return statistics.median(rates)
 
 
-def _row(name: str, cost: Cost, triggers: object) -> None:
+def _row(name: str, cost: Cost, counts: Mapping[str, int]) -> None:
     rates = f"{1e6 / cost.micros:,.0f} | {cost.records / cost.wall_s:,.0f}"
-    print(f"| {name} | {cost.micros:.1f} | {rates} | {triggers} |", flush=True)
+    batches = counts.get("batches", 0)
+    each = f"{cost.cpu_s / batches * 1e3:.1f} | {cost.wall_s / batches * 1e3:.1f}" if batches else "|"
+    print(
+        f"| {name} | {cost.micros:.1f} | {rates} | {counts.get('triggers', '')} | {batches or ''} | {each} |",
+        flush=True,
+    )
 
 
 def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, int]:
@@ -242,29 +252,41 @@ def scaling(bench: Bench, events: int, workers: Sequence[int]) -> None:
         print(f"| {count} | {(done - first) / wall:,.0f} | {cpu / read * 1e6:.1f} |", flush=True)
 
 
+def measure(bench: Bench, options: argparse.Namespace) -> None:
+    """All that was asked for, with the bench's client."""
+    print(f"\n{bench.client}, {bench.batch or 'the usual'} events in a batch at most\n", flush=True)
+    rate = capacity(bench, options.events, options.repeat, options.profile)
+    if options.seconds:
+        print("\n| load | events/s | p50 ms | p99 ms | triggers |\n|---|---|---|---|---|", flush=True)
+        for share in (0.2, 0.5, 0.8):
+            p50, p99, count = latency(bench, rate * share, options.seconds)
+            print(f"| {share:.0%} | {rate * share:,.0f} | {p50:.0f} | {p99:.0f} | {count} |", flush=True)
+    if options.workers:
+        print()
+        scaling(bench, options.events, [int(each) for each in options.workers.split(",")])
+
+
 def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--partitions", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=500, help="worker.batch_events")
+    parser.add_argument("--clients", default=",".join(get_args(ClientName)), help="one after the other")
+    parser.add_argument("--batch", type=int, default=0, help="worker.batch_events; 0: what it is when nobody sets it")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20, help="of each latency run; 0: none")
     parser.add_argument("--workers", default="1,2,4", help="for the scaling; empty: none")
     parser.add_argument("--profile", default="", help="write a profile of the worker there, which slows it")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    clients = options.clients.split(",")
+    if unknown := [each for each in clients if each not in get_args(ClientName)]:
+        parser.error(f"no client {', '.join(unknown)}; there are {', '.join(get_args(ClientName))}")
+    compiled = "machine code" if IS_COMPILED else "all in Python: see tools.compiled"
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {compiled}", flush=True)
     with tempfile.TemporaryDirectory(prefix="salience-stream-") as folder, ExitStack() as stack:
         bench = Bench(Path(folder), options.partitions, options.batch, stack)
-        rate = capacity(bench, options.events, options.repeat, options.profile)
-        if options.seconds:
-            print("\n| load | events/s | p50 ms | p99 ms | triggers |\n|---|---|---|---|---|", flush=True)
-            for share in (0.2, 0.5, 0.8):
-                p50, p99, count = latency(bench, rate * share, options.seconds)
-                print(f"| {share:.0%} | {rate * share:,.0f} | {p50:.0f} | {p99:.0f} | {count} |", flush=True)
-        if options.workers:
-            print()
-            scaling(bench, options.events, [int(each) for each in options.workers.split(",")])
+        for bench.client in clients:
+            measure(bench, options)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
+from config.schema import KafkaSettings
+from connectors import kafka_python
 from connectors.kafka_client import KafkaAddress
-from connectors.kafka_python import MEMBER, TRANSACTOR
+from connectors.kafka_port import ClientOptions
 from engine.event import RawEvent
-from engine.ports import Output, OutputKind, Place, Turn, partition_of
+from engine.ports import Output, OutputKind, Place, PortError, Turn, partition_of
 from engine.regime import Regime
 from service.settings import load
 from service.worker.process import WorkerProcess
@@ -52,17 +54,23 @@ class _Stopwatch:
         return Cost(records, time.monotonic() - self._wall, time.process_time() - self._cpu)
 
 
-def floor(bootstrap: Sequence[str], prefix: str, partitions: int, goal: int, batch: int, answer: Any) -> None:
-    """Consume, decode, commit, and nothing else, with the client and the settings of the worker."""
+def floor(environment: Mapping[str, str], folder: str, goal: int, answer: Any) -> None:
+    """Consume, decode, commit `goal` records, and nothing else, with the client and the settings of the worker."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    address = KafkaAddress(bootstrap, prefix)
-    settings = {**MEMBER, "auto_offset_reset": "earliest", "group_id": f"{prefix}floor{os.getpid()}"}
+    settings = load(environ=environment, folder=Path(folder)).settings
+    loop = _floor_python if settings.kafka.client == "kafka-python" else _floor_librdkafka
+    answer.send(loop(settings.kafka, goal, settings.worker.batch_events * settings.kafka.partitions))
+
+
+def _floor_python(settings: KafkaSettings, goal: int, limit: int) -> Cost:
+    address = address_of(settings)
+    more = {"auto_offset_reset": "earliest", "group_id": f"{settings.topic_prefix}floor{os.getpid()}"}
     decode = msgspec.json.Decoder(RawEvent).decode
-    with closing(address.open(KafkaConsumer, settings)) as consumer:
-        consumer.assign([TopicPartition(address.events, number) for number in range(partitions)])
+    with closing(address.open(KafkaConsumer, {**kafka_python.MEMBER, **more})) as consumer:
+        consumer.assign([TopicPartition(address.events, number) for number in range(settings.partitions)])
         count, watch = 0, None
         while count < goal:
-            polled = consumer.poll(timeout_ms=100, max_records=batch * partitions)
+            polled = consumer.poll(timeout_ms=100, max_records=limit)
             if not polled:
                 continue
             watch = watch or _Stopwatch()
@@ -72,17 +80,50 @@ def floor(bootstrap: Sequence[str], prefix: str, partitions: int, goal: int, bat
                 count += len(found)
             consumer.commit_async({tp: OffsetAndMetadata(found[-1].offset + 1, "", -1) for tp, found in polled.items()})
         assert watch is not None
-        answer.send(watch.cost(count))
+        return watch.cost(count)
+
+
+def _floor_librdkafka(settings: KafkaSettings, goal: int, limit: int) -> Cost:
+    import confluent_kafka as rd  # noqa: PLC0415 - an extra, not always there
+
+    from connectors import kafka_librdkafka  # noqa: PLC0415 - as above
+
+    address = address_of(settings)
+    group = f"{settings.topic_prefix}floor{os.getpid()}"
+    where = {"bootstrap.servers": ",".join(settings.bootstrap), "group.id": group}
+    decode = msgspec.json.Decoder(RawEvent).decode
+    with closing(rd.Consumer({**kafka_librdkafka.COMMON, **kafka_librdkafka.MEMBER, **where})) as consumer:
+        consumer.assign(
+            [rd.TopicPartition(address.events, number, rd.OFFSET_BEGINNING) for number in range(settings.partitions)]
+        )
+        count, watch = 0, None
+        while count < goal:
+            first = consumer.poll(0.1)
+            if first is None:
+                continue
+            watch = watch or _Stopwatch()
+            found = [first, *consumer.consume(limit - 1, 0)]
+            for each in found:
+                decode(each.value() or b"")
+            count += len(found)
+            consumer.commit(asynchronous=True)
+        assert watch is not None
+        return watch.cost(count)
+
+
+def address_of(settings: KafkaSettings) -> KafkaAddress:
+    """Where the Kafka of the benchmark is."""
+    return KafkaAddress(settings.bootstrap, settings.topic_prefix, ClientOptions(settings.client))
 
 
 class PlainOutputs:
     """An `OutputLog` without transactions: what is sent may be there twice after a crash. For comparison only."""
 
     def __init__(self, address: KafkaAddress, partitions: int) -> None:
-        settings = {name: value for name, value in TRANSACTOR.items() if name != "transaction_timeout_ms"}
-        self._producer = address.open(KafkaProducer, settings | {"compression_type": address.options.compression})
+        self._producer = address.client.producer()
         self._address = address
         self._partitions = partitions
+        self._lock = threading.Lock()
 
     def claim(self, partition: int) -> Turn:
         """Nothing is known to be out."""
@@ -90,18 +131,14 @@ class PlainOutputs:
 
     def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         """Send, and wait until all is acknowledged."""
-        topic = self._address.topic
-        futures = [
-            self._producer.send(
-                topic(each.kind),
-                key=each.key.encode(),
-                value=each.value,
-                partition=partition_of(each.key, self._partitions),
-            )
-            for each in outputs
-        ]
-        for future in futures:
-            future.get(timeout=30)
+        ended = threading.Semaphore(0)
+        with self._lock:
+            for each in outputs:
+                record = (partition_of(each.key, self._partitions), each.key.encode(), each.value)
+                self._producer.send(self._address.topic(each.kind), [record], lambda _: ended.release())
+        for _ in outputs:
+            if not ended.acquire(timeout=30):
+                raise PortError("an output was not acknowledged")
 
     def settle(self, partition: int, token: int) -> bool:
         """There are no marks."""
@@ -113,7 +150,7 @@ class PlainOutputs:
 
     def close(self) -> None:
         """Close the producer."""
-        self._producer.close(timeout=5)
+        self._producer.close(5)
 
 
 def work(
@@ -125,8 +162,8 @@ def work(
     process = WorkerProcess(settings, watch=False)
     worker = process.worker
     if plain:
-        address = KafkaAddress(settings.kafka.bootstrap, settings.kafka.topic_prefix)
-        worker._emission._outputs = PlainOutputs(address, settings.kafka.partitions)  # noqa: SLF001 - for comparison only
+        outputs = PlainOutputs(address_of(settings.kafka), settings.kafka.partitions)
+        worker._emission._outputs = outputs  # noqa: SLF001 - for comparison only
     found: list[Cost] = []
 
     def look() -> None:

@@ -102,12 +102,16 @@ class ApiServer(BaseApplication):
             "limit_request_fields": 64,
             "limit_request_field_size": 8190,
             "control_socket_disable": True,
+            "http_protocols": "h2,h1",
             "child_exit": _process_died,
         }
         if self._settings.api.tls_certificate:
             options["certfile"] = self._settings.api.tls_certificate
             options["keyfile"] = self._settings.api.tls_key or None
-            options["http_protocols"] = "h2,h1"
+        else:
+            # A proxy on this machine (gunicorn's `forwarded_allow_ips`) may speak HTTP/2 without TLS; "prior-knowledge"
+            # alone would refuse HTTP/1.1 from there.
+            options["http2_cleartext"] = "both"
         for name, value in options.items():
             self.cfg.set(name, value)
 
