@@ -84,10 +84,9 @@ class WindowedSeenNode(WindowNode):
 
     def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
         """It is still in the window."""
-        age: Millis = packed
-        memory.states[self.index] = clock - age
+        memory.states[self.index] = latest = clock - packed
         memory.values[self.index] = True
-        return clock - age + self.window
+        return int(latest + self.window)
 
     def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Remember the latest."""
@@ -158,10 +157,9 @@ class WindowedCountNode(WindowNode):
 
     def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
         """All of them are still in the window."""
-        ages: list[Millis] = packed
-        memory.states[self.index] = [clock - age for age in ages]
-        memory.values[self.index] = len(ages)
-        return clock - ages[0] + self.window
+        memory.states[self.index] = times = [clock - age for age in packed]
+        memory.values[self.index] = len(times)
+        return int(times[0] + self.window)
 
     def next_moment(self, memory: Memory) -> EpochMs | None:
         """When the oldest leaves."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify
-from typing import Any, final
+from typing import Any
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import Aggregate, ScoreTest
@@ -25,7 +25,7 @@ from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Origin
 from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import NOTHING_FRESH, Boxed, Memory
+from engine.rete.session.memory import NOTHING_FRESH, Memory
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
 from engine.rete.session.stored import STORED_APART, Packed, SnapshotError, framed, storable, unframed, value_of
@@ -34,17 +34,8 @@ from engine.values import EpochMs
 _HASH = 8
 _PATTERN = 6
 """What is stored of each pattern; behind it which keys lack something, where that is known."""
-
-
-@final
-class Home:
-    """Where a quantity of a snapshot stands in this network, with its node where it is over a window."""
-
-    __slots__ = ("index", "window")
-
-    def __init__(self, index: Boxed, window: WindowNode | None) -> None:
-        self.index: Boxed = index
-        self.window = window
+NOWHERE: tuple[int, WindowNode | None] = (-1, None)
+"""The place of what this network does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,9 @@ class Names:
         self._differences: dict[bytes, Difference | None] = {}
         self.ids = [each.id for each in quantities]
         self.by_id = {each.id: each.index for each in live}
-        self.homes = {each.id: Home(each.index, compiled.windows.get(each.index)) for each in live}
+        self.places: dict[bytes, tuple[int, WindowNode | None]] = {
+            each.id: (each.index, compiled.windows.get(each.index)) for each in live
+        }
         self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
         self.digests = [""] * len(compiled.productions)  # as it stays for those that are gone
         for each in compiled.acting:
@@ -206,15 +199,12 @@ def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
     clock = packed.clock
     memory.clock = clock
     values, states = memory.values, memory.states
-    timed, lazy, rest, homes = memory.timed, memory.lazy, packed.rest, names.homes
-    entries: dict[bytes, Any] = packed.entries
-    for name, value in entries.items():
-        home = homes.get(name)
-        if home is None:
-            continue  # this network does not have it
-        index, window = home.index, home.window
+    timed, lazy, rest, place = memory.timed, memory.lazy, packed.rest, names.places.get
+    for name, value in packed.entries.items():
+        index, window = place(name, NOWHERE)
         if window is None:
-            values[index] = value if type(value) not in STORED_APART else value_of(value)
+            if index >= 0:
+                values[index] = value if type(value) not in STORED_APART else value_of(value)
         else:
             assert clock is not None
             if rest:
@@ -238,10 +228,9 @@ def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
         retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
         retained.shapes = packed.kept_shapes
     for name, state in packed.states.items():
-        home = homes.get(name)
-        node = None if home is None else compiled.nodes.get(home.index)
-        if home is not None and node is not None:
-            states[home.index] = node.unpack(state, clock)
+        index, _ = place(name, NOWHERE)
+        if index in compiled.nodes:
+            states[index] = compiled.nodes[index].unpack(state, clock)
     if rest:
         _read_rest(names, memory, clock, rest)
         _mark_windows(compiled, memory, clock)

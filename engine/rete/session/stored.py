@@ -87,7 +87,7 @@ def unframed(raw: bytes) -> Packed:
         message = f"a session snapshot of format {raw[2] if len(raw) > 2 else '?'}; this version reads format {FORMAT}"
         raise SnapshotError(message)
     body = raw[7:]
-    if zlib.crc32(body) != int.from_bytes(raw[3:7], "big"):
+    if zlib.crc32(body).to_bytes(4, "big") != raw[3:7]:
         message = "this session snapshot is damaged: its checksum does not fit"
         raise SnapshotError(message)
     try:
