@@ -90,7 +90,7 @@ def test_over_tls_and_ended_in_order(tmp_path, certificate):
     running.api.start()
     try:
         url = running.api.wait_for(r"decision API on (https://\S+)")[1]
-        httpx.get(f"{url}/healthz", verify=False)
+        httpx.get(f"{url}/healthz", verify=False, timeout=60)  # it answers once the application has started
         trusted = grpc.ssl_channel_credentials((certificate / "certificate.pem").read_bytes())
         with grpc.secure_channel(address(running), trusted) as channel:
             stub = DecisionsStub(channel)
