@@ -128,6 +128,7 @@ class ApiSettings(Struct, frozen=True):
     server_requests_per_s: Amount
     tls_certificate: str
     tls_key: str
+    http2_cleartext: bool
     grpc_port: Port | None
 
 

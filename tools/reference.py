@@ -107,7 +107,7 @@ def comments() -> dict[str, str]:
     section, above = "", []
     for line in DEFAULTS.read_text("utf-8").splitlines():
         text = line.strip()
-        name = re.match(r"( *)([a-z_]+):(.*)", line)
+        name = re.match(r"( *)([a-z0-9_]+):(.*)", line)
         if text.startswith("#"):
             above.append(text.removeprefix("#").strip())
         elif name:

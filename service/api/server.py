@@ -108,9 +108,9 @@ class ApiServer(BaseApplication):
         if self._settings.api.tls_certificate:
             options["certfile"] = self._settings.api.tls_certificate
             options["keyfile"] = self._settings.api.tls_key or None
-        else:
-            # A proxy on this machine (gunicorn's `forwarded_allow_ips`) may speak HTTP/2 without TLS; "prior-knowledge"
-            # alone would refuse HTTP/1.1 from there.
+        elif self._settings.api.http2_cleartext:
+            # From this machine alone (gunicorn's `forwarded_allow_ips`). "prior-knowledge" would refuse HTTP/1.1 from there.
+            # With "both" a client whose Upgrade header a proxy hands on could send past that proxy: so not by default.
             options["http2_cleartext"] = "both"
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -27,7 +27,7 @@ def secure(tmp_path_factory, certificate):
 
 @pytest.fixture(scope="module")
 def clear(tmp_path_factory):
-    with Running(tmp_path_factory.mktemp("clear"), UNHURRIED) as running:
+    with Running(tmp_path_factory.mktemp("clear"), {"api.http2_cleartext": "true"} | UNHURRIED) as running:
         yield running
 
 
@@ -60,6 +60,15 @@ def test_without_tls_a_proxy_on_this_machine_may_speak_either_with_no_question_b
     headers = {"Authorization": f"Bearer {clear.server_key}"}
     with httpx.Client(base_url=clear.url, headers=headers, http1=not http2, http2=http2, timeout=60) as client:
         exercise(client, version)
+
+
+def test_unless_it_is_asked_for_nobody_speaks_http2_without_tls(tmp_path):
+    with (
+        Running(tmp_path) as plain,
+        httpx.Client(base_url=plain.url, http1=False, http2=True, timeout=60) as client,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        client.get("/healthz")
 
 
 def test_a_certificate_that_can_not_be_read_is_one_sentence(tmp_path):
