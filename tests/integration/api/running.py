@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 
@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[3]
 SHOP = ROOT / "rulesets" / "shop"
 ORIGIN = "https://shop.example"
 START_S = 60.0
+
+T = TypeVar("T")
 
 
 class Process:
@@ -140,3 +142,12 @@ class Running:
         """A client, by default with the server key."""
         headers = {"Authorization": f"Bearer {key or self.server_key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+def wait_until(holds: Callable[[], T], seconds: float = 30.0) -> T:
+    """What is found when it holds; fails where that takes longer."""
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+    return found

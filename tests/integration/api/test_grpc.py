@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from service.rpc import decisions_pb2 as pb
 from service.rpc.decisions_pb2_grpc import DecisionsStub
 from service.settings import SettingsError, load
-from tests.integration.api.running import Process, Running
+from tests.integration.api.running import Process, Running, wait_until
 
 PATIENCE_S = 30.0
 ASKED = pb.DecideRequest(session_id="s1", placements=["cart_banner"])
@@ -48,7 +48,8 @@ def test_both_protocols_of_each_process_decide_and_count_together(running):
     with running.client() as client:
         body = {"session_id": "s1", "placements": ["cart_banner"]}
         assert client.post("/v1/decide", json=body).json()["bundle"] == made.bundle
-        assert 'salience_api_requests_total{endpoint="grpc/decide",status="OK"} 30.0' in client.get("/metrics").text
+        counted = 'salience_api_requests_total{endpoint="grpc/decide",status="OK"} 30.0'
+        wait_until(lambda: counted in client.get("/metrics").text)  # of the other process within a second
 
 
 def test_a_client_without_the_proto_finds_all_by_reflection(running):

@@ -27,7 +27,7 @@ def secure(tmp_path_factory, certificate):
 
 @pytest.fixture(scope="module")
 def clear(tmp_path_factory):
-    with Running(tmp_path_factory.mktemp("clear"), {"api.http2_cleartext": "true"} | UNHURRIED) as running:
+    with Running(tmp_path_factory.mktemp("clear"), {"api.http2_cleartext": "true", **UNHURRIED}) as running:
         yield running
 
 

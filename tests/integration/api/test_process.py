@@ -16,7 +16,7 @@ from service.clock import wall_ms
 from service.keys import KeyKind, create, revoke
 from service.ruleset_folder import read_sources
 from service.wiring import Wiring
-from tests.integration.api.running import ROOT, SHOP, Running
+from tests.integration.api.running import ROOT, SHOP, Running, wait_until
 from tools.redis_server import RedisServer
 
 FULL_CART = (
@@ -51,14 +51,6 @@ def cart_value(client, session):
     for rule in answer.json().get("rules", ()):
         look(rule["condition"])
     return found[0] if found else None
-
-
-def wait_until(holds, seconds=30.0):
-    until = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.02)
-    return found
 
 
 def is_known(client, session):
