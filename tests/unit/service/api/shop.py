@@ -142,6 +142,7 @@ SETTINGS = ApiSettings(
     server_requests_per_s=0,
     tls_certificate="",
     tls_key="",
+    http2_cleartext=False,
     grpc_port=None,
 )
 
