@@ -102,4 +102,5 @@ def _approximate(expression: Expression, reader: Callable[[str], Value | None]) 
         result = float(stack.pop())
     except OverflowError:
         return None
-    return result if math.isfinite(result) else None
+    # Zero has no sign: -0.0 is equal to it, so that the one would stay where the other came, and is told otherwise.
+    return result + 0.0 if math.isfinite(result) else None

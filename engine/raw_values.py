@@ -95,7 +95,7 @@ def _number(raw: object) -> float:
         raise ValueRefusedError(code, f"needs a number, has {shown(raw)}")
     if not math.isfinite(raw):
         raise ValueRefusedError("out-of-range", f"needs a finite number, has {raw!r}")
-    return raw
+    return raw + 0.0  # zero without a sign: see engine.expression
 
 
 def _boolean(raw: object) -> bool:

@@ -12,8 +12,8 @@ import pytest
 
 from engine.language import check, render
 from tests.generative.drawing import Insert, Look, Reload, Story, draw_ruleset, draw_story
-from tests.generative.found import FOUND_WITH_OTHERS, WORDS
-from tests.generative.fuzz import HISTORIES, Options, problem_of, story_of
+from tests.generative.found import FOUND_BY_FUZZ_NOW, FOUND_WITH_OTHERS, WORDS
+from tests.generative.fuzz import HISTORIES, Options, problem_of, problem_of_seed, story_of
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
 from tests.generative.words import EVENTS, PATTERNS
@@ -90,6 +90,11 @@ def test_every_happening_is_written() -> None:
     assert text.count("request: ") == sum(isinstance(each, Look) for each in story.operations)
     assert text.count("reload: ") == sum(isinstance(each, Reload) for each in story.operations)
     assert set(EVENTS) >= {each.event.type for each in story.operations if isinstance(each, Insert)} - {"unheard"}
+
+
+@pytest.mark.parametrize("seed", FOUND_BY_FUZZ_NOW.values(), ids=FOUND_BY_FUZZ_NOW.keys())
+def test_what_make_fuzz_found_stays_found(seed: int) -> None:
+    assert problem_of_seed(seed, Options()) is None
 
 
 @pytest.mark.parametrize("seed", FOUND_WITH_OTHERS.values(), ids=FOUND_WITH_OTHERS.keys())

@@ -90,7 +90,9 @@ class Parts:
             leaf
             for part in together
             for leaf in leaves(part)
-            if isinstance(leaf, Test) and isinstance(leaf.subject, Aggregate) and not references(leaf)
+            if leaf not in self.binders
+            and not references(leaf)
+            and (not isinstance(leaf, Test) or isinstance(leaf.subject, Aggregate))
         ]
         self.has_names = bool(together)
         self.together: list[Condition] = [part for part in together if not score_tests(part)]

@@ -343,9 +343,11 @@ def _time_of(entry: tuple[EpochMs, Any]) -> EpochMs:
 
 
 def node_of(quantity: Quantity, limit: int) -> AggregateNode:
-    """The node that keeps this quantity; `limit` bounds the entries and values that it keeps in a session."""
+    """The node that keeps this quantity; `limit` bounds the events of which it keeps entries and values in a session."""
     subject = quantity.subject
     assert isinstance(subject, Aggregate | Presence)
+    if isinstance(subject, Aggregate) and subject.minus is not None:
+        limit *= 2  # an event may be among what is added and among what is taken off
     if subject.span.window is None:
         return session_node(quantity, limit)
     if isinstance(subject, Presence):

@@ -36,7 +36,7 @@ def true_tokens(
         if index in brought:
             continue
         tokens = _true_in(states.get(index))
-        if alternative in production.asking:
+        if alternative in production.asking:  # few, and told apart by identity
             tokens = [token for token in tokens if token not in found]
         if tokens and alternative_holds(alternative, values, now, score):
             brought.add(index)

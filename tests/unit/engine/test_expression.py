@@ -31,6 +31,12 @@ def value(text: str, result: Kind = Kind.MONEY, **values: Value) -> Value | None
     return answer
 
 
+@pytest.mark.parametrize("text", ["rate / -4", "rate * -1", "-rate"])
+def test_zero_has_no_sign(text: str) -> None:
+    """-0.0 equals 0.0, but a model or a report would tell them apart."""
+    assert repr(value(text, Kind.NUMBER, rate=0.0)) == "0.0"
+
+
 def test_money_is_exact() -> None:
     assert value("quantity * price", quantity=3, price=3579) == 10737
     assert value("price * 0.15", price=1050) == 158  # 157.5, half to even
