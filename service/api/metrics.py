@@ -1,7 +1,7 @@
 """Metrics of the decision API. With several processes, prometheus-client adds them up through files.
 
-What each request counts is counted in plain dicts first, and given to the library in bulk: before the metrics are read, and
-once a second, so that other processes' files show it, too.
+What each request counts is counted in plain dicts first, and given to the library in bulk: before the metrics are read, once a
+second, so that other processes' files show it, too, and at the end.
 
 The labels are lists that we know: no id of a session, a customer or a caller's own words ever becomes one.
 """
@@ -55,12 +55,15 @@ class Histogram(_Found, prometheus_client.Histogram):
 
     def note(self, value: float, *values: Any) -> None:
         """Note a value for these values of the labels; it shows after the next `flush`. From the event loop alone."""
-        self.__dict__.setdefault("_noted", []).append((value, values))
+        noted: dict[tuple[Any, ...], list[float]] = self.__dict__.setdefault("_noted", {})
+        noted.setdefault(values, []).append(value)
 
     def flush(self) -> None:
         """Give what was noted to the library."""
-        for value, values in self.__dict__.pop("_noted", ()):
-            self.labels(*values).observe(value)
+        for values, noted in self.__dict__.pop("_noted", {}).items():
+            child = self.labels(*values)
+            for value in noted:
+                child.observe(value)
 
 
 class Metrics:

@@ -138,6 +138,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
         await asyncio.to_thread(keys.stop)
         await recorder.stop()
         await batcher.close()
+        metrics.flush()
         await state.close()
         slow.shutdown()
         await asyncio.to_thread(events.close)
