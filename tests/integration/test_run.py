@@ -43,7 +43,8 @@ class Running:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in listed:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            found[words[-2]] = int(pid)
+            if len(words) > 1:  # one that has ended and was not waited for yet has none
+                found[words[-2]] = int(pid)
         return found
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
