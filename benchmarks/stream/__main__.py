@@ -45,6 +45,7 @@ class Bench:
     """Servers, and a new prefix of topics and an empty Redis for each measurement."""
 
     def __init__(self, folder: Path, partitions: int, batch: int, stack: ExitStack) -> None:
+        """With `batch` 0 as many events at once as when nobody sets it."""
         self.client: ClientName = "kafka-python"
         self.partitions = partitions
         self.batch = batch

@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--partitions", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="salience-endurance-") as folder, ExitStack() as stack:
-        bench = Bench(Path(folder), options.partitions, 500, stack)
+        bench = Bench(Path(folder), options.partitions, 0, stack)
         return 0 if run(bench.place(), options.minutes, options.rate) else 1
 
 

@@ -286,7 +286,7 @@ class Worker:
 
     def _work(self, partition: Partition, equipment: Equipment) -> None:
         number = partition.number
-        backlog = self._backlog.get(number) or Backlog()
+        backlog = self._backlog.get(number, Backlog())
         try:
             while partition.standing is Standing.OWNED:
                 batch = backlog.batch(self._pace.batch, partition.position)

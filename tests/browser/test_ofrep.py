@@ -13,7 +13,7 @@ import pytest
 from service.clock import wall_ms
 from service.keys import KeyKind, create
 from service.wiring import Wiring
-from tests.integration.api.running import SHOP, Running
+from tests.integration.api.running import UNHURRIED, Running, big_cart_shop
 from tools.openfeature import modules
 
 IMPORTS = {
@@ -40,22 +40,12 @@ START = """async ({ options, context }) => {
 }"""
 DETAILS = "([flag, otherwise]) => OpenFeature.getClient().getObjectDetails(flag, otherwise)"
 STANDARD = "Delivered in two to three days"
-BIG_CART = """ruleset: big_cart
-owner: tests
-rules:
-  - rule: big_cart
-    when: {fact: cart.value, above: 1000}
-    then: [{offer: free_shipping, placement: cart_banner}]
-"""
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    rules = tmp_path_factory.mktemp("rules") / "shop"
-    shutil.copytree(SHOP, rules)
-    (rules / "big_cart.yaml").write_text(BIG_CART)
-    # What these tests are about is not how fast a busy machine answers.
-    with Running(tmp_path_factory.mktemp("ofrep"), {"api.deadline_ms": 20_000}, rules) as started:
+    rules = big_cart_shop(tmp_path_factory.mktemp("rules"))
+    with Running(tmp_path_factory.mktemp("ofrep"), UNHURRIED, rules) as started:
         yield started
 
 
@@ -219,7 +209,7 @@ def test_what_was_shown_is_shown_on_from_the_cache_while_the_api_is_away(page, o
 
 
 def test_a_key_beyond_its_rate_makes_the_provider_wait_as_long_as_it_is_told(page, origin, tmp_path):
-    with Running(tmp_path, {"api.deadline_ms": 20_000, "api.storefront_requests_per_s": 1}) as limited:
+    with Running(tmp_path, {**UNHURRIED, "api.storefront_requests_per_s": 1}) as limited:
         answers = answers_to(page)
         assert start(page, origin, limited, limited.panel_key, pollInterval=50)["failure"] is None
         page.wait_for_function("() => events.includes('PROVIDER_STALE')")

@@ -359,13 +359,11 @@ def start_again(server: RedisServer) -> None:
     It does so, having mended its files, where it crashed while it rewrote them and the former one was torn; and where its child
     that rewrote them still has the port.
     """
-    for _ in range(STARTS):
-        try:
+    for _ in range(STARTS - 1):
+        with suppress(RedisServerError):
             server.start()
-        except RedisServerError:
-            time.sleep(0.1)
-        else:
             return
+        time.sleep(0.1)
     server.start()
 
 

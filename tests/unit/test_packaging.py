@@ -79,7 +79,7 @@ def test_a_lock_has_hashes_for_everything_and_nothing_of_a_machine(name: str) ->
     assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|file:|@ |(?<!\w)/\w", text)
 
 
-def test_what_is_compiled_is_there_and_a_checkout_is_never_compiled(packaging: dict[str, Any]) -> None:
+def test_a_checkout_is_never_compiled(packaging: dict[str, Any]) -> None:
     """Machine code beside files that are edited would hide what is edited."""
     assert packaging["ext_modules"] == []
     from engine.rete import IS_COMPILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,25 @@ SHOP = ROOT / "rulesets" / "shop"
 ORIGIN = "https://shop.example"
 START_S = 60.0
 
+UNHURRIED = {"api.deadline_ms": 20_000}
+"""Settings of tests that are about something else than how fast a busy machine answers."""
+BIG_CART = """ruleset: big_cart
+owner: tests
+rules:
+  - rule: big_cart
+    when: {fact: cart.value, above: 1000}
+    then: [{offer: free_shipping, placement: cart_banner}]
+"""
+
 T = TypeVar("T")
+
+
+def big_cart_shop(folder: Path) -> Path:
+    """The rules of the example shop and one that a request decides: a cart above 1,000 is sent for nothing."""
+    rules = folder / "shop"
+    shutil.copytree(SHOP, rules)
+    (rules / "big_cart.yaml").write_text(BIG_CART)
+    return rules
 
 
 class Process:

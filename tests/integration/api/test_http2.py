@@ -6,10 +6,8 @@ import ssl
 import httpx
 import pytest
 
-from tests.integration.api.running import Process, Running
+from tests.integration.api.running import UNHURRIED, Process, Running
 
-UNHURRIED = {"api.deadline_ms": 20_000}
-"""What these tests are about is not how fast a busy machine answers."""
 ASKED = {"session_id": "s1", "placements": ["cart_banner"]}
 
 

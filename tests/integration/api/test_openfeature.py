@@ -1,7 +1,5 @@
 """OpenFeature's official Python SDK and OFREP provider, unchanged, against the running API."""
 
-import shutil
-
 import pytest
 from openfeature import api as openfeature
 from openfeature.contrib.provider.ofrep import OFREPProvider
@@ -9,25 +7,15 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
-from tests.integration.api.running import SHOP, Running
+from tests.integration.api.running import UNHURRIED, Running, big_cart_shop
 
-BIG_CART = """ruleset: big_cart
-owner: tests
-rules:
-  - rule: big_cart
-    when: {fact: cart.value, above: 1000}
-    then: [{offer: free_shipping, placement: cart_banner}]
-"""
 OWN = {"title": "the page's own"}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    rules = tmp_path_factory.mktemp("rules") / "shop"
-    shutil.copytree(SHOP, rules)
-    (rules / "big_cart.yaml").write_text(BIG_CART)
-    # What these tests are about is not how fast a busy machine answers.
-    with Running(tmp_path_factory.mktemp("openfeature"), {"api.deadline_ms": 20_000}, rules) as started:
+    rules = big_cart_shop(tmp_path_factory.mktemp("rules"))
+    with Running(tmp_path_factory.mktemp("openfeature"), UNHURRIED, rules) as started:
         yield started
 
 
