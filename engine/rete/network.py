@@ -84,8 +84,10 @@ class Network:
         quantity = compiled.quantities.by_name.get(fact)
         if quantity is None:
             return False
-        index = quantity.index
-        return bool(compiled.index.readers(index)) or any(index in each.reads for each in compiled.quantities.all)
+        index, gone = quantity.index, compiled.quantities.gone
+        return any(index in compiled.productions[each].reads for each in compiled.index.readers(index)) or any(
+            index in each.reads and each.index not in gone for each in compiled.quantities.all
+        )
 
     def nodes(self) -> tuple[ListedNode, ...]:
         """What it is made of, for people."""

@@ -136,10 +136,7 @@ class View:
         compiled = self._compiled
         if id(condition) in compiled.plain:
             return condition
-        forms = compiled.forms
-        if not forms:
-            return network_form(condition)
-        return forms.get(id(condition)) or forms.get(condition) or network_form(condition)
+        return compiled.forms.of(condition) or network_form(condition)
 
     def _truth(self, condition: Condition) -> Truth:
         if isinstance(condition, Segment):

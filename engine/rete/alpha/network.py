@@ -115,6 +115,15 @@ class AlphaType:
             self.trie.add(ordered, End(number, (), False))
         self.trie.settle()
 
+    def rejoined(self, joined: AlphaType | None) -> AlphaType:
+        """The same with other edges to patterns."""
+        made = AlphaType(self.shape)
+        made.joined = joined
+        made.plain, made.memories, made.trie = self.plain, self.memories, self.trie
+        made.resets, made.is_dull = self.resets, self.is_dull
+        made.table_of, made.table = self.table_of, self.table
+        return made
+
     def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
         """As `reached`, through the table too, and without a word about broken tests."""
         if self.table is not None:

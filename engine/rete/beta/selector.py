@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.activation import Catalogue
@@ -218,15 +218,29 @@ class Reach:
         return None if self.window is None else dropped + self.window
 
 
-class Numbering:
-    """The alpha memories of a network: a number for each selection, whatever looks at it."""
+Selected: TypeAlias = tuple[str, tuple[AttributeTest, ...], frozenset[str]]
+"""A type of event, tests that look at nothing but the event, and the attributes that must have a value."""
 
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[str, tuple[AttributeTest, ...], frozenset[str]], int] = {}
+
+class Numbering:
+    """The alpha memories of a network: a number for each selection, whatever looks at it.
+
+    Attributes:
+        selections: By their number.
+    """
+
+    def __init__(self, selections: Iterable[Selected] = ()) -> None:
+        """Of selections that have a number already, by this; others can be added."""
+        self.selections = list(selections)
+        self._numbers = {key: number for number, key in enumerate(self.selections)}
 
     def of(self, event: str, where: tuple[AttributeTest, ...] = (), required: frozenset[str] = frozenset()) -> int:
-        """The number of a selection whose tests look at nothing but the event; `required` attributes have a value."""
-        return self.numbers.setdefault((event, where, required), len(self.numbers))
+        """The number of a selection."""
+        key = (event, where, required)
+        number = self._numbers.setdefault(key, len(self.selections))
+        if number == len(self.selections):
+            self.selections.append(key)
+        return number
 
 
 class Slots:
