@@ -8,20 +8,20 @@ the large one says of a rule that changed is left out. With many changes, the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from engine.language.tree import Aggregate, Program, Rule
-from engine.rete.agenda.conflict import ConflictIndex, Glance, Holding
+from engine.rete.agenda.amended import AmendedIndex, Base
 from engine.rete.agenda.derived import strata
 from engine.rete.agenda.production import Production, compile_rule
 from engine.rete.agenda.schedules import Gates
-from engine.rete.alpha.aggregates import AggregateNode, Changed
-from engine.rete.alpha.network import AlphaType, Broken, Feed, build
+from engine.rete.alpha.aggregates import AggregateNode
+from engine.rete.alpha.amended import AmendedType
+from engine.rete.alpha.network import AlphaType, build
 from engine.rete.alpha.windows import WindowNode, node_of
 from engine.rete.beta.pattern_compiler import compile_pattern
-from engine.rete.beta.selector import Numbering
 from engine.rete.compilation import (
     NUMBERS,
     Compiled,
@@ -36,120 +36,11 @@ from engine.rete.compilation import (
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
-from engine.values import EpochMs, Value
 
 _T = TypeVar("_T")
 
-Rank: TypeAlias = Callable[[int], int]
-"""The place of a production in order of acting, below 0 for one that is gone."""
-
 MOST_CHANGED = 64
 """Rules that are amended; so many are looked through in the time in which a network of 100 is made."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Base:
-    """What an amended network stands on.
-
-    Attributes:
-        index: Over all rules as they were.
-        changed: The rules that changed since, are new or gone, by index.
-        reads: The quantities that they looked at.
-    """
-
-    index: ConflictIndex
-    changed: frozenset[int]
-    reads: frozenset[int]
-
-
-class AmendedIndex(ConflictIndex):
-    """An index over all rules as they were, with another over those that changed."""
-
-    def __init__(
-        self, base: Base, productions: Sequence[Production], quantities: Sequence[Quantity], rank: Rank
-    ) -> None:
-        """`productions` as they are now."""
-        self.base = base
-        self._changed = base.changed
-        own = sorted((index for index in base.changed if rank(index) >= 0), key=rank)
-        self._own = ConflictIndex([productions[index] for index in own], quantities)
-        self.glances = [*base.index.glances, *self._own.glances[len(base.index.glances) :]]
-        for index in base.reads.union(*(productions[each].reads for each in base.changed)):
-            self.glances[index] = Glance((), quantities[index].default, None)
-        self.all = _Amended(base.index.all, self._own.all, base.changed, rank)
-        self.asking = _Amended(base.index.asking, self._own.asking, base.changed, rank)
-
-    def readers(self, index: int) -> Sequence[int]:
-        """The productions that look at a quantity, perhaps with some that did."""
-        return [*self.base.index.readers(index), *self._own.readers(index)]
-
-    def candidates(self, changed: Iterable[int]) -> set[int]:
-        """See `ConflictIndex`."""
-        changed = tuple(changed)
-        return self.base.index.candidates(changed) | self._own.candidates(changed)
-
-    def risen(self, changed: Changed, values: dict[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
-        """See `ConflictIndex`."""
-        found = self.base.index.risen(changed, values, now)
-        for index in self._changed.intersection(found):
-            del found[index]
-        found.update(self._own.risen(changed, values, now))
-        return found
-
-
-class _Amended(Holding):
-    """Which productions may hold, as `Holding` says it."""
-
-    def __init__(self, base: Holding, own: Holding, changed: frozenset[int], rank: Rank) -> None:
-        self._base = base
-        self._own = own
-        self._changed = changed
-        self._rank = rank
-
-    def candidates(self, values: dict[int, Value | None]) -> list[int]:
-        """In order of acting."""
-        found = {*self._base.candidates(values)}.difference(self._changed)
-        return sorted(found.union(self._own.candidates(values)), key=self._rank)
-
-
-class AmendedType(AlphaType):
-    """The selections of an event type, some of which lead to quantities that no rule needs any more, and some more."""
-
-    __slots__ = ("base", "gone", "more")
-
-    def __init__(self, base: AlphaType, gone: frozenset[int], more: AlphaType | None) -> None:
-        super().__init__(base.shape)
-        self.base: AlphaType = base
-        self.more: tuple[AlphaType, ...] = () if more is None else (more,)
-        self.gone = gone
-        if isinstance(base, AmendedType):
-            self.base = base.base
-            self.more = base.more + self.more
-            self.gone |= base.gone
-        self.joined = base.joined
-        added = () if more is None else more.resets
-        self.resets = (*(node for node in base.resets if node.index not in self.gone), *added)
-        self.is_dull = base.is_dull and (more is None or more.is_dull)
-
-    def rejoined(self, joined: AlphaType | None) -> AlphaType:
-        """See `AlphaType`."""
-        made = AmendedType(self, self.gone, None)
-        made.joined = joined
-        return made
-
-    def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
-        """See `AlphaType`."""
-        return self.reached(attributes, time, [])
-
-    def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
-        """See `AlphaType`."""
-        found: list[Feed] = []
-        for each in (self.base, *self.more):
-            told: Broken = []
-            found += each.reached(attributes, time, told) if each.table is None else each.all_reached(attributes, time)
-            broken += told
-        gone = self.gone
-        return [feed for feed in found if feed.node.index not in gone] if gone else found
 
 
 def amended(program: Program, former: Compiled) -> Compiled | None:
@@ -184,10 +75,16 @@ class _Amendment:
 
     def _follow(self) -> bool:
         """Bring the productions to what the rules are now. False where more changed than is amended."""
-        productions = self.productions
-        olds = {each.rule.id: each for each in self.former.acting}
+        productions, rules = self.productions, self.program.rules
+        acting, before = self.former.acting, self.former.program.rules
+        # Most are what and where they were, before those that changed and behind them.
+        first = _alike(rules, before)
+        last = _alike(rules[first:][::-1], before[first:][::-1])
+        end = len(acting) - last
+        self.acting += acting[:first]
+        olds = {each.rule.id: each for each in acting[first:end]}
         normal_form = NormalForm(self.quantities)
-        for rule in self.program.rules:
+        for rule in rules[first : len(rules) - last]:
             old = olds.pop(rule.id, None)
             if old is not None and rule is old.rule:
                 made = old
@@ -206,6 +103,7 @@ class _Amendment:
                 if len(self.own) > MOST_CHANGED:
                     return False
             self.acting.append(made)
+        self.acting += acting[end:]
         for old in olds.values():
             productions[old.index] = Production(old.index, old.rule)  # it never holds, and looks at nothing
             self.olds.append(old)
@@ -228,7 +126,8 @@ class _Amendment:
             return None
         own, olds, acting = self.own, self.olds, tuple(self.acting)
         either = [*own, *olds]
-        scored = tuple(each for each in acting if each.asking)
+        asks = former.scored or any(each.asking for each in own)
+        scored = tuple(each for each in acting if each.asking) if asks else ()
         if any(each.broken is not None for each in either) or not self._scores_are_kept(scored):
             return None
         changed = frozenset(each.index for each in either)
@@ -243,7 +142,7 @@ class _Amendment:
         gone = self._gone(changed, joined)
         if len(base.changed) > MOST_CHANGED or not self._times_are_kept(changed, gone, joined):
             return None
-        numbering = Numbering(former.numbering.selections) if joined else former.numbering
+        numbering = former.numbering.copy() if joined else former.numbering
         try:
             more = {each.index: compile_pattern(each, self.quantities, numbering) for each in joined}
         except Exception:  # noqa: BLE001 - a network that is made from nothing names the rules that can't be run
@@ -251,48 +150,48 @@ class _Amendment:
         patterns = _without(former.patterns, gone) | more
         readers = self._readers(gone, joined)
         joined_rules = self._joined_rules(gone)
-        offered = self._offered(changed, patterns, readers)
+        offered = self._offered(changed, more.keys(), readers).intersection(patterns)
         self.quantities.forget(gone)
-        nodes = {each.index: node_of(each, former.keep_events) for each in added if each.origin is Origin.EVENTS}
-        kept = _without(former.nodes, gone)
-        nodes = {**kept, **nodes} if nodes else kept
-        all_nodes, tuple_of = nodes, tuple(productions)
+        fresh = {each.index: node_of(each, former.keep_events) for each in added if each.origin is Origin.EVENTS}
+        nodes = _without(former.nodes, gone) | fresh
+        windows = {index: node for index, node in fresh.items() if isinstance(node, WindowNode)}
         clocked = clocked_in(acting) if any(_is_clocked(each) for each in either) else former.clocked
         asserts = former.strata or any(each.asserts for each in own)
         layers = strata(acting, every) if asserts else former.strata
+        branches = former.branching or any(len(each.patterns) > 1 for each in own)
         has_gates = any(each.rule.schedule is not None for each in either)
-        asserting = [each for each in acting if each.asserts]
-        assert_gates = Gates(asserting) if has_gates else former.assert_gates
-        scanned = tuple(each for each in every if each.origin is Origin.SCANNED and each.index not in gone)
+        assert_gates = Gates([each for each in acting if each.asserts]) if has_gates else former.assert_gates
+        scanned = tuple(each for each in (*former.scanned, *added) if each.index not in gone and _is_scanned(each))
+        defaults = (*former.defaults, *(each.default for each in added))
         computed = former.computed
         return replace(
             former,
             number=next(NUMBERS),
             program=self.program,
             quantities=self.quantities,
-            defaults=tuple(each.default for each in every) if added else former.defaults,
-            nodes=all_nodes,
-            windows={index: node for index, node in all_nodes.items() if isinstance(node, WindowNode)},
-            alpha=self._joined_alpha(self._alpha(gone, added, all_nodes), gone, connected(more.values(), numbering)),
+            defaults=defaults,
+            nodes=nodes,
+            windows=_without(former.windows, gone) | windows,
+            alpha=self._joined_alpha(self._alpha(gone, added, nodes), gone, connected(more.values(), numbering)),
             scanned=scanned,
             clocked=clocked,
-            productions=tuple_of,
+            productions=tuple(productions),
             acting=acting,
             ranks=ranks,
             scored=scored,
             strata=layers,
             gates=Gates(acting) if has_gates else former.gates,
             assert_gates=assert_gates,
-            index=AmendedIndex(base, productions, every, _identity if ranks is None else ranks.__getitem__),
+            index=AmendedIndex(base, productions, every, defaults, _identity if ranks is None else ranks.__getitem__),
             plans=former.plans.for_another(),
             patterns=patterns,
             readers=readers,
             joined_rules=joined_rules,
             offered=offered,
             numbering=numbering,
-            forms=Forms(acting),
-            plain=plain_in(acting),
-            branching=tuple(each for each in acting if len(each.patterns) > 1),
+            forms=Forms(own, former.forms) if any(each.form is not None for each in own) else former.forms,
+            plain=former.plain.difference(id(each.rule.when) for each in olds).union(plain_in(own)),
+            branching=tuple(each for each in acting if len(each.patterns) > 1) if branches else (),
             has_clock_moments=bool(clocked or assert_gates or former.last_known),
             is_plain=not (computed or scanned or layers or scored or clocked),
         )
@@ -346,7 +245,10 @@ class _Amendment:
                 and not every[index].names
                 and all(each in gone for each in former.readers.get(index, ()))
                 and not self._is_read(index, changed)
-                and not any(index in every[each].shows for each in former.patterns if each not in gone)
+                and (
+                    every[index].origin is Origin.JOINED
+                    or not any(index in every[each].shows for each in former.patterns if each not in gone)
+                )
             ):
                 gone.add(index)
                 pending += (*every[index].reads, *every[index].shows)
@@ -359,12 +261,11 @@ class _Amendment:
             each not in changed and index in productions[each].reads for each in self.former.index.readers(index)
         )
 
-    def _offered(
-        self, changed: Collection[int], patterns: Mapping[int, object], readers: Mapping[int, object]
-    ) -> frozenset[int]:
-        """The patterns at which no rule looks."""
-        found = self.former.offered.union(patterns.keys() - self.former.patterns, *(each.reads for each in self.olds))
-        found = found.intersection(patterns).difference(readers, *(each.reads for each in self.own))
+    def _offered(self, changed: Collection[int], added: Iterable[int], readers: Mapping[int, object]) -> frozenset[int]:
+        """The quantities at which no rule looks, of those that offers looked at, that are new or that rules looked at."""
+        found = self.former.offered.union(added, *(each.reads for each in self.olds))
+        found = frozenset(index for index in found if index not in readers)
+        found = found.difference(*(each.reads for each in self.own))
         return frozenset(index for index in found if not self._is_read(index, changed))
 
     def _readers(self, gone: Collection[int], joined: Collection[Quantity]) -> dict[int, tuple[int, ...]]:
@@ -445,13 +346,28 @@ def _means_the_same(rule: Rule, former: Rule) -> bool:
     )
 
 
+def _alike(some: Sequence[object], others: Sequence[object]) -> int:
+    """How many are the same objects, from the first on."""
+    return next(
+        (at for at, (one, other) in enumerate(zip(some, others, strict=False)) if one is not other),
+        min(len(some), len(others)),
+    )
+
+
 def _without(of: dict[int, _T], gone: Collection[int]) -> dict[int, _T]:
     """What there is of the quantities that did not go."""
-    return {index: each for index, each in of.items() if index not in gone}
+    made = dict(of)
+    for index in gone:
+        made.pop(index, None)
+    return made
 
 
 def _identity(index: int) -> int:
     return index
+
+
+def _is_scanned(quantity: Quantity) -> bool:
+    return quantity.origin is Origin.SCANNED
 
 
 def _is_clocked(production: Production) -> bool:

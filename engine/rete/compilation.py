@@ -182,10 +182,11 @@ def compile_program(program: Program) -> Compiled:
     readers = by_key((index, each.index) for each in joined for index in each.reads)
     for name, found in connected(patterns.values(), numbering).items():
         alpha.setdefault(name, AlphaType((name,))).joined = found
+    defaults = tuple(each.default for each in every)
     return Compiled(
         program=program,
         quantities=quantities,
-        defaults=tuple(each.default for each in every),
+        defaults=defaults,
         nodes=nodes,
         windows={index: node for index, node in nodes.items() if isinstance(node, WindowNode)},
         alpha=alpha,
@@ -207,7 +208,7 @@ def compile_program(program: Program) -> Compiled:
         strata=layers,
         gates=Gates(productions),
         assert_gates=assert_gates,
-        index=ConflictIndex(productions, every),
+        index=ConflictIndex(productions, every, defaults),
         keep_events=vocabulary.keep_events,
         texts={},
         plans=Plans(vocabulary),
@@ -294,19 +295,23 @@ class Forms:
     Rules with equal conditions differ in what they use of what these bind, and so in their forms.
     """
 
-    def __init__(self, productions: Iterable[Production]) -> None:
-        self._pairs = [(each.rule.when, each.form) for each in productions if each.form is not None]
-        self._by_id = {id(condition): form for condition, form in self._pairs}
+    def __init__(self, productions: Iterable[Production], former: Forms | None = None) -> None:
+        """`former`: others, of which those that are no rule's any more do no harm."""
+        # A condition is kept beside its form, so that its id stays its own.
+        self.pairs: dict[int, tuple[Condition, Condition]] = {} if former is None else former.pairs.copy()
+        self.pairs |= {id(each.rule.when): (each.rule.when, each.form) for each in productions if each.form is not None}
         self._by_condition: dict[Condition, Condition] | None = None  # until somebody asks: each has to be hashed
 
     def of(self, condition: Condition) -> Condition | None:
         """The form of a rule's condition; None for any other."""
-        found = self._by_id.get(id(condition))
-        if found is None and self._pairs:
-            if self._by_condition is None:
-                self._by_condition = dict(self._pairs)
-            found = self._by_condition.get(condition)
-        return found
+        found = self.pairs.get(id(condition))
+        if found is not None:
+            return found[1]
+        if not self.pairs:
+            return None
+        if self._by_condition is None:
+            self._by_condition = dict(self.pairs.values())
+        return self._by_condition.get(condition)
 
 
 def plain_in(productions: Iterable[Production]) -> frozenset[int]:

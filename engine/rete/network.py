@@ -53,7 +53,7 @@ class Network:
         self._costs: Mapping[str, Mapping[str, int]] | None = None  # until somebody asks
         self.program = compiled.program
         self.bundle_hash = bundle_hash
-        self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
+        self.rule_digests = frozenset([rule.digest for rule in compiled.program.rules])
 
     @classmethod
     def build(

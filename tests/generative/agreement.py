@@ -127,7 +127,7 @@ class Case:
         compiled = self.compiler.amended(program, former._compiled)
         if compiled is not None:
             self.amended += 1
-            self.network = Network(compiled, str(self.bundle), dict(self.ancestry))
+            self.network = Network(compiled, str(self.bundle), dict(self.ancestry), former._names)
         memory, self.memory = self.memory, self.network.take_over(self.memory, former)
         self.went_on += self.memory is memory
         listed = [[replace(node, quantity=None) for node in network.nodes()] for network in (self.network, fresh)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from engine.activation import Catalogue
@@ -229,10 +229,16 @@ class Numbering:
         selections: By their number.
     """
 
-    def __init__(self, selections: Iterable[Selected] = ()) -> None:
-        """Of selections that have a number already, by this; others can be added."""
-        self.selections = list(selections)
-        self._numbers = {key: number for number, key in enumerate(self.selections)}
+    def __init__(self) -> None:
+        self.selections: list[Selected] = []
+        self._numbers: dict[Selected, int] = {}
+
+    def copy(self) -> Numbering:
+        """One to which others can be added."""
+        made = Numbering()
+        made.selections = list(self.selections)
+        made._numbers = dict(self._numbers)
+        return made
 
     def of(self, event: str, where: tuple[AttributeTest, ...] = (), required: frozenset[str] = frozenset()) -> int:
         """The number of a selection."""

@@ -56,32 +56,71 @@ class Names:
         ancestry: Mapping[str, frozenset[str]],
         former: Names | None = None,
     ) -> None:
-        """`former`: of another network, whose names of rules that are the same are taken over."""
-        quantities = compiled.quantities.all
-        live = [each for each in quantities if each.index not in compiled.quantities.gone]
+        """`former`: of another network; what is the same is taken over."""
         self.bundle = _hash(bundle_hash)
-        self._compiled = compiled
+        self.compiled = compiled
         self._ancestry = ancestry
         self._by_name = {_hash(name): name for name in ancestry}
         self._differences: dict[bytes, Difference | None] = {}
-        self.ids = [each.id for each in quantities]
-        self.by_id = {each.id: each.index for each in live}
-        self.places: dict[bytes, tuple[int, WindowNode | None]] = {
-            each.id: (each.index, compiled.windows.get(each.index)) for each in live
-        }
-        self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
-        self.digests = [""] * len(compiled.productions)  # as it stays for those that are gone
-        for each in compiled.acting:
-            self.digests[each.index] = each.rule.digest
-        known: dict[str, bytes] = {} if former is None else dict(zip(former.digests, former.rules, strict=True))
-        self.rules: list[bytes] = [known.get(digest) or (_hash(digest) if digest else b"") for digest in self.digests]
-        self.rule_by_name = {self.rules[each.index]: each.index for each in compiled.acting}
+        self.ids: list[bytes] = []
+        self.places: dict[bytes, tuple[int, WindowNode | None]] = {}
+        self.rules: list[bytes] = []
+        self.rule_by_name: dict[bytes, int] = {}
+        self.sum = 0
+        before: Compiled | None = None
+        if former is not None and former.compiled.lineage is compiled.lineage:
+            before, self.sum = former.compiled, former.sum
+            self.ids, self.places = former.ids.copy(), former.places.copy()
+            self.rules, self.rule_by_name = former.rules.copy(), former.rule_by_name.copy()
+        self._follow_quantities(before)
+        self._follow_rules(before)
+        self.signature = self.sum.to_bytes(_HASH, "big")
         self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
-        self.follows = frozenset(each.index for each in live if each.origin in {Origin.COMPUTED, Origin.SCANNED})
+        self.follows = frozenset(each.index for each in (*compiled.computed, *compiled.scanned))
         self.unstored = self.follows.union(compiled.windows, compiled.patterns)
-        self.derived = tuple(each.index for each in live if each.origin is Origin.DERIVED)
+        facts = (compiled.quantities.by_name[name] for name in compiled.program.vocabulary.facts)
+        self.derived = tuple(each.index for each in facts if each.origin is Origin.DERIVED)
+
+    def _follow_quantities(self, former: Compiled | None) -> None:
+        """Take in the quantities that have no name yet, and leave out those that went.
+
+        The sum of all their ids tells one set of them from another, in whatever order they came and went.
+        """
+        compiled = self.compiled
+        quantities, gone = compiled.quantities.all, compiled.quantities.gone
+        if former is not None:
+            gone = gone.difference(former.quantities.gone)
+        windows = compiled.windows
+        for each in quantities[len(self.ids) :]:
+            self.ids.append(each.id)
+            self.places[each.id] = (each.index, windows.get(each.index))
+            self.sum += int.from_bytes(each.id, "big")
+        for index in gone:
+            name = self.ids[index]
+            self.sum -= int.from_bytes(name, "big")
+            if self.places[name][0] == index:
+                del self.places[name]
+
+    def _follow_rules(self, former: Compiled | None) -> None:
+        """Name the rules that are not what they were; those that are gone stay without a name."""
+        productions = self.compiled.productions
+        before = () if former is None else former.productions
+        changed = [index for index, (each, was) in enumerate(zip(productions, before, strict=False)) if each is not was]
+        for index in changed:
+            self.rule_by_name.pop(self.rules[index], None)
+            self.rules[index] = b""
+        self.rules += [b""] * (len(productions) - len(before))
+        ranks = self.compiled.ranks
+        for index in (*changed, *range(len(before), len(productions))):
+            if ranks is None or ranks[index] >= 0:
+                name = self.rules[index] = _hash(productions[index].rule.digest)
+                self.rule_by_name[name] = index
+
+    def index_of(self, name: bytes) -> int:
+        """The index of a quantity; below 0 for what this network does not have."""
+        return self.places.get(name, NOWHERE)[0]
 
     def difference(self, bundle: bytes) -> Difference | None:
         """What is new since a bundle; None where that is not among the known ancestors."""
@@ -91,7 +130,7 @@ class Names:
         return self._differences[bundle]
 
     def _since(self, known: frozenset[str]) -> Difference:
-        compiled = self._compiled
+        compiled = self.compiled
         new = frozenset(each.index for each in compiled.acting if each.rule.digest not in known)
         productions, readers = compiled.productions, compiled.index.readers
         return Difference(
@@ -254,7 +293,7 @@ def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
 
 def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
     forgotten, latches, answers, fresh, held, acts, new, quiet, memory.is_asking = rest
-    memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
+    memory.forgotten = {names.index_of(name): clock - age for name, age in forgotten.items() if name in names.places}
     memory.latches = frozenset(names.test_by_name[name] for name in latches if name in names.test_by_name)
     memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
     memory.fresh = frozenset(fresh)
@@ -381,8 +420,8 @@ def _read_patterns(
         return
     joins = memory.joins = Joins()
     for name, stored in packed.joined.items():
-        index = names.by_id.get(name)
-        if index is not None and index in compiled.patterns:
+        index = names.index_of(name)
+        if index in compiled.patterns:
             state = joins.states[index] = _read_pattern(stored, clock)
             if state.timed is not None:
                 memory.timed.append((state.timed, index))
@@ -391,7 +430,7 @@ def _read_patterns(
             value = compiled.patterns[index].value(state)
             if value is not False:
                 memory.values[index] = value
-    joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
+    joins.unsettled = frozenset(names.index_of(name) for name in packed.unsettled if name in names.places)
     joins.told = {
         names.rule_by_name[name]: frozenset(tuple(map(value_of, token)) for token in tokens)
         for name, tokens in packed.told.items()
