@@ -36,6 +36,7 @@ from engine.rete.compilation import (
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
+from engine.rete.session.retained import Packing
 
 _T = TypeVar("_T")
 
@@ -309,7 +310,7 @@ class _Amendment:
             return alpha
         made = dict(alpha)
         for event in left.union(more):
-            kind = alpha.get(event) or AlphaType((event,))
+            kind = alpha.get(event) or AlphaType(Packing((event,)))
             joined = kind.joined
             made[event] = kind.rejoined(
                 more.get(event) if joined is None else AmendedType(joined, gone, more.get(event))
@@ -330,7 +331,8 @@ class _Amendment:
         more = build({}, pairs)
         events = {*more, *(name for index in gone for name in events_of(former.quantities.all[index]))}
         return former.alpha | {
-            name: AmendedType(former.alpha.get(name) or AlphaType((name,)), gone, more.get(name)) for name in events
+            name: AmendedType(former.alpha.get(name) or AlphaType(Packing((name,))), gone, more.get(name))
+            for name in events
         }
 
 

@@ -36,6 +36,7 @@ from engine.rete.conditions.normal_form import Literal, NormalForm, Shape
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.reports.telling import Plans
+from engine.rete.session.retained import Packing
 from engine.values import Millis, Value
 
 NUMBERS = count()
@@ -181,7 +182,7 @@ def compile_program(program: Program) -> Compiled:
     alpha = build(shapes, pairs)
     readers = by_key((index, each.index) for each in joined for index in each.reads)
     for name, found in connected(patterns.values(), numbering).items():
-        alpha.setdefault(name, AlphaType((name,))).joined = found
+        alpha.setdefault(name, AlphaType(Packing((name,)))).joined = found
     defaults = tuple(each.default for each in every)
     return Compiled(
         program=program,
@@ -283,9 +284,9 @@ def patterns_apart(subject: Joined, vocabulary: Vocabulary) -> tuple[Pattern, di
     quantities, numbering = Quantities(vocabulary), Numbering()
     quantity = quantities.of(subject)
     pattern = compile_pattern(quantity, quantities, numbering)
-    alpha = {name: AlphaType((name, *event.attributes)) for name, event in vocabulary.events.items()}
+    alpha = {name: AlphaType(Packing((name, *event.attributes))) for name, event in vocabulary.events.items()}
     for name, found in connected([pattern], numbering).items():
-        alpha.setdefault(name, AlphaType((name,))).joined = found
+        alpha.setdefault(name, AlphaType(Packing((name,)))).joined = found
     return pattern, alpha, quantities
 
 
@@ -338,7 +339,7 @@ def connected(patterns: Iterable[Pattern], numbering: Numbering) -> dict[str, Al
             event, where, required = numbering.selections[number]
             arrival = Arrival(pattern.index, number, required, tuple(roles))
             feeds.setdefault(event, {}).setdefault(where, []).append(Feed(arrival, None, 1, None))
-    made = {event: AlphaType((event,)) for event in feeds}
+    made = {event: AlphaType(Packing((event,))) for event in feeds}
     for event, kind in made.items():
         kind.settle(feeds[event])
     return made

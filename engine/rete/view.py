@@ -278,7 +278,7 @@ class View:
     def has_kept(self, event: str) -> bool:
         """Whether any event of the type may be among the retained."""
         retained = self._memory.retained
-        return retained is not None and any(shape[0] == event for shape in retained.shapes)
+        return retained is not None and any(shape.names[0] == event for shape in retained.shapes)
 
     def _production(self, rule: Rule) -> Production | None:
         """The compiled rule; None for one that the network does not have."""

@@ -121,4 +121,4 @@ def _is_touched(compiled: Compiled, memory: Memory, following: Succession) -> bo
         return True
     if not following.events or retained is None:
         return False
-    return retained.dropped is not None or any(shape[0] in following.events for shape in retained.shapes)
+    return retained.dropped is not None or any(shape.names[0] in following.events for shape in retained.shapes)
