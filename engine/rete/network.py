@@ -17,7 +17,7 @@ from engine.rete.reports.cost import Costs
 from engine.rete.reports.listing import ListedNode, list_network
 from engine.rete.reports.metering import Meter
 from engine.rete.session.clockwork import next_moment
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.snapshot import Names, read_snapshot, write_snapshot
 from engine.rete.session.steps import Call, Steps
 from engine.rete.session.straight import insert_straight
@@ -147,12 +147,14 @@ class Network:
 
         The caller has dropped duplicates and events that are too late. Without a catalogue, nothing is known of things.
         """
-        clock, now, timed = memory.clock, event.time, memory.timed
+        time: Boxed = event.time
+        now: EpochMs = time
+        clock, timed = memory.clock, memory.timed
         if clock is not None and now >= clock and self._is_plain and not ((timed and timed[0][0] <= now) or memory.new):
             if not self._has_patterns:
                 kind, retained = self._alpha.get(event.type), memory.retained
                 if kind is not None and retained is not None:
-                    return insert_straight(self._compiled, memory, event, kind, retained, clock)
+                    return insert_straight(self._compiled, memory, event, kind, retained, clock, time)
             elif memory.joins is None or not memory.joins.unsettled:
                 return self._steps.insert_plainly(memory, event, clock, now, catalogue)
         call = Call(score, catalogue)

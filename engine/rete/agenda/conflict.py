@@ -42,12 +42,12 @@ class Glance:
         self,
         guards: tuple[Guard, ...],
         default: Value | None,
-        leaves: dict[Value, tuple[int, ...]] | None = None,
+        leaves: dict[Value, tuple[End, ...]] | None = None,
         trie: Trie | None = None,
     ) -> None:
         self.guards = guards
         self.default: Any = default
-        self.leaves: dict[Any, tuple[int, ...]] | None = leaves
+        self.leaves: dict[Any, tuple[End, ...]] | None = leaves
         self.trie = trie
 
 
@@ -106,9 +106,7 @@ class ConflictIndex:
         leaves = trie.leaves()
         if leaves is None or any(end.checks or not end.is_certain for ends in leaves.values() for end in ends):
             return Glance(trie.root.guards, default, None, trie)
-        return Glance(
-            trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
-        )
+        return Glance(trie.root.guards, default, leaves)
 
     def readers(self, index: int) -> Sequence[int]:
         """The productions that look at a quantity."""
@@ -212,7 +210,10 @@ class ConflictIndex:
 
 def _end(production: Production, checks: tuple[Literal, ...], is_certain: bool) -> End:
     """A production that could not be compiled has to be looked at, to say so."""
-    return End(production.index, checks, is_certain if production.broken is None else None)
+    messages = production.messages if production.is_prompt else None
+    return End(
+        production.index, checks, is_certain if production.broken is None else None, production.rule.id, messages
+    )
 
 
 class Holding:

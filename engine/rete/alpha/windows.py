@@ -68,7 +68,12 @@ class WindowNode(AggregateNode):
         memory.forgotten[self.index] = time if before is None else max(time, before)
 
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
-        _push(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
+        heap = memory.timed if self.is_timed else memory.lazy
+        size = len(heap)
+        if not size or heap[(size - 1) >> 1][0] < moment:
+            heap.append((moment, self.index))  # most often it is the last: then it stands where a heap has it
+        else:
+            _push(heap, (moment, self.index))
 
 
 class WindowedSeenNode(WindowNode):
@@ -93,7 +98,7 @@ class WindowedSeenNode(WindowNode):
             if index not in changed:
                 changed[index] = memory.values.get(index, False)
             memory.values[index] = True
-            _push(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
+            self._mark(memory, time + self.window)
         elif time > latest:
             states[index] = time
 

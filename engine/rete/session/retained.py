@@ -27,15 +27,20 @@ class Packing:
     Attributes:
         names: The type, followed by the attributes whose values are packed, in this order.
         width: How many these are.
-        packed: The names as a list of MessagePack.
     """
 
-    __slots__ = ("names", "packed", "width")
+    __slots__ = ("_packed", "names", "width")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.width = len(names)
-        self.packed: bytes = _encode(names)
+        self._packed = b""
+
+    def packed(self) -> bytes:
+        """The names as a list of MessagePack."""
+        if not self._packed:
+            self._packed = _encode(self.names)
+        return self._packed
 
 
 _PACKED_APART = (list, dict)
@@ -94,7 +99,7 @@ class Retained:
 
     def stored_shapes(self) -> bytes:
         """The shapes for a snapshot: how many, in four bytes, and each as MessagePack."""
-        return self._stored or len(self._shapes).to_bytes(4, "big") + b"".join([each.packed for each in self._shapes])
+        return self._stored or len(self._shapes).to_bytes(4, "big") + b"".join([each.packed() for each in self._shapes])
 
     def add(self, time: EpochMs, attributes: dict[str, Value], shape: Packing, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
