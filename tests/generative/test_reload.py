@@ -310,6 +310,35 @@ def test_a_rule_that_binds_names_is_changed_where_the_network_is(condition: str,
     assert acts == [("a.b", {"of": "0.02 EUR"}), ("a.a", {"of": "hats"})]
 
 
+def test_what_comes_and_goes_again_and_again_is_named_as_in_a_network_made_from_nothing() -> None:
+    """Each time it has another index; with names that follow the former's and with names of its own."""
+    drafts = Drafts(Random(1))
+    drafts.sources["offers.yaml"] = "offers:\n  plain: {content: {title: Hello}}\n"
+    shoes = "{count: viewed, per: product, at_least: 2, within: 1 minute, as: seen}"
+    rules = [
+        [f"  - rule: {name}", f"    when: {when}", "    then: [{trigger: t}]"]
+        for name, when in (
+            ("a", "{event: bought}"),
+            ("b", shoes),
+            ("c", "{count: viewed, within: 5 minutes, at_least: 2}"),
+        )
+    ]
+    checked, network = None, None
+    for number in range(12):
+        drafts.rules = {"a.yaml": rules[: 1 + number % 2] if number % 3 else [*rules[:1], *rules[2:]]}
+        checked = check(drafts.folder(), checked)
+        assert checked.program is not None
+        network = Network.build(checked.program, str(number), previous=network)
+        whole = Network.build(checked.program, str(number))._names
+        for names in (network._names, Network(network._compiled, str(number), {})._names):
+            assert names.signature == whole.signature
+            assert names.places.keys() == whole.places.keys()
+            assert names.rule_by_name.keys() == whole.rule_by_name.keys()
+            for name, place in names.places.items():
+                assert names.ids[place.index] == name
+                assert place.index not in network._compiled.quantities.gone
+
+
 def no_score(name: str, read: object) -> ScoreAnswer:
     """No model is asked."""
     raise AssertionError(name)

@@ -109,7 +109,8 @@ class Names:
         for index in gone:
             name = self.ids[index]
             self.sum -= int.from_bytes(name, "big")
-            if self.places[name].index == index:
+            place = self.places.get(name)
+            if place is not None and place.index == index:  # else it came again, or went again too
                 del self.places[name]
 
     def _follow_rules(self, former: Compiled | None) -> None:
