@@ -104,6 +104,8 @@ def reload_each(edited: Mapping[str, Mapping[str, str]], checked: Checked, netwo
         The network of the last.
     """
     ancestry = {"before": network.rule_digests}
+    gc.collect()
+    gc.freeze()  # what is there already takes seconds to search, each time
     for what, files in edited.items():
         rechecking, rebuilding = [], []
         for _ in range(ASKED):
@@ -122,6 +124,7 @@ def reload_each(edited: Mapping[str, Mapping[str, str]], checked: Checked, netwo
             f"{1000 * statistics.median(rechecking):.1f}, network {1000 * statistics.median(rebuilding):.1f}; the most "
             f"of {ASKED} {1000 * spent[-1]:.1f}), {statistics.median(spent) / both:.4f} of compiling"
         )
+    gc.unfreeze()
     return reloaded
 
 
