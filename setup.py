@@ -152,7 +152,7 @@ HOT = [
     "service/worker/sessions.py",
 ]
 # msgspec reads their annotations at run time, which machine code does not keep.
-INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+INTERPRETED = {"__init__.py", "remembered.py"}
 # Functions of the one library call each other without a table in between, and small ones become part of their callers.
 HIDDEN = ["-fvisibility=hidden"]
 
