@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import hiredis
 import redis
 import redis.asyncio
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 
 from connectors.redis_client import RedisAddress
 
@@ -49,6 +51,25 @@ def send(address: RedisAddress, client: redis.Redis, commands: Sequence[Command]
             pool.release(connection)
         if refused:
             raise refused[0]
+
+
+def call(client: redis.Redis, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
+    """Call a script, with many keys and arguments; raises what the library does.
+
+    A client of another kind than that of one server knows itself where it goes.
+    """
+    if type(client) is redis.Redis:
+        pool = client.connection_pool
+        connection = pool.get_connection()
+        try:
+            packed = [_pack(("EVALSHA", script.sha, len(keys), *keys, *arguments))]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]  # it has no types here
+            return connection.read_response()
+        except NoScriptError:
+            pass  # a server that has started since: nothing was done
+        finally:
+            pool.release(connection)
+    return script(keys=keys, args=arguments)
 
 
 class Line:

@@ -123,7 +123,9 @@ class _Withheld:
     def claim(self, partition: int) -> Turn:
         return Turn(1, self._out)
 
-    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
+    def offer(
+        self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = (), patience: Millis = 0
+    ) -> None:
         pass
 
     def has_failed(self, partition: int) -> bool:

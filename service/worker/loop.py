@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from engine.facts import FactStore
 from engine.identity import Identities
@@ -24,6 +25,8 @@ from service.worker.partition import Equipment, Partition, Past, Standing, Store
 from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
+
+Answer = TypeVar("Answer")
 
 CACHE_BYTES = 256 << 20
 """Working memories kept in the process, over all partitions: some 130,000 sessions of 2 KB."""
@@ -45,7 +48,8 @@ DRAIN_MS: Millis = 5_000
 CLAIMING_S = 10.0
 """So long at most the claims of one turn may take: the membership in the group is kept by polling in between."""
 
-CLAIMS_AT_ONCE = 4
+AT_ONCE = 4
+"""Partitions that are claimed, or worked on, at once: of these one is evaluated, the others wait for brokers or the state store."""
 
 CHECK_S = 2.0
 """A partition without traffic looks so often whether its stored state went back, by a restart of the store."""
@@ -121,7 +125,7 @@ class Worker:
         self._emission = Emission(ports.outputs, self._watchdog)
         self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
         self._partitions: dict[int, Partition] = {}
-        self._claiming = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="claiming")
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="partitions")
         self._backlog: dict[int, Backlog] = {}
         self._equipment: Equipment | None = None
         self._stop = threading.Event()
@@ -175,8 +179,7 @@ class Worker:
             self._stop.wait(BACKOFF_FIRST_S * 4)
             return
         began = self._elapsed()
-        for partition in list(self._partitions.values()):
-            self._work(partition, equipment)
+        self._work(equipment)
         self._busy += self._elapsed() - began
         self._trim()
         self._press_back()
@@ -242,7 +245,7 @@ class Worker:
                 for partition in due:
                     partition.reset()
                 return moved.union(each.number for each in due)
-            now, due = due[:CLAIMS_AT_ONCE], due[CLAIMS_AT_ONCE:]
+            now, due = due[:AT_ONCE], due[AT_ONCE:]
             moved.update(
                 partition.number for partition, is_kept in zip(now, self._claim(now), strict=True) if not is_kept
             )
@@ -257,10 +260,8 @@ class Worker:
         now = self._elapsed()
         ready = [each for each in partitions if now >= self._retry_at.get(each.number, 0.0)]
         self._checked.update((each.number, now) for each in ready)
-        answers = map(_claimed, ready) if len(ready) < 2 else self._claiming.map(_claimed, ready)
-        kept = {
-            partition.number: self._take(partition, answer) for partition, answer in zip(ready, answers, strict=True)
-        }
+        answers = zip(ready, self._beside(_claimed, ready), strict=True)
+        kept = {partition.number: self._take(partition, answer) for partition, answer in answers}
         return [kept.get(each.number, each.standing is Standing.OWNED) for each in partitions]
 
     def _take(self, partition: Partition, claimed: bool | PortError) -> bool:
@@ -284,25 +285,42 @@ class Worker:
 
     # -------------------------------------------------------------- evaluating
 
-    def _work(self, partition: Partition, equipment: Equipment) -> None:
-        number = partition.number
-        backlog = self._backlog.get(number, Backlog())
+    def _work(self, equipment: Equipment) -> None:
+        """Evaluate what came, several partitions beside one another; what follows from it is done here, one by one."""
+        owned = [each for each in self._partitions.values() if each.standing is Standing.OWNED]
+        now = self._elapsed()
+        self._checked.update((each.number, now) for each in owned)
+        for partition, (counts, error) in zip(
+            owned, self._beside(lambda each: self._worked(each, equipment), owned), strict=True
+        ):
+            number = partition.number
+            self.counts.add(counts)
+            self._name_failures(counts)
+            if error is not None:
+                self._failed(partition, error)
+            elif partition.standing is Standing.OWNED:
+                self._backoff.pop(number, None)
+            else:
+                self._backlog.pop(number, None)
+
+    def _worked(self, partition: Partition, equipment: Equipment) -> tuple[Counts, PortError | None]:
+        """Evaluate all that came of a partition, in any thread: what it brought, and what it met."""
+        counts = Counts()
+        backlog = self._backlog.get(partition.number, Backlog())
         try:
             while partition.standing is Standing.OWNED:
-                batch = backlog.batch(self._pace.batch, partition.position)
-                counts = partition.process(batch, equipment)
-                self._checked[number] = self._elapsed()
-                self.counts.add(counts)
-                self._name_failures(counts)
+                counts.add(partition.process(backlog.batch(self._pace.batch, partition.position), equipment))
                 if partition.standing is Standing.OWNED:
                     backlog.done()
-                    self._backoff.pop(number, None)
                 if not backlog or self._stop.is_set():
                     break
         except PortError as error:
-            self._failed(partition, error)
-        if partition.standing is not Standing.OWNED:
-            self._backlog.pop(number, None)
+            return counts, error
+        return counts, None
+
+    def _beside(self, act: Callable[[Partition], Answer], partitions: Sequence[Partition]) -> Iterator[Answer]:
+        """Do it for some partitions at once, each in a thread, where there are several."""
+        return map(act, partitions) if len(partitions) < 2 else self._threads.map(act, partitions)
 
     def _failed(self, partition: Partition, error: PortError) -> None:
         """Go back to what is stored, after a pause; the partition is read again from there, so nothing is lost."""
@@ -415,7 +433,7 @@ class Worker:
                 "%d outputs were not sent; they are in the outbox for the next worker", self._emission.waiting
             )
         self._trim()
-        self._claiming.shutdown()
+        self._threads.shutdown()
         self._emission.close()
         self._report_at = 0.0
         self._lag_at = 0.0

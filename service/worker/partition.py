@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from engine.event import Event
 from engine.facts import FactStore
-from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore, Turn
+from engine.ports import Applied, Output, Place, PortError, Position, Record, SessionState, StateStore, Turn
 from engine.regime import SENT, Regime, merged, regime_at
 from engine.values import EpochMs, Millis
 from service.clock import Clock
 from service.loading import Loaded
 from service.things import Lookup, Things
 from service.worker.allowing import Identities, Limits, concerns_persons, withhold
+from service.worker.baton import Baton
 from service.worker.counts import Counts
 from service.worker.course import Course
 from service.worker.evaluation import PoisonError, Work, evaluate, regime_of, to_write, watermark_after
@@ -31,6 +32,14 @@ DUE_AT_ONCE = 5_000
 
 LOOK_AHEAD_MS: Millis = 2_000
 """Timers are asked for so far ahead of the watermark, or each small batch of live traffic would ask the store again."""
+
+BEHIND_MS: Millis = 1_000
+"""Events that have waited for so long were held up by others before them."""
+
+PATIENCE_PART = 4
+PATIENCE_MS: Millis = 1_000
+"""Where it is behind, a worker sends the outputs of several batches together, since a transaction costs the same for one as for many:
+triggers then come a quarter later than they would, and a second at most."""
 
 
 class Standing(enum.Enum):
@@ -67,6 +76,11 @@ class Equipment:
         reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
         return cls(loaded, *reading, lateness, concerns_persons(loaded.program), catalogue, clock)
 
+    def patience(self, records: Sequence[Record]) -> Millis:
+        """How long the outputs of a batch may wait for those of the next: a part of how long its events have waited."""
+        waited = self._clock() - records[-1].time if records else 0
+        return min(PATIENCE_MS, waited // PATIENCE_PART) if waited > BEHIND_MS else 0
+
     def lookup(self, events: Sequence[Event]) -> Lookup:
         """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
         now = self._clock()
@@ -82,8 +96,10 @@ class Sender(Protocol):
     def claim(self, partition: int) -> Turn:
         """Own the partition's outputs; what is out."""
 
-    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
-        """Send these after all that were offered before, and what they were evaluated with."""
+    def offer(
+        self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = (), patience: Millis = 0
+    ) -> None:
+        """Send these after all that were offered before, and what they were evaluated with; so much later at most."""
 
     def has_failed(self, partition: int) -> bool:
         """Whether sending failed."""
@@ -106,6 +122,7 @@ class Stores:
 
     Attributes:
         past: For what a replay brings again; None: it is evaluated with what it is given.
+        baton: Held by the partition that is evaluated.
     """
 
     state: StateStore
@@ -114,6 +131,7 @@ class Stores:
     identities: Identities
     salt: str | None
     past: Past | None = None
+    baton: Baton = field(default_factory=Baton)
 
 
 class Partition:
@@ -209,8 +227,12 @@ class Partition:
         """Evaluate and write records, which follow `position`; and timers that are due.
 
         What was not counted in the answer was not written: look at `standing` after it. Raises `PortError`; the caller
-        then resets, claims, and reads on from where that says.
+        then resets, claims, and reads on from where that says. Several partitions may be at it, each in a thread.
         """
+        with self._stores.baton:
+            return self._process(records, equipment)
+
+    def _process(self, records: Sequence[Record], equipment: Equipment) -> Counts:
         counts = Counts()
         is_gone = self.must_begin_at_start and not self.position and self.out.offset
         if records and is_gone and records[0].offset > 0:
@@ -311,16 +333,15 @@ class Partition:
     def _due(self, until: EpochMs) -> Sequence[str]:
         """Stored sessions that come due at or before a moment, earliest first, at most `DUE_AT_ONCE`."""
         if until > self._horizon:
-            state = self._stores.state
             horizon = until + LOOK_AHEAD_MS
-            ahead = state.due(self.number, horizon, DUE_AT_ONCE)
+            ahead = self._stored_due(horizon)
             if len(ahead) == DUE_AT_ONCE:
                 self._horizon = -1
-                return state.due(self.number, until, DUE_AT_ONCE)
+                return self._stored_due(until)
             known = {each: session.due for each in ahead if (session := self.cache.get(each)) is not None}
             missing = [each for each in ahead if each not in known]
             if missing:
-                known.update((each, stored.due) for each, stored in state.load(self.number, missing).items())
+                known.update((each, stored.due) for each, stored in self._stored(missing).items())
             self._moments = {each: moment for each, moment in known.items() if moment is not None}
             self._horizon = horizon
         return sorted(
@@ -331,12 +352,24 @@ class Partition:
     def _leftover(self, equipment: Equipment, counts: Counts) -> None:
         """Timers that are due at the watermark already."""
         while self.standing is Standing.OWNED and self._step != self.last_step:
-            due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
+            due = self._stored_due(self.watermark)
             if due:
                 self._write(self._work((), (), equipment), due, equipment, counts)
             if len(due) < DUE_AT_ONCE:
                 self._has_leftover = False
                 return
+
+    def _seen(self, ids: Sequence[str]) -> Collection[str]:
+        with self._stores.baton.handed_on():
+            return self._stores.state.seen(self.number, ids)
+
+    def _stored(self, sessions: Sequence[str]) -> Mapping[str, SessionState]:
+        with self._stores.baton.handed_on():
+            return self._stores.state.load(self.number, sessions)
+
+    def _stored_due(self, until: EpochMs) -> Sequence[str]:
+        with self._stores.baton.handed_on():
+            return self._stores.state.due(self.number, until, DUE_AT_ONCE)
 
     def _work(self, records: Sequence[Record], readings: Sequence[Reading], equipment: Equipment) -> Work:
         return Work(
@@ -357,7 +390,7 @@ class Partition:
     def _with_sessions(self, work: Work, due: Sequence[str], equipment: Equipment) -> tuple[Work, dict[str, Session]]:
         """Load what the batch can touch: each store is asked once."""
         events = [each for each in work.readings if isinstance(each, Event)]
-        seen = self._stores.state.seen(self.number, [event.id for event in events]) if events else ()
+        seen = self._seen([event.id for event in events]) if events else ()
         wanted = dict.fromkeys([event.session_id for event in events])
         wanted.update(dict.fromkeys(due))
         sessions: dict[str, Session] = {}
@@ -370,7 +403,7 @@ class Partition:
                 sessions[session_id] = session
         lost: set[str] = set(work.lost)
         if missing:
-            for session_id, state in self._stores.state.load(self.number, missing).items():
+            for session_id, state in self._stored(missing).items():
                 session = None if session_id in work.lost else restored(session_id, state, equipment.loaded)
                 if session is None:
                     lost.add(session_id)
@@ -411,7 +444,8 @@ class Partition:
         signed_in = outcome.signed_in if equipment.concerns_persons else ()
         withheld = withhold(outcome.acts, signed_in, stores.limits, stores.identities, stores.salt)
         batch, sizes = to_write(work, outcome, self.generation, withheld.limited, withheld.held_out, self.out)
-        applied = self._stores.state.apply(batch)
+        with stores.baton.handed_on():
+            applied = stores.state.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
             return
@@ -433,7 +467,7 @@ class Partition:
             if session.due is not None and session.due <= self._horizon:
                 self._moments[session_id] = session.due
         self.cache.shrink()
-        self._stores.emission.offer(self.number, batch.outputs, self._regimes[-SENT:])
+        stores.emission.offer(self.number, batch.outputs, self._regimes[-SENT:], equipment.patience(work.records))
         outcome.counts.batches += 1
         counts.add(outcome.counts)
 

@@ -223,7 +223,7 @@ def test_a_replay_sends_what_was_lost_with_the_state_but_never_sent(bench: Bench
     assert bench.emission is not None
     emission = bench.emission
     kept = emission.offer
-    emission.offer = lambda partition, outputs, regimes=(): kept(partition, outputs[:2])  # type: ignore[method-assign]
+    emission.offer = lambda partition, outputs, regimes=(), patience=0: kept(partition, outputs[:2])  # type: ignore[method-assign]
     partition.process([record(6, values[-1])], bench.equipment(LIVE))
     assert [each.place for each in bench.sent()] == [Place(6, 0), Place(6, 1)]
     state_file_lost(bench)
