@@ -36,13 +36,14 @@ TRANSACTORS = (PythonTransactor, RdTransactor)
 STEPS: Mapping[str, tuple[tuple[type[Any], ...], str, bool]] = {
     "claimed": (STATE, "claim", True),
     "evaluated": (STATE, "apply", False),
+    "beside": (STATE, "apply", False),
     "applied": (STATE, "apply", True),
     "begun": (TRANSACTORS, "begin", True),
     "flushed": (TRANSACTORS, "commit", False),
     "committed": (TRANSACTORS, "commit", True),
     "trimmed": (STATE, "trim", True),
 }
-"""By name, the call before or after (True) which it is."""
+"""By name, the call before or after (True) which it is; `beside`: while another partition's call is on its way."""
 
 GUARDS = ("offset", "fence", "suppression")
 
@@ -93,6 +94,7 @@ def _tell(process: WorkerProcess) -> None:
 
 def _arm(fault: Fault) -> None:
     left = [fault.after]
+    under_way: list[None] = []
     log = logging.getLogger("faults")
 
     def strike() -> None:
@@ -103,17 +105,20 @@ def _arm(fault: Fault) -> None:
             signal.pthread_kill(threading.get_ident(), fault.signum)
 
     def armed(step: str, is_after: bool, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if step == fault.step and not is_after:
+        if step == fault.step and not is_after and (step != "beside" or under_way):
             strike()
         # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
         is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
         outcome = "done"
+        marks = [None] if step == "beside" else []
+        under_way.extend(marks)
         try:
             answer = call(*args, **kwargs)
         except BaseException as error:
             outcome = repr(error)
             raise
         finally:
+            del under_way[: len(marks)]
             if is_on_again:
                 left[0] = -1
                 log.info("%d went on, %s: %s", os.getpid(), step, outcome)

@@ -85,3 +85,47 @@ def test_what_can_not_be_settled_is_claimed_anew() -> None:
     emission.claim(0)
     assert not emission.problem
     emission.close()
+
+
+def test_outputs_wait_for_others_no_longer_than_the_first_of_them_may() -> None:
+    """So those of several batches go out in one transaction, in their order."""
+    outputs = Outputs()
+    sent: list[int] = []
+    honest = outputs.send
+    outputs.send = lambda partition, token, batch, regimes=(): (
+        sent.append(len(batch)),
+        honest(partition, token, batch),
+    )[1]  # type: ignore[method-assign]
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(0)], patience=400)
+    emission.offer(0, [output(1)], patience=60_000)
+    assert emission.waiting == 2
+    wait_until(lambda: sent == [2])
+    emission.offer(0, [output(2)], patience=60_000)
+    emission.offer(0, [output(3)])
+    wait_until(lambda: sent == [2, 2])
+    assert [each for each in outputs.calls if each != "settle"] == ["0", "1", "2", "3"]
+    emission.close()
+
+
+def test_as_many_outputs_as_fit_a_transaction_wait_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_AT_MOST", 3)
+    outputs = Outputs()
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(n) for n in range(7)], patience=60_000)
+    wait_until(lambda: len([each for each in outputs.calls if each != "settle"]) == 6)
+    assert emission.drain(10_000), "at the end nothing waits for others"
+    assert [each for each in outputs.calls if each != "settle"] == [str(n) for n in range(7)]
+    emission.close()
+
+
+def test_a_changed_regime_goes_out_at_once_with_what_waits() -> None:
+    outputs = Outputs()
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(0)], patience=60_000)
+    emission.offer(0, [], [Regime(0, 0, 1, "b", {}, 0)], patience=60_000)
+    wait_until(lambda: "0" in outputs.calls)
+    emission.close()

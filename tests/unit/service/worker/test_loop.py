@@ -79,6 +79,27 @@ def test_a_new_revision_is_taken_between_batches(bench: Bench) -> None:
     assert worker.counts.fired == {"greeting.third": 1}
 
 
+def test_while_one_partition_is_written_others_are_evaluated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waited for a write would never come to write another."""
+    worker = bench.worker(lambda: LIVE)
+    until(lambda: len(worker._partitions) == 3, worker.round)
+    bench.append([value for n in range(12) for value in views(f"s{n}", 0)])
+    found = worker._ports.source.poll(1_000, 1_000)
+    apply, meeting = bench.state.apply, threading.Barrier(len(found), timeout=20)
+
+    def met(batch: Any) -> Any:
+        meeting.wait()
+        return apply(batch)
+
+    assert len(found) > 1
+    monkeypatch.setattr(worker._ports.source, "poll", lambda *_: found)
+    monkeypatch.setattr(bench.state, "apply", met, raising=False)
+    worker.round()
+    monkeypatch.undo()
+    assert worker.counts.applied == 12
+    ended(worker)
+
+
 @pytest.mark.parametrize("call", ["claim", "seen", "apply", "outbox", "trim"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_store_that_fails_for_a_while_loses_nothing(bench: Bench, call: str, after: bool) -> None:

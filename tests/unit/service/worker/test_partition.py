@@ -299,3 +299,12 @@ def test_who_is_held_out_gets_no_trigger(bench: Bench) -> None:
     counts = partition.process(records(values), bench.equipment(live))
     assert counts.held_out + counts.triggers == 40
     assert 8 < counts.held_out < 32
+
+
+def test_outputs_wait_for_others_only_where_events_had_to_wait(bench: Bench) -> None:
+    equipment, appended = bench.equipment(LIVE), records(views("s", 0))
+    waited = {0: 0, 1_000: 0, 2_000: 500, 60_000: 1_000}
+    for behind, patience in waited.items():
+        bench.clock.now = appended[0].time + behind
+        assert equipment.patience(appended) == patience
+    assert equipment.patience([]) == 0
