@@ -79,16 +79,17 @@ def run(environment: Mapping[str, str], folder: str, log: str, fault: Fault | No
 def _tell(process: WorkerProcess) -> None:
     """Where each partition stands, for the message about one that does not move."""
     worker = process.worker
-    for number, each in worker._partitions.items():
+    for holding in worker._holdings:
+        each = holding.partition
         standing = f"{each.standing} at {each.position}, generation {each.generation}, out {each.out}"
-        retry = worker._retry_at.get(number, 0.0) - worker._elapsed()
+        retry = holding.retry_at - worker._elapsed()
         member = getattr(worker._ports.source, "_member", None)
         held = member and member.standing()
         paused = getattr(member, "_paused", None)
         if isinstance(member, PythonMember):
             paused = sorted(tp.partition for tp in member._consumer.paused())
         logging.getLogger("faults").info(
-            "partition %d: %s, retry in %.1f s; held %s, paused %s", number, standing, retry, held, paused
+            "partition %d: %s, retry in %.1f s; held %s, paused %s", each.number, standing, retry, held, paused
         )
 
 
