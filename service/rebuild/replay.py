@@ -10,7 +10,9 @@ from engine.regime import Regime, regime_at
 from engine.values import EpochMs, Millis
 from service.past import Past
 from service.rebuild.plan import Goal, RebuildError
-from service.worker.partition import Partition, PastError, Stores
+from service.worker.equipment import PastError
+from service.worker.partition import Partition
+from service.worker.stores import Stores
 
 CACHE_BYTES = 128 << 20
 

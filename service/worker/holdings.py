@@ -11,7 +11,8 @@ from service.worker.backlog import Backlog
 from service.worker.beside import AT_ONCE, Beside
 from service.worker.complaints import Complaints
 from service.worker.counts import Counts
-from service.worker.partition import Partition, Standing, Stores
+from service.worker.partition import Partition, Standing
+from service.worker.stores import Stores
 
 logger = logging.getLogger("salience.service.worker")
 

@@ -18,9 +18,10 @@ from service.worker.beside import Beside
 from service.worker.complaints import Complaints
 from service.worker.counts import Counts
 from service.worker.emission import Emission
+from service.worker.equipment import Equipment, Past
 from service.worker.figures import Figures
 from service.worker.holdings import Holding, Holdings
-from service.worker.partition import Equipment, Past, Stores
+from service.worker.stores import Stores
 from service.worker.ticks import Ticks
 from service.worker.watchdog import Watchdog
 

@@ -11,7 +11,7 @@ import pytest
 from engine.event import RawEvent
 from engine.ports import NewRecord, OutputKind, Position
 from service.loading import Loaded
-from service.worker import partition as partition_module
+from service.worker import timers
 from tests.unit.service.rebuild.installed import PARTITIONS, Installed, history, rules, without_seen
 from tests.unit.service.worker.bench import MINUTE, NOON
 
@@ -156,7 +156,7 @@ def test_rules_that_changed_amid_the_timers_of_one_record_are_each_taken_in_thei
     embedded: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A quiet night's sessions end at one record, in steps; a worker dies amid them and the next has another revision."""
-    monkeypatch.setattr(partition_module, "DUE_AT_ONCE", 3)
+    monkeypatch.setattr(timers, "DUE_AT_ONCE", 3)
     first, second = embedded.publish(rules(3)), embedded.publish(rules(5))
     embedded.append(history(120))
     embedded.work(lambda: first)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.ports import OutputKind, PortError
-from service.worker import partition as partition_module
+from service.worker import timers
 from tests.unit.service.small_shop import RULES, sources
 from tests.unit.service.worker.bench import (
     LIMITED,
@@ -156,7 +156,7 @@ def test_an_event_after_the_timeout_begins_a_new_session(bench: Bench) -> None:
 
 
 def test_very_many_timers_at_once_are_written_in_steps(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_module, "DUE_AT_ONCE", 7)
+    monkeypatch.setattr(timers, "DUE_AT_ONCE", 7)
     values = [value for n in range(50) for value in views(f"s{n}", n)]
     counts = run(bench, [*values, tick(3000), *views("new", 3000)], batch=10)
     assert counts.ended == 50
@@ -204,7 +204,7 @@ def test_state_and_outputs_do_not_depend_on_how_the_log_is_cut(
         ("far ahead", 5, 1 << 20, True, 9_000_000),
     )
     for name, batch, cache, restarts, ahead in runs:
-        monkeypatch.setattr(partition_module, "LOOK_AHEAD_MS", ahead)
+        monkeypatch.setattr(timers, "LOOK_AHEAD_MS", ahead)
         bench = Bench(tmp_path / name)
         bench.profiles.put({"c1": b'{"customer.tier": "gold"}'})
         partition = bench.partition(cache_bytes=cache)

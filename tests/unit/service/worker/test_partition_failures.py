@@ -12,7 +12,8 @@ from engine.ports import Output, OutputKind, Place, PortError
 from engine.rete import Network
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.partition import Partition, Standing, Stores
+from service.worker.partition import Partition, Standing
+from service.worker.stores import Stores
 from tests.unit.service.small_shop import sources, with_threshold
 from tests.unit.service.worker.bench import (
     LIMITED,
