@@ -178,7 +178,7 @@ def compiled_modules() -> list[Extension]:
         return []
     if sys.platform != "win32":
         for extension in made:
-            extension.extra_compile_args += HIDDEN
+            extension.extra_compile_args = [*extension.extra_compile_args, *HIDDEN]  # they share one list
     return made
 
 
