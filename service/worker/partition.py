@@ -259,8 +259,8 @@ class Partition:
         """Load what the batch can touch: each store is asked once."""
         events = [each for each in work.readings if isinstance(each, Event)]
         seen = self._stores.seen(self.number, [event.id for event in events]) if events else ()
-        wanted = dict.fromkeys([event.session_id for event in events])
-        wanted.update(dict.fromkeys(due))
+        visited = dict.fromkeys([event.session_id for event in events])
+        wanted = visited | dict.fromkeys(due)
         sessions: dict[str, Session] = {}
         missing: list[str] = []
         for session_id in wanted:
@@ -278,9 +278,7 @@ class Partition:
                 else:
                     sessions[session_id] = session
         customers = {event.customer_id for event in events}
-        customers.update(
-            sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
-        )
+        customers.update(sessions[each].memory.customer_id for each in visited if each in sessions)
         profiles = equipment.profiles.get([each for each in customers if each is not None])
         lookup = equipment.lookup(events)
         moments = [(sessions[each].due, each) for each in due if each in sessions]

@@ -98,5 +98,11 @@ class Outcome:
 
 def watermark_after(work: Work) -> EpochMs:
     """The watermark after the last record: what comes due until then has to be loaded before."""
-    times = [each if isinstance(each, int) else each.time for each in work.readings if not isinstance(each, Refused)]
-    return max([work.watermark, *(time - work.lateness for time in times)])
+    latest = work.watermark + work.lateness
+    for reading in work.readings:
+        if isinstance(reading, Refused):
+            continue
+        time = reading if isinstance(reading, int) else reading.time
+        if time > latest:
+            latest = time
+    return latest - work.lateness
