@@ -103,6 +103,5 @@ def watermark_after(work: Work) -> EpochMs:
         if isinstance(reading, Refused):
             continue
         time = reading if isinstance(reading, int) else reading.time
-        if time > latest:
-            latest = time
+        latest = max(latest, time)
     return latest - work.lateness
