@@ -1,8 +1,10 @@
-"""Short ways past the library's, for what goes to one server with each decision: reads on a connection that is kept, writes in bulk.
+"""Short ways past the library's, for what goes to one server with each decision or batch: reads on a connection that is kept, writes
+in bulk, scripts with very many keys.
 
 For each command, the asynchronous client takes a connection from its pool, watches its sending and its answer each by a task
 or a timer of their own, and counts both: that is three times what an MGET costs the process itself. A pipeline makes much of
-each command and of each reply: five times what packing and reading them costs.
+each command and of each reply: five times what packing and reading them costs. Of a script's arguments it takes twice as long to
+pack them as its C library does alone.
 """
 
 from __future__ import annotations
