@@ -1,5 +1,6 @@
-"""Short ways past the library's, for what goes to one server with each decision or batch: reads on a connection that is kept, writes
-in bulk, scripts with very many keys.
+"""Short ways past the library's, for what goes to one server with each decision or batch.
+
+Reads on a connection that is kept, writes in bulk, scripts with very many keys.
 
 For each command, the asynchronous client takes a connection from its pool, watches its sending and its answer each by a task
 or a timer of their own, and counts both: that is three times what an MGET costs the process itself. A pipeline makes much of
