@@ -146,10 +146,15 @@ HOT = [
     "engine/vocabulary.py",
     "service/worker/backlog.py",
     "service/worker/counts.py",
+    "service/worker/equipment.py",
     "service/worker/evaluation.py",
     "service/worker/intake.py",
     "service/worker/partition.py",
     "service/worker/sessions.py",
+    "service/worker/stores.py",
+    "service/worker/timers.py",
+    "service/worker/work.py",
+    "service/worker/writing.py",
 ]
 # msgspec reads their annotations at run time, which machine code does not keep.
 INTERPRETED = {"__init__.py", "remembered.py"}
