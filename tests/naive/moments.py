@@ -128,7 +128,7 @@ class Moments(Settling):
     def _held_together(self, parts: Parts, state: State) -> dict[tuple[Any, ...], Truth]:
         """The truth of conditions with names for each combination that is not out of the question."""
         truths: dict[tuple[Any, ...], Truth] = {}
-        for look in self.combinations(parts.binders, state):
+        for look in self.combinations(parts.used_binders, state):
             truth = both(self._plain_truth(part, look, None) for part in parts.together)
             if truth is not False:
                 token = tuple(self.operand(each, look) for _, each in parts.identity)

@@ -47,6 +47,7 @@ class Parts:
 
     Attributes:
         open_binders: Its binders, then those without one or more of those by keys: what their tests wait for may bind nothing.
+        used_binders: Those of names that the rule uses: the others stand apart.
         used: The bound attributes that it looks at, sends or shows.
         identity: What tells its activations apart, by the name of the binding.
         facts: Those that its leaves look at.
@@ -105,6 +106,7 @@ class Parts:
             and (not isinstance(leaf, Test) or isinstance(leaf.subject, Aggregate))
         ]
         self.has_names = bool(together)
+        self.used_binders = tuple(each for each in self.binders if each in together)
         self.together: list[Condition] = [part for part in together if not score_tests(part)]
 
 
