@@ -28,7 +28,7 @@ from benchmarks.stream.processes import Cost
 from connectors.kafka_client import KafkaAddress
 from connectors.kafka_port import ClientName
 from connectors.kafka_python import READER
-from engine.ports import LogFullError, OutputKind
+from engine.ports import OutputKind
 from engine.rete import IS_COMPILED
 from service.settings import load as load_settings
 from service.wiring import Wiring
@@ -101,6 +101,15 @@ class Place:
         child.start()
         cost: Cost = _answer(mine, child)
         return cost
+
+    def fed(self, rate: float, seconds: float) -> tuple[float, int | None]:
+        """Append at a rate, from a process of its own: when that began, in ms, and up to which event; None: too many for it."""
+        mine, theirs = SPAWN.Pipe()
+        arguments = (self.environment, str(self.bench.folder), WARM_UP, rate, seconds, LATENCY_AT_ONCE, theirs)
+        child = SPAWN.Process(target=processes.feed, args=arguments)
+        child.start()
+        found: tuple[float, int | None] = _answer(mine, child)
+        return found
 
     def worker(self, goal: int, *, plain: bool = False, profile: str = "") -> Worker:
         """Start a worker."""
@@ -190,32 +199,19 @@ def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, in
     reader = threading.Thread(target=_read_triggers, args=(place, arrived, ended))
     reader.start()
     worker = place.worker(1 << 60)
-    log = place.wiring.event_log()
-    number = WARM_UP
-    log.append(list(load.records(0, number, LATENCY_AT_ONCE)), lambda _: None)
+    place.wiring.event_log().append(list(load.records(0, WARM_UP, LATENCY_AT_ONCE)), lambda _: None)
     started = time.monotonic() + WAIT_S
-    while sum(positions(place)) < number and time.monotonic() < started:
+    while sum(positions(place)) < WARM_UP and time.monotonic() < started:
         time.sleep(0.05)
-    began, began_ms = time.monotonic(), time.time() * 1000
-    is_full = False
-    while not is_full and (now := time.monotonic() - began) < seconds:
-        due = WARM_UP + int(now * rate)
-        try:
-            if due > number:
-                log.append(list(load.records(number, due - number, LATENCY_AT_ONCE)), lambda _: None)
-                number = due
-        except LogFullError:
-            is_full = True
-        time.sleep(0.005)
-    log.flush(30_000)
+    began_ms, number = place.fed(rate, seconds)
     expected = time.monotonic() + 30
-    while not is_full and sum(positions(place)) < number and time.monotonic() < expected:
+    while number is not None and sum(positions(place)) < number and time.monotonic() < expected:
         time.sleep(0.05)
     time.sleep(1)
     worker.end()
     ended.set()
     reader.join()
-    if is_full:
+    if number is None:
         return None
     appended = {(each.partition, each.offset): each.timestamp for each in _all_events(place)}
     took = sorted(at * 1000 - appended[key] for key, at in arrived.items() if appended[key] >= began_ms)

@@ -16,14 +16,16 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 
+from benchmarks.stream.load import records
 from config.schema import KafkaSettings
 from connectors import kafka_python
 from connectors.kafka_client import KafkaAddress
 from connectors.kafka_port import ClientOptions
 from engine.event import RawEvent
-from engine.ports import Output, OutputKind, Place, PortError, Turn, partition_of
+from engine.ports import LogFullError, Output, OutputKind, Place, PortError, Turn, partition_of
 from engine.regime import Regime
 from service.settings import load
+from service.wiring import Wiring
 from service.worker.process import WorkerProcess
 
 
@@ -114,6 +116,27 @@ def _floor_librdkafka(settings: KafkaSettings, goal: int, limit: int) -> Cost:
 def address_of(settings: KafkaSettings) -> KafkaAddress:
     """Where the Kafka of the benchmark is."""
     return KafkaAddress(settings.bootstrap, settings.topic_prefix, ClientOptions(settings.client))
+
+
+def feed(
+    environment: Mapping[str, str], folder: str, first: int, rate: float, seconds: float, at_once: int, answer: Any
+) -> None:
+    """Append events at a rate; tells when that began, in ms, and up to which it came: None where the log took no more."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    with Wiring(load(environ=environment, folder=Path(folder)).settings) as wiring:
+        log = wiring.event_log()
+        number: int | None = first
+        began, began_ms = time.monotonic(), time.time() * 1000
+        while number is not None and (now := time.monotonic() - began) < seconds:
+            due = first + int(now * rate)
+            try:
+                log.append(list(records(number, due - number, at_once)), lambda _: None)
+                number = due
+            except LogFullError:
+                number = None
+            time.sleep(0.005)
+        log.flush(30_000)
+    answer.send((began_ms, number))
 
 
 class PlainOutputs:

@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "the timer of a window is lost",
         "alpha/windows.py",
-        "_push(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))",
-        "_push(memory.lazy, (time + self.window, index))",
+        "heap = memory.timed if self.is_timed else memory.lazy",
+        "heap = memory.lazy",
     ),
     Mutant(
         "what expires at a moment is still there at it",
@@ -155,6 +155,12 @@ MUTANTS = (
     ),
     Mutant(
         "of the limits in their place in the common order, those passed before count again",
+        "alpha/discrimination.py",
+        "                low = self._place(limits, old, 0, high)\n",
+        "                low = 0 * self._place(limits, old, 0, high)\n",
+    ),
+    Mutant(
+        "of limits that are no whole numbers, those passed before count again",
         "alpha/discrimination.py",
         "                low = self.find(limits, old)\n",
         "                low = 0 * self.find(limits, old)\n",
@@ -292,8 +298,8 @@ MUTANTS = (
     Mutant(
         "a snapshot loses when a since last began",
         "session/snapshot.py",
-        "packed.resets = {name: clock - time for name, time in memory.resets.items()}",
-        "packed.resets = {}",
+        "parts.append({name: clock - time for name, time in memory.resets.items()})",
+        "parts.append({})",
     ),
     Mutant(
         "a window that is read from a snapshot has no timer",
