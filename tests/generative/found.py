@@ -27,6 +27,7 @@ FOUND_BY_FUZZ = {
 """By long runs."""
 
 FOUND_BY_FUZZ_NOW = {
+    "a name is bound by what looks at a key, whose test may bind nothing yet": 950024680,
     "a key that a rule would act for leaves its window, though another name that nobody uses is bound to nothing": 900819372,
     "a value of a key, chosen by a bound name, comes of age while its test keeps the name from being bound": 900362889,
     "a key leaves its window and no rule acts for each key, so that it is no moment at which models are asked anew": 900151128,

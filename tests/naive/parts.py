@@ -20,6 +20,7 @@ from engine.language.tree import (
     Test,
 )
 from tests.naive.conditions import (
+    Binder,
     Leaf,
     alternatives,
     binders,
@@ -30,6 +31,7 @@ from tests.naive.conditions import (
     identity,
     keys_by_age,
     leaves,
+    names_of,
     of_aggregate,
     once,
     passing_things,
@@ -40,6 +42,12 @@ from tests.naive.conditions import (
 )
 
 Wanted = list[tuple[Any, bool]]
+
+
+def _stand_alone(binders: tuple[Binder, ...]) -> bool:
+    """Whether they bind every name that they look at."""
+    names = {name for each in binders for name in names_of(each)}
+    return all(ref.name in names for each in binders for ref in references(each))
 
 
 class Parts:
@@ -64,14 +72,13 @@ class Parts:
     def __init__(self, rule: Rule, program: Program) -> None:
         self.rule = rule
         self.binders = binders(rule.when)
-        kept = [each for each in self.binders if not isinstance(each, Keyed)]
         keyed = [each for each in self.binders if isinstance(each, Keyed)]
-        self.open_binders = [
-            tuple(each for each in self.binders if each in kept or each in some)
-            for count in range(len(keyed), -1, -1)
-            for some in combinations(keyed, count)
-            if kept or some
-        ]
+        parts = (
+            tuple(each for each in self.binders if each not in left)
+            for count in range(len(keyed) + 1)
+            for left in combinations(keyed, count)
+        )
+        self.open_binders = [each for each in parts if each and _stand_alone(each)]
         self.used = frozenset(used_in(rule, program))
         self.identity = [(f"{each.name}.{each.attribute}", each) for each in identity(rule, program)]
         self.facts = facts_in(rule.when)
