@@ -18,7 +18,8 @@ from engine.rete.reports.listing import ListedNode, list_network
 from engine.rete.reports.metering import Meter
 from engine.rete.session.clockwork import next_moment
 from engine.rete.session.memory import Boxed, Memory
-from engine.rete.session.snapshot import Names, read_snapshot, write_snapshot
+from engine.rete.session.names import Names
+from engine.rete.session.snapshot import read_snapshot, write_snapshot
 from engine.rete.session.steps import Call, Steps
 from engine.rete.session.straight import insert_straight
 from engine.rete.session.takeover import Successor

@@ -13,7 +13,7 @@ import pytest
 from service.clock import wall_ms
 from service.keys import KeyKind, create
 from service.wiring import Wiring
-from tests.integration.api.running import UNHURRIED, Running, big_cart_shop
+from tests.integration.api.running import BIG_CART, UNHURRIED, Running, shop_with
 from tools.openfeature import modules
 
 IMPORTS = {
@@ -44,7 +44,7 @@ STANDARD = "Delivered in two to three days"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    rules = big_cart_shop(tmp_path_factory.mktemp("rules"))
+    rules = shop_with(tmp_path_factory.mktemp("rules"), BIG_CART)
     with Running(tmp_path_factory.mktemp("ofrep"), UNHURRIED, rules) as started:
         yield started
 

@@ -279,7 +279,7 @@ MUTANTS = (
     # ---------------------------------------------------------------- snapshots
     Mutant(
         "a snapshot loses counts of the session",
-        "session/snapshot.py",
+        "session/names.py",
         "self.unstored = self.follows.union(compiled.windows, compiled.patterns)",
         "self.unstored = self.follows.union(compiled.nodes, compiled.patterns)",
     ),

@@ -1,157 +1,31 @@
-"""A session's memory as bytes, and back: into the network that wrote it, or into another revision's.
-
-What belongs to a quantity, a rule or a score test is named by a hash of its structure, so that a snapshot needs no
-table of the network that made it and can't be misread by one in which the same place means something else.
-"""
+"""A session's memory as bytes, and back: into the network that wrote it, or into another revision's."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from heapq import heapify
-from typing import Any, final
+from typing import Any
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
-from engine.language.tree import Aggregate, ScoreTest
+from engine.language.tree import Aggregate
 from engine.rete.agenda.production import Production
 from engine.rete.agenda.scoring import Asking
 from engine.rete.agenda.settle import settle_computed, settle_derived
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.alpha.windows import WindowNode
 from engine.rete.beta.joins import Following, Joins
 from engine.rete.beta.pattern import PatternState
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.quantity import Origin
 from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import NOTHING_FRESH, Boxed, Memory
+from engine.rete.session.memory import NOTHING_FRESH, Memory
+from engine.rete.session.names import Difference, Names
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
 from engine.rete.session.stored import FIRST, STORED_APART, SnapshotError, framed, storable, unframed, value_of
 from engine.values import EpochMs
 
-_HASH = 8
 _PATTERN = 6
 """What is stored of each pattern; behind it which keys lack something, where that is known."""
-
-
-@final
-class Place:
-    """Where in this network what a name in a snapshot means stands: the index of a quantity, with its window if it has one."""
-
-    __slots__ = ("index", "window")
-
-    def __init__(self, index: int, window: WindowNode | None) -> None:
-        self.index: Boxed = index
-        self.window = window
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What a network has that the one of an earlier bundle had not: rules, and quantities that only these look at."""
-
-    rules: frozenset[int]
-    nodes: frozenset[int]
-
-
-class Names:
-    """The structural names of a network's quantities, rules and score tests, and of its bundle and those before it."""
-
-    def __init__(
-        self,
-        compiled: Compiled,
-        bundle_hash: str,
-        ancestry: Mapping[str, frozenset[str]],
-        former: Names | None = None,
-    ) -> None:
-        """`former`: of another network; what is the same is taken over."""
-        self.bundle = _hash(bundle_hash)
-        self.compiled = compiled
-        self._ancestry = ancestry
-        self._by_name = {_hash(name): name for name in ancestry}
-        self._differences: dict[bytes, Difference | None] = {}
-        self.ids: list[bytes] = []
-        self.places: dict[bytes, Place] = {}
-        self.rules: list[bytes] = []
-        self.rule_by_name: dict[bytes, int] = {}
-        self.sum = 0
-        before: Compiled | None = None
-        if former is not None and former.compiled.lineage is compiled.lineage:
-            before, self.sum = former.compiled, former.sum
-            self.ids, self.places = former.ids.copy(), former.places.copy()
-            self.rules, self.rule_by_name = former.rules.copy(), former.rule_by_name.copy()
-        self._follow_quantities(before)
-        self._follow_rules(before)
-        self.signature = self.sum.to_bytes(_HASH, "big")
-        self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
-        self.test_by_name = {name: number for number, name in enumerate(self.tests)}
-        # Computed from the others, so not stored.
-        self.follows = frozenset(each.index for each in (*compiled.computed, *compiled.scanned))
-        self.unstored = self.follows.union(compiled.windows, compiled.patterns)
-        facts = (compiled.quantities.by_name[name] for name in compiled.program.vocabulary.facts)
-        self.derived = tuple(each.index for each in facts if each.origin is Origin.DERIVED)
-
-    def _follow_quantities(self, former: Compiled | None) -> None:
-        """Take in the quantities that have no name yet, and leave out those that went.
-
-        The sum of all their ids tells one set of them from another, in whatever order they came and went.
-        """
-        compiled = self.compiled
-        quantities, gone = compiled.quantities.all, compiled.quantities.gone
-        if former is not None:
-            gone = gone.difference(former.quantities.gone)
-        windows = compiled.windows
-        for each in quantities[len(self.ids) :]:
-            self.ids.append(each.id)
-            self.places[each.id] = Place(each.index, windows.get(each.index))
-            self.sum += int.from_bytes(each.id, "big")
-        for index in gone:
-            name = self.ids[index]
-            self.sum -= int.from_bytes(name, "big")
-            place = self.places.get(name)
-            if place is not None and place.index == index:  # else it came again, or went again too
-                del self.places[name]
-
-    def _follow_rules(self, former: Compiled | None) -> None:
-        """Name the rules that are not what they were; those that are gone stay without a name."""
-        productions = self.compiled.productions
-        before = () if former is None else former.productions
-        changed = [index for index, (each, was) in enumerate(zip(productions, before, strict=False)) if each is not was]
-        for index in changed:
-            self.rule_by_name.pop(self.rules[index], None)
-            self.rules[index] = b""
-        self.rules += [b""] * (len(productions) - len(before))
-        ranks = self.compiled.ranks
-        for index in (*changed, *range(len(before), len(productions))):
-            if ranks is None or ranks[index] >= 0:
-                name = self.rules[index] = _hash(productions[index].rule.digest)
-                self.rule_by_name[name] = index
-
-    def index_of(self, name: bytes) -> int:
-        """The index of a quantity; below 0 for what this network does not have."""
-        place = self.places.get(name)
-        return -1 if place is None else place.index
-
-    def difference(self, bundle: bytes) -> Difference | None:
-        """What is new since a bundle; None where that is not among the known ancestors."""
-        if bundle not in self._differences:
-            name = self._by_name.get(bundle)
-            self._differences[bundle] = None if name is None else self._since(self._ancestry[name])
-        return self._differences[bundle]
-
-    def _since(self, known: frozenset[str]) -> Difference:
-        compiled = self.compiled
-        new = frozenset(each.index for each in compiled.acting if each.rule.digest not in known)
-        productions, readers = compiled.productions, compiled.index.readers
-        return Difference(
-            new,
-            frozenset(
-                index
-                for index in (*compiled.nodes, *compiled.patterns)
-                if not any(each not in new and index in productions[each].reads for each in readers(index))
-            ),
-        )
 
 
 def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
@@ -491,7 +365,10 @@ def _fill_patterns(
     memory: Memory,
     joined: Collection[bytes],
 ) -> None:
-    """Make those that the network of the snapshot did not have from the retained events: look at the patterns that are new, and at those that look at quantities which may mean something else now."""
+    """Make the patterns that the network of the snapshot did not have from the retained events.
+
+    Those are looked at again that look at quantities which may mean something else now.
+    """
     joins, clock = memory.joins, memory.clock
     assert joins is not None
     assert clock is not None
@@ -536,13 +413,3 @@ def _follow(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             )
     if compiled.computed:
         settle_computed(compiled, memory.values, dict.fromkeys(memory.values), {})
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()[:_HASH]
-
-
-def _test_text(test: ScoreTest) -> str:
-    """What a score test means, its place left aside."""
-    parts = (test.score, test.operator.value, test.operand, test.if_unavailable.value, test.release, test.last_known)
-    return repr(parts)

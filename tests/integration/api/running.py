@@ -40,11 +40,11 @@ rules:
 T = TypeVar("T")
 
 
-def big_cart_shop(folder: Path) -> Path:
-    """The rules of the example shop and one that a request decides: a cart above 1,000 is sent for nothing."""
+def shop_with(folder: Path, ruleset: str) -> Path:
+    """The rules of the example shop and one more ruleset, in a folder below."""
     rules = folder / "shop"
     shutil.copytree(SHOP, rules)
-    (rules / "big_cart.yaml").write_text(BIG_CART)
+    (rules / "more.yaml").write_text(ruleset)
     return rules
 
 

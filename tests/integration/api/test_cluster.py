@@ -1,7 +1,6 @@
 """Everything that is one installation over a Redis Cluster: worker, API, admin UI and commands."""
 
 import re
-import shutil
 
 import httpx
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from admin_ui.accounts import Accounts, Role
 from service.clock import wall_ms
 from service.wiring import Wiring
-from tests.integration.api.running import SHOP, UNHURRIED, Process, Running, is_known, wait_until
+from tests.integration.api.running import UNHURRIED, Process, Running, is_known, shop_with, wait_until
 
 PASSWORD = "correct horse battery"
 ONCE_A_DAY = """ruleset: once_a_day
@@ -25,16 +24,13 @@ ADDED = {"type": "cart_added", "attributes": {"product_id": "p1", "category": "b
 
 @pytest.fixture
 def running(tmp_path, kafka_cluster, kafka_prefix, redis_cluster_url):
-    rules = tmp_path / "rules" / "shop"
-    shutil.copytree(SHOP, rules)
-    (rules / "once_a_day.yaml").write_text(ONCE_A_DAY)
     settings = {
         **UNHURRIED,
         "kafka.bootstrap": kafka_cluster.bootstrap,
         "kafka.topic_prefix": kafka_prefix,
         "redis.url": redis_cluster_url,
     }
-    with Running(tmp_path, settings, rules) as started:
+    with Running(tmp_path, settings, shop_with(tmp_path / "rules", ONCE_A_DAY)) as started:
         started.start_worker()
         yield started
 

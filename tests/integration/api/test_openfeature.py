@@ -7,14 +7,14 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import Reason
 
-from tests.integration.api.running import UNHURRIED, Running, big_cart_shop
+from tests.integration.api.running import BIG_CART, UNHURRIED, Running, shop_with
 
 OWN = {"title": "the page's own"}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    rules = big_cart_shop(tmp_path_factory.mktemp("rules"))
+    rules = shop_with(tmp_path_factory.mktemp("rules"), BIG_CART)
     with Running(tmp_path_factory.mktemp("openfeature"), UNHURRIED, rules) as started:
         yield started
 
