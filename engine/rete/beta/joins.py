@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from engine.activation import Catalogue
 from engine.event import Event
-from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
+from engine.rete.alpha.aggregates import SAME, AlphaSuccessor
 from engine.rete.alpha.memories import Alphas
 from engine.rete.beta.pattern import PatternState, Pins, Role, Token
 from engine.rete.beta.ranking import RankedKeys, Ranking
@@ -40,8 +40,9 @@ class Arrival(AlphaSuccessor):
         self.required = required
         self.roles = roles
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Nothing enters a pattern by itself: what an event touches is noted, see `arrive`."""
+        return SAME
 
 
 class Joins:
