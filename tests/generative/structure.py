@@ -25,7 +25,6 @@ def structure(compiled: Compiled) -> dict[object, Any]:
             each.names,
             compiled.defaults[each.index],
             {ids[index] for index in each.reads},
-            {ids[index] for index in each.shows},
             type(compiled.nodes.get(each.index)),
             each.index in compiled.windows,
             _selections(compiled, each.index),

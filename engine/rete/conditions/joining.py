@@ -132,8 +132,15 @@ def subject_alone(condition: Keyed | Sequence | Absence) -> Joined:
 
 def read_by(joined: Joined) -> Iterator[Any]:
     """The subjects of other quantities that a joined one looks at; a test `exists` as it is: it may look at more."""
-    for condition in (*joined.binders, *joined.rest):
-        yield from _read_by(condition)
+    for part in joined.binders or joined.rest:
+        yield from _read_by_leaf(part)
+    for part in joined.rest if joined.binders else ():
+        yield from _read_by(part)
+
+
+def stands_apart(condition: Keyed | Sequence | Absence) -> bool:
+    """Whether it uses nothing bound: beside conditions that do, it is a quantity of its own that these look at."""
+    return not any(True for _ in references(condition))
 
 
 def _read_by(condition: Condition) -> Iterator[Any]:
@@ -144,7 +151,14 @@ def _read_by(condition: Condition) -> Iterator[Any]:
         yield from _read_by(condition.part)
     elif isinstance(condition, Segment):
         yield from _read_by(condition.condition)
-    elif isinstance(condition, Seen):
+    elif isinstance(condition, Keyed | Sequence | Absence) and stands_apart(condition):
+        yield subject_alone(condition)
+    else:
+        yield from _read_by_leaf(condition)
+
+
+def _read_by_leaf(condition: Condition) -> Iterator[Any]:
+    if isinstance(condition, Seen):
         if condition.bind is None and not any(True for _ in references(condition)):
             yield Presence(condition.of, condition.span)
         else:
