@@ -36,7 +36,7 @@ from engine.rete.compilation import (
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.retained import Packing
+from engine.rete.memory.retained import Packing
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.rete.alpha.amended import AmendedType
 from engine.rete.alpha.network import AlphaType, Feed
-from engine.rete.beta.joins import Arrival
+from engine.rete.beta.arrival import Arrival
 from engine.rete.compilation import Compiled
 
 

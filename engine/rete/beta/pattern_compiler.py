@@ -29,7 +29,6 @@ from engine.language.tree import (
 from engine.rete.alpha.history import aggregate
 from engine.rete.beta.binders import Binder, EventBinder, KeyBinder, RowBinder
 from engine.rete.beta.pattern import Ground, Pattern, Role
-from engine.rete.beta.ranking import Ranking
 from engine.rete.beta.selector import (
     UNSET,
     Environment,
@@ -48,6 +47,7 @@ from engine.rete.conditions.joining import NAMELESS, is_keyed_by_name, stands_ap
 from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.conditions.truth import leaf_truth
+from engine.rete.memory.ranking import Ranking
 from engine.values import Millis, Truth
 
 _RISING = frozenset({Operator.ABOVE, Operator.AT_LEAST})

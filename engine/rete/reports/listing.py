@@ -25,7 +25,7 @@ from engine.language.tree import (
 )
 from engine.rete.agenda.production import Production
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.normal_form import Literal
+from engine.rete.conditions.literals import Literal
 from engine.rete.conditions.quantity import Origin, Quantity, selections
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.reports.cost import Costs
