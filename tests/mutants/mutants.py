@@ -192,8 +192,8 @@ MUTANTS = (
     Mutant(
         "a test and its opposite are one literal",
         "conditions/normal_form.py",
-        "key = (quantity.index, leaf, wanted)",
-        "key = (quantity.index, leaf, True)",
+        "key = (quantity.index, meant, wanted)",
+        "key = (quantity.index, meant, True)",
     ),
     # ---------------------------------------------------------------- indexes
     Mutant(

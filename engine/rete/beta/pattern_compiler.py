@@ -240,7 +240,7 @@ class _Compiler:
         if isinstance(condition, Test):
             return self._test(condition)
         if isinstance(condition, Seen):
-            if any(True for _ in references(condition)):
+            if references(condition):
                 return self._seen(condition, wanted=wanted)
             truth = leaf_truth(condition, self._quantities)
             return lambda look, env: truth(look.values, look.now)

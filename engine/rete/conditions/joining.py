@@ -67,15 +67,15 @@ def network_form(condition: Condition, payloads: Iterable[Payload] = ()) -> Cond
         raise ValueError(message)
     if not binders:
         return _plain(condition)
-    bound = [part for part in parts if not _binds(part) and any(True for _ in references(part))]
-    free = [_plain(part) for part in parts if not _binds(part) and not any(True for _ in references(part))]
+    bound = [part for part in parts if not _binds(part) and references(part)]
+    free = [_plain(part) for part in parts if not _binds(part) and not references(part)]
     told_apart = identity(condition, payloads)
     open_parts = [part for part in bound if _has_score(part)]
     closed = tuple(bare(part) for part in bound if not _has_score(part))
     made = []
     for leaves in _alternatives(open_parts):
-        own = tuple(bare(leaf) for leaf in leaves if any(True for _ in references(leaf)))
-        others = [_plain(leaf) for leaf in leaves if not any(True for _ in references(leaf))]
+        own = tuple(bare(leaf) for leaf in leaves if references(leaf))
+        others = [_plain(leaf) for leaf in leaves if not references(leaf)]
         joined = _holds(Joined(binders, closed + own, told_apart))
         made.append(All((joined, *free, *others)))
     return made[0] if len(made) == 1 else AnyOf(tuple(made))
@@ -110,8 +110,10 @@ def joined_in(condition: Condition) -> Iterator[Joined]:
 
 def alternatives(form: Condition) -> tuple[Condition, ...]:
     """The parts of a rule's network form that each bring combinations of their own; the form where there is one such."""
+    if not isinstance(form, AnyOf):
+        return (form,)
     several = len({joined for joined in joined_in(form) if binds_names(joined)}) > 1
-    return form.parts if several and isinstance(form, AnyOf) else (form,)
+    return form.parts if several else (form,)
 
 
 def binds_names(joined: Joined) -> bool:
@@ -140,7 +142,7 @@ def read_by(joined: Joined) -> Iterator[Any]:
 
 def stands_apart(condition: Keyed | Sequence | Absence) -> bool:
     """Whether it uses nothing bound: beside conditions that do, it is a quantity of its own that these look at."""
-    return not any(True for _ in references(condition))
+    return not references(condition)
 
 
 def _read_by(condition: Condition) -> Iterator[Any]:
@@ -159,7 +161,7 @@ def _read_by(condition: Condition) -> Iterator[Any]:
 
 def _read_by_leaf(condition: Condition) -> Iterator[Any]:
     if isinstance(condition, Seen):
-        if condition.bind is None and not any(True for _ in references(condition)):
+        if condition.bind is None and not references(condition):
             yield Presence(condition.of, condition.span)
         else:
             yield from _read_by_selection(condition.of)
@@ -251,8 +253,8 @@ def has_names(condition: Condition) -> bool:
     if isinstance(condition, Segment):
         return has_names(condition.condition)
     if isinstance(condition, Seen):
-        return condition.bind is not None or any(True for _ in references(condition))
-    return isinstance(condition, Keyed | Sequence | Absence) or any(True for _ in references(condition))
+        return condition.bind is not None or bool(references(condition))
+    return isinstance(condition, Keyed | Sequence | Absence) or bool(references(condition))
 
 
 def _names(condition: Condition) -> list[str]:

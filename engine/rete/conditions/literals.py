@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, Final, TypeAlias
 
+from engine.language.tree import Seen, Test
 from engine.rete.conditions.truth import Values
 from engine.values import EpochMs
 
@@ -41,8 +42,10 @@ class Literal:
         operand: What the index needs, see `Shape`.
         holds: Whether it is true of these values.
         reads: All quantities that it looks at.
-        age: For a test against the clock: the length, or the index of the quantity that gives it, negated less one.
         key: Equal for equal literals of one network.
+        leaf: What it was made from.
+        wanted: The truth that this must have.
+        age: For a test against the clock: the length, or the index of the quantity that gives it, negated less one.
     """
 
     index: int
@@ -51,4 +54,6 @@ class Literal:
     holds: Holds
     reads: tuple[int, ...]
     key: Hashable
+    leaf: Test | Seen
+    wanted: bool
     age: int | None = None

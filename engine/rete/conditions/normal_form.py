@@ -29,7 +29,7 @@ from engine.rete.conditions import operators
 from engine.rete.conditions.existing import aggregate_of, rests_on
 from engine.rete.conditions.literals import COMPARISONS, Holds, Literal, Shape
 from engine.rete.conditions.quantity import Quantities, Quantity
-from engine.rete.conditions.subjects import nothing
+from engine.rete.conditions.subjects import Joined, nothing
 from engine.rete.conditions.truth import Values, leaf_truth, subject_of
 from engine.rete.conditions.whole import Whole, decided
 from engine.values import EpochMs
@@ -57,6 +57,8 @@ class _Reader:
 
     def literal(self, leaf: Test | Seen, wanted: bool) -> list[list[Literal]]:
         """A leaf that must be `wanted`, as alternatives of literals that hold together."""
+        if isinstance(subject_of(leaf), Joined):
+            return self._literal(leaf, wanted)  # to find one of so much again costs more than to make it
         found = self.known.get((leaf, wanted))
         if found is None:
             found = self.known[leaf, wanted] = self._literal(leaf, wanted)
@@ -97,7 +99,10 @@ class _Reader:
 
     def _make(self, leaf: Test | Seen, wanted: bool, shape: str, operand: Any) -> Literal:
         quantity = self.quantities.of(subject_of(leaf))
-        key = (quantity.index, leaf, wanted)
+        meant: Hashable = leaf
+        if isinstance(leaf, Test) and not isinstance(leaf.subject, FactRef):
+            meant = (leaf.operator, leaf.operand)  # the index says of what
+        key = (quantity.index, meant, wanted)
         found = self.made.get(key)
         if found is None:
             reads: tuple[int, ...] = (quantity.index,)
@@ -114,7 +119,9 @@ class _Reader:
                 elif leaf.operator in operators.CLOCKED:
                     assert isinstance(leaf.operand, int)
                     age = leaf.operand
-            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, age)
+            found = Literal(
+                quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, leaf, wanted, age
+            )
             self.made[key] = found
         return found
 
