@@ -5,7 +5,7 @@ Names are bound on the spine of a rule: by its whole condition, a part of an `al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from engine.language.tree import (
@@ -136,10 +136,18 @@ def references_in(payload: Payload) -> list[BoundRef]:
 
 def identity(condition: Condition, payloads: Iterable[Payload]) -> tuple[BoundRef, ...]:
     """The bound attributes that tell the activations of a rule apart: those that it uses, values of aggregates aside."""
-    bound = binders(condition)
     used = {*references(condition), *(ref for payload in payloads for ref in references_in(payload))}
-    meant = [ref for ref in used if not (isinstance(bound.get(ref.name), Keyed) and ref.attribute == VALUE)]
-    return tuple(sorted(meant, key=lambda ref: (ref.name, ref.attribute)))
+    return telling_apart(used, binders(condition))
+
+
+def telling_apart(used: Iterable[BoundRef], bound: Mapping[str, Binder]) -> tuple[BoundRef, ...]:
+    """Those of the attributes that a rule uses that do, with what binds its names."""
+    meant = [ref for ref in used if not (ref.attribute == VALUE and isinstance(bound.get(ref.name), Keyed))]
+    return tuple(sorted(meant, key=_by_name))
+
+
+def _by_name(ref: BoundRef) -> tuple[str, str]:
+    return ref.name, ref.attribute
 
 
 def _of_operand(operand: object, found: list[BoundRef]) -> None:

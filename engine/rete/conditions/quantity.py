@@ -92,6 +92,7 @@ class Quantities:
         self.gone: frozenset[int] = frozenset() if former is None else former.gone
         self.by_subject: dict[Subject, Quantity] = {} if former is None else dict(former.by_subject)
         self.by_name: dict[str, Quantity] = {} if former is None else former.by_name
+        self._latest: Quantity | None = None
         if former is None:
             for name in vocabulary.facts:
                 self.of_fact(name)
@@ -103,6 +104,7 @@ class Quantities:
             if not isinstance(subject, FactRef):
                 del self.by_subject[subject]
         self.gone = self.gone.union(indices)
+        self._latest = None
 
     def of_fact(self, name: str) -> Quantity:
         """The quantity of a fact or feature; a feature over events is its aggregate."""
@@ -125,6 +127,8 @@ class Quantities:
         """The quantity of a subject, made when it is new."""
         if isinstance(subject, FactRef):
             return self.of_fact(subject.fact)
+        if self._latest is not None and subject is self._latest.subject:
+            return self._latest  # to hash what is joined costs as much as a whole test
         found = self.by_subject.get(subject)
         if found is None:
             kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
@@ -139,6 +143,7 @@ class Quantities:
             found.reads = reads
             found.is_concluded = any(self.all[index].is_concluded for index in reads)
             found.default = nothing(subject)
+        self._latest = found
         return found
 
     def _parts(self, read: Subject | Test) -> Iterable[Subject]:
