@@ -146,13 +146,18 @@ HOT = [
     "engine/vocabulary.py",
     "service/worker/backlog.py",
     "service/worker/counts.py",
+    "service/worker/equipment.py",
     "service/worker/evaluation.py",
     "service/worker/intake.py",
     "service/worker/partition.py",
     "service/worker/sessions.py",
+    "service/worker/stores.py",
+    "service/worker/timers.py",
+    "service/worker/work.py",
+    "service/worker/writing.py",
 ]
 # msgspec reads their annotations at run time, which machine code does not keep.
-INTERPRETED = {"__init__.py", "remembered.py", "stored.py"}
+INTERPRETED = {"__init__.py", "remembered.py"}
 # Functions of the one library call each other without a table in between, and small ones become part of their callers.
 HIDDEN = ["-fvisibility=hidden"]
 
@@ -173,7 +178,7 @@ def compiled_modules() -> list[Extension]:
         return []
     if sys.platform != "win32":
         for extension in made:
-            extension.extra_compile_args += HIDDEN
+            extension.extra_compile_args = [*extension.extra_compile_args, *HIDDEN]  # they share one list
     return made
 
 

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "timers": ("benchmarks.timers", "a million timers that wait, and what they cost an event and one that comes due"),
     "hostile": ("benchmarks.hostile", "a session that never stops, beside ordinary ones"),
     "questions": ("benchmarks.questions", "why not, compiling, and a reload that changes one rule"),
+    "bound": ("benchmarks.bound", "a reload that changes one of many rules that bind names"),
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
     "budget": ("benchmarks.budget", "where the microseconds of a decision go"),
     "latency": ("benchmarks.latency", "latency at a constant rate, beside zen-engine and OPA on the same question"),

@@ -25,8 +25,8 @@ from benchmarks.sessions import fed
 from benchmarks.shop import generate, translation
 from benchmarks.shop.beside import DEFAULT
 from benchmarks.three import no_model
-from engine.language import check
-from engine.rete import Network
+from engine.language import Checked, check
+from engine.rete import Memory, Network
 from service.collecting import collection_put_off
 
 ASKED = 20
@@ -93,13 +93,25 @@ def compiling(rules: int) -> None:
         f"  compiling {rules} rules: {both:.2f} s of CPU (check {min(checking):.2f}, network {min(building):.2f}), "
         f"{both / events:.1f} times the events of libyaml's parser ({events:.2f} s); the least of {REPEATED}"
     )
+    reloaded = reload_each(edits(sources, "shop", ("at_least: ", "at_least: 1")), checked, network, both)
+    going_on(network, reloaded, list(fed(network, raw).values()))
+
+
+def reload_each(edited: Mapping[str, Mapping[str, str]], checked: Checked, network: Network, both: float) -> Network:
+    """Print what a reload to each of some edited folders costs, beside `both`, the seconds of compiling from nothing.
+
+    Returns:
+        The network of the last.
+    """
     ancestry = {"before": network.rule_digests}
-    for what, edited in edits(sources).items():
+    gc.collect()
+    gc.freeze()  # what is there already takes seconds to search, each time
+    for what, files in edited.items():
         rechecking, rebuilding = [], []
         for _ in range(ASKED):
             gc.collect()
             began = time.process_time()
-            again = check(edited, checked)
+            again = check(files, checked)
             rechecking.append(time.process_time() - began)
             if again.program is None:
                 raise SystemExit("the edited rules were refused")
@@ -108,11 +120,16 @@ def compiling(rules: int) -> None:
             rebuilding.append(time.process_time() - began)
         spent = sorted(map(sum, zip(rechecking, rebuilding, strict=True)))
         print(
-            f"  a reload that {what} one of {rules}: {1000 * statistics.median(spent):.1f} ms of CPU (check "
+            f"  a reload that {what} one of {len(network.rule_digests)}: {1000 * statistics.median(spent):.1f} ms of CPU (check "
             f"{1000 * statistics.median(rechecking):.1f}, network {1000 * statistics.median(rebuilding):.1f}; the most "
             f"of {ASKED} {1000 * spent[-1]:.1f}), {statistics.median(spent) / both:.4f} of compiling"
         )
-    memories = list(fed(network, raw).values())
+    gc.unfreeze()
+    return reloaded
+
+
+def going_on(network: Network, reloaded: Network, memories: list[Memory]) -> None:
+    """Print what it costs a session to go on in another network, in memory and from its snapshot."""
     snapshots = [network.snapshot(memory) for memory in memories]
     reloaded.restore(snapshots[0])  # what is new is found once for all sessions
     into, same = (
@@ -120,24 +137,36 @@ def compiling(rules: int) -> None:
         for each in (reloaded, network)
     )
     reloaded.take_over(network.restore(snapshots[0]), network)
-    over = _spent(lambda: [reloaded.take_over(memory, network) for memory in memories]) / len(memories)
+    over, stayed = 0.0, 0
+    for memory in memories:
+        began = time.process_time()
+        followed = reloaded.take_over(memory, network)
+        over += time.process_time() - began
+        stayed += followed is memory
+    over /= len(memories)
     print(
-        f"  a session after it: {1e6 * over:.1f} us to go on where it is in memory, {1e6 * into:.1f} us to be restored, "
-        f"{into / same:.2f} times a restore before it"
+        f"  a session after it, {stayed} of {len(memories)} where they are in memory: {1e6 * over:.1f} us to go on, "
+        f"{1e6 * into:.1f} us to be restored, {into / same:.2f} times a restore before it"
     )
 
 
-def edits(sources: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The folder with one rule of a file in the middle edited, by what is done to it; the last changes one."""
-    files = sorted(name for name in sources if name.startswith("shop"))
+def edits(sources: Mapping[str, str], prefix: str, change: tuple[str, str]) -> dict[str, dict[str, str]]:
+    """The folder with one rule of a file in the middle edited, by what is done to it; the last changes one.
+
+    Args:
+        sources: The folder.
+        prefix: How the names of files with rules begin.
+        change: What of a rule's text becomes what.
+    """
+    files = sorted(name for name in sources if name.startswith(prefix))
     file = files[len(files) // 2]
     head, *texts = re.split(r"(?m)^(?=  - rule: )", sources[file])
-    new = texts[0].replace("- rule: ", "- rule: new_").replace("above: ", "above: 9")
+    new = texts[0].replace("- rule: ", "- rule: new_").replace(*change)
     orders = {
         "adds": [new, *texts],
         "removes": [*texts[: len(texts) // 2], *texts[len(texts) // 2 + 1 :]],
         "moves": [texts[-1], *texts[:-1]],
-        "changes": [texts[0].replace("at_least: ", "at_least: 1"), *texts[1:]],
+        "changes": [texts[0].replace(*change), *texts[1:]],
     }
     return {what: {**sources, file: "".join([head, *ordered])} for what, ordered in orders.items()}
 

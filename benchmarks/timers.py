@@ -26,8 +26,10 @@ from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
 from service.worker.counts import Counts
 from service.worker.emission import Emission
+from service.worker.equipment import Equipment
 from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Stores
+from service.worker.partition import Partition
+from service.worker.stores import Stores
 
 SOURCES = {
     "vocabulary.yaml": """\

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import confluent_kafka as rd
@@ -32,8 +34,8 @@ MOVED = frozenset(
 )
 """What a partition's former leader answers, its new one while it takes over, and the library where one has gone."""
 
-AT_ONCE = 100_000
-"""Messages of one call: the library refuses more than a million, and makes room for as many as are asked for."""
+AT_ONCE = 1_000
+"""Messages of one call: what of each is needed is taken out before the next come, while the processor has it at hand."""
 
 ATTEMPT_S = 2.0
 """A request to a broker that is gone waits for it as long as it may, though another one leads by then."""
@@ -90,7 +92,7 @@ class RdReader(_RdOffsets):
             while any(at[number] < end for number, end in ends.items()):
                 if time.monotonic() > deadline:
                     raise ClientError(f"{topic} was not read within {timeout_s:.0f} s")
-                for each in _taken(self._consumer, 10_000, 0.2):
+                for each in chain.from_iterable(_taken(self._consumer, 10_000, 0.2)):
                     error, number, offset = each.error(), each.partition(), each.offset()
                     if error is None:
                         at[number] = max(at[number], offset + 1)
@@ -131,15 +133,19 @@ class RdMember(_RdOffsets):
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        found: dict[int, list[Record]] = {}
+        found: dict[int, list[Record]] = defaultdict(list)
         with translated():
-            for each in _taken(self._consumer, limit, timeout_ms / 1000):
-                failed = each.error()
-                if failed is None:
-                    record = _record(each)
-                    found.setdefault(record.partition, []).append(record)
-                else:
-                    self._error = self._failure(failed, each)
+            for messages in _taken(self._consumer, limit, timeout_ms / 1000):
+                for each in messages:
+                    failed = each.error()
+                    if failed is not None:
+                        self._error = self._failure(failed, each)
+                        continue
+                    # Others may write to the topic, too: a key or value that is missing, or is no text, is for the worker to judge.
+                    partition, key = each.partition(), each.key()
+                    text = "" if key is None else key.decode(errors="replace")
+                    record = Record(partition, each.offset(), text, each.value() or b"", each.timestamp()[1])
+                    found[partition].append(record)
         if self._error is not None and not found:
             error, self._error = self._error, None
             raise error
@@ -214,12 +220,14 @@ class RdMember(_RdOffsets):
         return [TopicPartition(self._topic, number) for number in partitions]
 
 
-def _taken(consumer: Any, limit: int, timeout_s: float) -> list[Any]:
-    """What is there, once the first has come."""
+def _taken(consumer: Any, limit: int, timeout_s: float) -> Iterator[list[Any]]:
+    """What is there, once the first has come, by the call."""
     first = consumer.poll(timeout_s)
-    if first is None:
-        return []
-    return [first, *consumer.consume(min(limit - 1, AT_ONCE), 0)] if limit > 1 else [first]
+    messages = [] if first is None else [first]
+    while messages:
+        yield messages
+        limit -= len(messages)
+        messages = consumer.consume(min(limit, AT_ONCE), 0) if limit > 0 else []
 
 
 def _generation(metadata: Any) -> int:
@@ -228,10 +236,3 @@ def _generation(metadata: Any) -> int:
     if magic != b"CGMDv2:":
         raise ClientError(f"this release of confluent-kafka, {rd.version()}, has another form of a group's metadata")
     return int(generation)
-
-
-def _record(message: Any) -> Record:
-    # Others may write to the topic, too: a key or value that is missing, or is no text, is for the worker to judge.
-    key = message.key()
-    text = "" if key is None else key.decode(errors="replace")
-    return Record(message.partition(), message.offset(), text, message.value() or b"", message.timestamp()[1])

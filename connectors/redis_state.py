@@ -27,6 +27,7 @@ from connectors.redis_layout import (
     seen_keys,
     session_key,
 )
+from connectors.redis_line import call
 from engine.copies import PartitionCopy
 from engine.ports import Applied, Output, Position, SessionState, StateBatch
 from engine.regime import KEPT, Regime
@@ -46,14 +47,16 @@ IS_REPLACED = -1
 APPLIED, FENCED, REWIND = 1, 2, 3
 ANSWERS = {APPLIED: Applied.APPLIED, FENCED: Applied.FENCED, REWIND: Applied.REWIND}
 
-# Arguments: 12 (see `apply`), then id, value, time and due of each session ('' for none; a session with the value '' is
-# deleted), then seen ids, then offset and payload of each output. Keys: the five below, the buckets, the sessions.
+# Arguments: 12 (see `apply`), then in msgpack how many sessions live, scores and ids for `due` and for `recent`, ids of sessions that
+# ended, ids of events, and offsets of outputs; then the values of sessions and the payloads of outputs, which are no text, so that
+# msgpack in Redis can't take them. Keys: the five below, the buckets, sessions that live, sessions that ended.
 APPLY = """
 local position, due, recent, outbox, regimes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local bucket_count = tonumber(ARGV[8])
 local stored = redis.call('HMGET', position, 'generation', 'offset', 'bucket', 'outputs', 'step', 'regime')
 if tonumber(ARGV[1]) < tonumber(stored[1] or 0) then return 2 end
 if tonumber(ARGV[2]) ~= tonumber(stored[2] or 0) or tonumber(ARGV[9]) ~= tonumber(stored[5] or 0) then return 3 end
+local living, due_set, recent_set, gone, ids, offsets = unpack(cmsgpack.unpack(ARGV[13]))
 
 -- unpack() is limited by Lua's stack
 local function bulk(command, key, values)
@@ -62,23 +65,12 @@ local function bulk(command, key, values)
     end
 end
 
-local at = 12
-local session_count = #KEYS - 5 - bucket_count
-local due_set, recent_set, gone = {}, {}, {}
-for i = 1, session_count do
-    local key = KEYS[5 + bucket_count + i]
-    local id, value, time, moment = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-    at = at + 4
-    if value == '' then
-        redis.call('UNLINK', key)
-        gone[#gone + 1] = id
-    else
-        redis.call('SET', key, value, 'PX', ARGV[5])
-        recent_set[#recent_set + 1] = time
-        recent_set[#recent_set + 1] = id
-        due_set[#due_set + 1] = moment == '' and '+inf' or moment
-        due_set[#due_set + 1] = id
-    end
+local at = 5 + bucket_count
+for i = 1, living do
+    redis.call('SET', KEYS[at + i], ARGV[13 + i], 'PX', ARGV[5])
+end
+for i = at + living + 1, #KEYS do
+    redis.call('UNLINK', KEYS[i])
 end
 bulk('ZADD', due, due_set)
 bulk('ZREM', due, gone)
@@ -93,19 +85,14 @@ for entered = last + 1, math.min(bucket, last + bucket_count) do
     redis.call('UNLINK', KEYS[6 + entered % bucket_count])
 end
 -- where the clock leapt over more buckets than there are, all were emptied above
-local ids, seen_end = {}, tonumber(ARGV[at + 1])
-at = at + 1
-for i = at + 1, at + seen_end do ids[#ids + 1] = ARGV[i] end
 bulk('SADD', KEYS[6 + bucket % bucket_count], ids)
-at = at + seen_end
 
 local number = tonumber(stored[4] or 0)
 local outputs = {}
-while at < #ARGV do
+for i = 1, #offsets do
     number = number + 1
-    outputs[#outputs + 1] = ARGV[at + 1]
-    outputs[#outputs + 1] = string.format('%016d', number) .. ARGV[at + 2]
-    at = at + 2
+    outputs[2 * i - 1] = offsets[i]
+    outputs[2 * i] = string.format('%016d', number) .. ARGV[13 + living + i]
 end
 bulk('ZADD', outbox, outputs)
 
@@ -139,13 +126,14 @@ while true do
 end
 """
 
-# Ids travel once for all buckets, and only the few that were seen come back, as their places among the ids.
+# Ids travel once for all buckets, in msgpack, and only the few that were seen come back, as their places among the ids.
 SEEN = """
 local found = {}
+local ids = cmsgpack.unpack(ARGV[1])
 for _, key in ipairs(KEYS) do
     if redis.call('EXISTS', key) == 1 then
-        for first = 1, #ARGV, 4000 do
-            local answers = redis.call('SMISMEMBER', key, unpack(ARGV, first, math.min(first + 3999, #ARGV)))
+        for first = 1, #ids, 4000 do
+            local answers = redis.call('SMISMEMBER', key, unpack(ids, first, math.min(first + 3999, #ids)))
             for i = 1, #answers do
                 if answers[i] == 1 then found[#found + 1] = first + i - 2 end
             end
@@ -154,6 +142,8 @@ for _, key in ipairs(KEYS) do
 end
 return found
 """
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class RedisState:
@@ -207,7 +197,7 @@ class RedisState:
         if not ids:
             return set()
         with self._address.explained():
-            places = self._seen(keys=seen_keys(self._address.prefix, partition), args=ids)
+            places = call(self._redis, self._seen, seen_keys(self._address.prefix, partition), [_pack(ids)])
         return {ids[place] for place in places}
 
     def apply(self, batch: StateBatch) -> Applied:
@@ -215,7 +205,21 @@ class RedisState:
         partition, prefix = batch.partition, self._address.prefix
         keys = [self._key(partition, name) for name in ("position", "due", "recent", "outbox", "regimes")]
         keys += seen_keys(prefix, partition)
-        keys += [session_key(prefix, partition, session_id) for session_id in batch.sessions]
+        beginning = session_key(prefix, partition, "")
+        due: list[str] = []
+        recent: list[str] = []
+        gone: list[str] = []
+        payloads: list[bytes] = []
+        for session_id, state in batch.sessions.items():
+            if state.snapshot is None:
+                gone.append(session_id)
+                continue
+            keys.append(beginning + session_id)
+            payloads.append(encode_session(state))
+            due += ("+inf" if state.due is None else str(state.due), session_id)
+            recent += (str(state.time), session_id)
+        keys += [beginning + session_id for session_id in gone]
+        offsets = [str(output.offset) for output in batch.outputs]
         arguments: list[str | bytes | int] = [
             batch.generation,
             batch.expected_offset,
@@ -229,16 +233,11 @@ class RedisState:
             batch.brought,
             encode_terms(batch.regime),
             KEPT,
+            _pack((len(payloads), due, recent, gone, batch.seen, offsets)),
         ]
-        for session_id, state in batch.sessions.items():
-            value = b"" if state.snapshot is None else encode_session(state)
-            arguments += (session_id, value, state.time, "" if state.due is None else state.due)
-        arguments.append(len(batch.seen))
-        arguments += batch.seen
-        for output in batch.outputs:
-            arguments += (output.offset, encode_output(output))
+        payloads += map(encode_output, batch.outputs)
         with self._address.explained():
-            return ANSWERS[self._apply(keys=keys, args=arguments)]
+            return ANSWERS[call(self._redis, self._apply, keys, [*arguments, *payloads])]
 
     def outbox(self, partition: int) -> Sequence[Output]:
         """Read what is not yet trimmed, by offset, then as written."""

@@ -14,7 +14,7 @@ from service.clock import Clock, wall_ms
 from service.control import Control
 from service.loading import BundleRefusedError, Loaded, load_stored
 from service.signing import Signing
-from service.worker.partition import Equipment, PastError
+from service.worker.equipment import Equipment, PastError
 
 KEPT = 8
 """Regimes whose networks and models are kept."""

@@ -37,6 +37,9 @@ from tools.redis_server import RedisServer
 
 SPAWN = multiprocessing.get_context("spawn")
 WAIT_S = 600
+WARM_UP = 2_000
+"""Events until the worker has started, whose latency is that of its start."""
+
 LATENCY_AT_ONCE = 50
 """Few sessions side by side, so that triggers come from the first thousand events on, however slow the feed is."""
 
@@ -184,9 +187,14 @@ def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, in
     reader.start()
     worker = place.worker(1 << 60)
     log = place.wiring.event_log()
-    began, number = time.monotonic(), 0
+    number = WARM_UP
+    log.append(list(load.records(0, number, LATENCY_AT_ONCE)), lambda _: None)
+    started = time.monotonic() + WAIT_S
+    while sum(positions(place)) < number and time.monotonic() < started:
+        time.sleep(0.05)
+    began, began_ms = time.monotonic(), time.time() * 1000
     while (now := time.monotonic() - began) < seconds:
-        due = int(now * rate)
+        due = WARM_UP + int(now * rate)
         if due > number:
             log.append(list(load.records(number, due - number, LATENCY_AT_ONCE)), lambda _: None)
             number = due
@@ -200,7 +208,7 @@ def latency(bench: Bench, rate: float, seconds: float) -> tuple[float, float, in
     ended.set()
     reader.join()
     appended = {(each.partition, each.offset): each.timestamp for each in _all_events(place)}
-    took = sorted(at * 1000 - appended[key] for key, at in arrived.items())
+    took = sorted(at * 1000 - appended[key] for key, at in arrived.items() if appended[key] >= began_ms)
     if not took:
         raise SystemExit("no trigger could be read: the run was too short for its rate")
     return took[len(took) // 2], took[len(took) * 99 // 100], len(took)

@@ -8,128 +8,40 @@ the large one says of a rule that changed is left out. With many changes, the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from engine.language.tree import Aggregate, Program, Rule
-from engine.rete.agenda.conflict import ConflictIndex, Glance, Holding
+from engine.rete.agenda.amended import AmendedIndex, Base
 from engine.rete.agenda.derived import strata
 from engine.rete.agenda.production import Production, compile_rule
 from engine.rete.agenda.schedules import Gates
-from engine.rete.alpha.aggregates import AggregateNode, Changed
-from engine.rete.alpha.network import AlphaType, Broken, Feed, build
+from engine.rete.alpha.aggregates import AggregateNode
+from engine.rete.alpha.amended import AmendedType
+from engine.rete.alpha.network import AlphaType, build
 from engine.rete.alpha.windows import WindowNode, node_of
-from engine.rete.compilation import NUMBERS, Compiled, clocked_in, forms_of, timed_by
+from engine.rete.beta.pattern_compiler import compile_pattern
+from engine.rete.compilation import (
+    NUMBERS,
+    Compiled,
+    Forms,
+    by_key,
+    clocked_in,
+    connected,
+    plain_in,
+    timed_by,
+    timed_by_patterns,
+)
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
-from engine.values import EpochMs, Value
+from engine.rete.session.retained import Packing
 
-Rank: TypeAlias = Callable[[int], int]
-"""The place of a production in order of acting, below 0 for one that is gone."""
+_T = TypeVar("_T")
 
 MOST_CHANGED = 64
 """Rules that are amended; so many are looked through in the time in which a network of 100 is made."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Base:
-    """What an amended network stands on.
-
-    Attributes:
-        index: Over all rules as they were.
-        changed: The rules that changed since, are new or gone, by index.
-        reads: The quantities that they looked at.
-    """
-
-    index: ConflictIndex
-    changed: frozenset[int]
-    reads: frozenset[int]
-
-
-class AmendedIndex(ConflictIndex):
-    """An index over all rules as they were, with another over those that changed."""
-
-    def __init__(
-        self, base: Base, productions: Sequence[Production], quantities: Sequence[Quantity], rank: Rank
-    ) -> None:
-        """`productions` as they are now."""
-        self.base = base
-        self._changed = base.changed
-        own = sorted((index for index in base.changed if rank(index) >= 0), key=rank)
-        self._own = ConflictIndex([productions[index] for index in own], quantities)
-        self.glances = [*base.index.glances, *self._own.glances[len(base.index.glances) :]]
-        for index in base.reads.union(*(productions[each].reads for each in base.changed)):
-            self.glances[index] = Glance((), quantities[index].default, None)
-        self.all = _Amended(base.index.all, self._own.all, base.changed, rank)
-        self.asking = _Amended(base.index.asking, self._own.asking, base.changed, rank)
-
-    def readers(self, index: int) -> Sequence[int]:
-        """The productions that look at a quantity, perhaps with some that did."""
-        return [*self.base.index.readers(index), *self._own.readers(index)]
-
-    def candidates(self, changed: Iterable[int]) -> set[int]:
-        """See `ConflictIndex`."""
-        changed = tuple(changed)
-        return self.base.index.candidates(changed) | self._own.candidates(changed)
-
-    def risen(self, changed: Changed, values: dict[int, Value | None], now: EpochMs) -> dict[int, bool | None]:
-        """See `ConflictIndex`."""
-        found = self.base.index.risen(changed, values, now)
-        for index in self._changed.intersection(found):
-            del found[index]
-        found.update(self._own.risen(changed, values, now))
-        return found
-
-
-class _Amended(Holding):
-    """Which productions may hold, as `Holding` says it."""
-
-    def __init__(self, base: Holding, own: Holding, changed: frozenset[int], rank: Rank) -> None:
-        self._base = base
-        self._own = own
-        self._changed = changed
-        self._rank = rank
-
-    def candidates(self, values: dict[int, Value | None]) -> list[int]:
-        """In order of acting."""
-        found = {*self._base.candidates(values)}.difference(self._changed)
-        return sorted(found.union(self._own.candidates(values)), key=self._rank)
-
-
-class AmendedType(AlphaType):
-    """The selections of an event type, some of which lead to quantities that no rule needs any more, and some more."""
-
-    __slots__ = ("base", "gone", "more")
-
-    def __init__(self, base: AlphaType, gone: Collection[AggregateNode], more: AlphaType | None) -> None:
-        super().__init__(base.shape)
-        self.base: AlphaType = base
-        self.more: tuple[AlphaType, ...] = () if more is None else (more,)
-        self.gone = frozenset(id(node) for node in gone)
-        if isinstance(base, AmendedType):
-            self.base = base.base
-            self.more = base.more + self.more
-            self.gone |= base.gone
-        self.joined = base.joined
-        added = () if more is None else more.resets
-        self.resets = (*(node for node in base.resets if id(node) not in self.gone), *added)
-        self.is_dull = base.is_dull and (more is None or more.is_dull)
-
-    def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
-        """See `AlphaType`."""
-        return self.reached(attributes, time, [])
-
-    def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
-        """See `AlphaType`."""
-        found: list[Feed] = []
-        for each in (self.base, *self.more):
-            told: Broken = []
-            found += each.reached(attributes, time, told) if each.table is None else each.all_reached(attributes, time)
-            broken += told
-        gone = self.gone
-        return [feed for feed in found if id(feed.node) not in gone] if gone else found
 
 
 def amended(program: Program, former: Compiled) -> Compiled | None:
@@ -164,10 +76,16 @@ class _Amendment:
 
     def _follow(self) -> bool:
         """Bring the productions to what the rules are now. False where more changed than is amended."""
-        productions = self.productions
-        olds = {each.rule.id: each for each in self.former.acting}
+        productions, rules = self.productions, self.program.rules
+        acting, before = self.former.acting, self.former.program.rules
+        # Most are what and where they were, before those that changed and behind them.
+        first = _alike(rules, before)
+        last = _alike(rules[first:][::-1], before[first:][::-1])
+        end = len(acting) - last
+        self.acting += acting[:first]
+        olds = {each.rule.id: each for each in acting[first:end]}
         normal_form = NormalForm(self.quantities)
-        for rule in self.program.rules:
+        for rule in rules[first : len(rules) - last]:
             old = olds.pop(rule.id, None)
             if old is not None and rule is old.rule:
                 made = old
@@ -186,6 +104,7 @@ class _Amendment:
                 if len(self.own) > MOST_CHANGED:
                     return False
             self.acting.append(made)
+        self.acting += acting[end:]
         for old in olds.values():
             productions[old.index] = Production(old.index, old.rule)  # it never holds, and looks at nothing
             self.olds.append(old)
@@ -208,8 +127,9 @@ class _Amendment:
             return None
         own, olds, acting = self.own, self.olds, tuple(self.acting)
         either = [*own, *olds]
-        scored = tuple(each for each in acting if each.asking)
-        if not all(map(_is_plain, either)) or not self._scores_are_kept(scored):
+        asks = former.scored or any(each.asking for each in own)
+        scored = tuple(each for each in acting if each.asking) if asks else ()
+        if any(each.broken is not None for each in either) or not self._scores_are_kept(scored):
             return None
         changed = frozenset(each.index for each in either)
         ranks = self._ranks()
@@ -217,48 +137,62 @@ class _Amendment:
         known = former.index.base if isinstance(former.index, AmendedIndex) else Base(former.index, none, none)
         were = known.reads.union(*(each.reads for each in olds))
         base = Base(known.index, known.changed.union(changed), were)
-        if len(base.changed) > MOST_CHANGED or not self._times_are_kept(changed):
-            return None
-        gone = self._gone(changed)
-        self.quantities.forget(gone)
         every = self.quantities.all
         added = every[len(former.defaults) :]
-        nodes = {each.index: node_of(each, former.keep_events) for each in added if each.origin is Origin.EVENTS}
-        kept = {index: node for index, node in former.nodes.items() if index not in gone} if gone else former.nodes
-        nodes = {**kept, **nodes} if nodes else kept
-        all_nodes, tuple_of = nodes, tuple(productions)
+        joined = [each for each in added if each.origin is Origin.JOINED]
+        gone = self._gone(changed, joined)
+        if len(base.changed) > MOST_CHANGED or not self._times_are_kept(changed, gone, joined):
+            return None
+        numbering = former.numbering.copy() if joined else former.numbering
+        try:
+            more = {each.index: compile_pattern(each, self.quantities, numbering) for each in joined}
+        except Exception:  # noqa: BLE001 - a network that is made from nothing names the rules that can't be run
+            return None
+        patterns = _without(former.patterns, gone) | more
+        readers = self._readers(gone, joined)
+        joined_rules = self._joined_rules(gone)
+        offered = self._offered(changed, more.keys(), readers).intersection(patterns)
+        self.quantities.forget(gone)
+        fresh = {each.index: node_of(each, former.keep_events) for each in added if each.origin is Origin.EVENTS}
+        nodes = _without(former.nodes, gone) | fresh
+        windows = {index: node for index, node in fresh.items() if isinstance(node, WindowNode)}
         clocked = clocked_in(acting) if any(_is_clocked(each) for each in either) else former.clocked
         asserts = former.strata or any(each.asserts for each in own)
         layers = strata(acting, every) if asserts else former.strata
+        branches = former.branching or any(len(each.patterns) > 1 for each in own)
         has_gates = any(each.rule.schedule is not None for each in either)
-        asserting = [each for each in acting if each.asserts]
-        assert_gates = Gates(asserting) if has_gates else former.assert_gates
-        scanned = tuple(each for each in every if each.origin is Origin.SCANNED and each.index not in gone)
-        plain = former.plain.difference(id(each.rule.when) for each in olds).union(id(each.rule.when) for each in own)
+        assert_gates = Gates([each for each in acting if each.asserts]) if has_gates else former.assert_gates
+        scanned = tuple(each for each in (*former.scanned, *added) if each.index not in gone and _is_scanned(each))
+        defaults = (*former.defaults, *(each.default for each in added))
         computed = former.computed
         return replace(
             former,
             number=next(NUMBERS),
             program=self.program,
             quantities=self.quantities,
-            defaults=tuple(each.default for each in every) if added else former.defaults,
-            nodes=all_nodes,
-            windows={index: node for index, node in all_nodes.items() if isinstance(node, WindowNode)},
-            alpha=self._alpha(gone, added, all_nodes),
+            defaults=defaults,
+            nodes=nodes,
+            windows=_without(former.windows, gone) | windows,
+            alpha=self._joined_alpha(self._alpha(gone, added, nodes), gone, connected(more.values(), numbering)),
             scanned=scanned,
             clocked=clocked,
-            productions=tuple_of,
+            productions=tuple(productions),
             acting=acting,
             ranks=ranks,
             scored=scored,
             strata=layers,
             gates=Gates(acting) if has_gates else former.gates,
             assert_gates=assert_gates,
-            index=AmendedIndex(base, productions, every, _identity if ranks is None else ranks.__getitem__),
+            index=AmendedIndex(base, productions, every, defaults, _identity if ranks is None else ranks.__getitem__),
             plans=former.plans.for_another(),
-            forms=forms_of(acting) if former.forms else former.forms,
-            plain=plain,
-            branching=tuple(each for each in acting if len(each.patterns) > 1),
+            patterns=patterns,
+            readers=readers,
+            joined_rules=joined_rules,
+            offered=offered,
+            numbering=numbering,
+            forms=Forms(own, former.forms) if any(each.form is not None for each in own) else former.forms,
+            plain=former.plain.difference(id(each.rule.when) for each in olds).union(plain_in(own)),
+            branching=tuple(each for each in acting if len(each.patterns) > 1) if branches else (),
             has_clock_moments=bool(clocked or assert_gates or former.last_known),
             is_plain=not (computed or scanned or layers or scored or clocked),
         )
@@ -269,42 +203,122 @@ class _Amendment:
             return True
         return {test for each in scored for test in each.score_tests} == self.former.score_numbers.keys()
 
-    def _times_are_kept(self, changed: Collection[int]) -> bool:
+    def _times_are_kept(self, changed: Collection[int], gone: Collection[int], joined: Iterable[Quantity]) -> bool:
         """Whether the same of the former quantities are timed, all rules considered: their nodes are shared."""
         size = len(self.former.defaults)
         every = self.quantities.all
-        wanted = {index for each in self.own for index in timed_by(each, every)}
+        wanted = timed_by_patterns(joined, every).union(*(timed_by(each, every) for each in self.own))
         if any(not every[index].is_timed for index in wanted if index < size):
             return False
         for index in wanted:
             every[index].is_timed = True
-        were = {index for each in self.olds for index in timed_by(each, every)} - wanted
-        return all(self._is_timed_by_others(index, changed) for index in were)
+        left = timed_by_patterns((every[index] for index in gone), every)
+        were = left.union(*(timed_by(each, every) for each in self.olds)).difference(wanted, gone)
+        return all(self._is_timed_by_others(index, changed, gone) for index in were)
 
-    def _is_timed_by_others(self, index: int, changed: Collection[int]) -> bool:
+    def _is_timed_by_others(self, index: int, changed: Collection[int], gone: Collection[int]) -> bool:
+        every, former = self.quantities.all, self.former
         return any(
-            index in timed_by(self.productions[each], self.quantities.all)
-            for each in self.former.index.readers(index)
+            index in timed_by(self.productions[each], every)
+            for each in former.index.readers(index)
             if each not in changed
+        ) or self._is_timed_by_patterns(index, gone)
+
+    def _is_timed_by_patterns(self, index: int, gone: Collection[int]) -> bool:
+        former = self.former
+        return any(each not in gone for each in former.readers.get(index, ())) or any(
+            index in each.reads and self._is_timed_by_patterns(each.index, gone)
+            for each in (*former.computed, *former.scanned)
         )
 
-    def _gone(self, changed: Collection[int]) -> frozenset[int]:
-        """The quantities that only the changed rules looked at, and do no more."""
-        productions, former = self.productions, self.former
-        own = {index for each in self.own for index in each.reads}
-        were = {index for each in self.olds for index in each.reads}
-        return frozenset(
-            index
-            for index in were - own
-            if not self.quantities.all[index].names
-            and index not in former.readers
-            and not any(
-                each not in changed and index in productions[each].reads for each in former.index.readers(index)
-            )
+    def _gone(self, changed: Collection[int], joined: Iterable[Quantity]) -> frozenset[int]:
+        """The quantities that only the changed rules looked at, themselves or through a pattern, and do no more."""
+        former, every = self.former, self.quantities.all
+        own = {index for each in self.own for index in (*each.reads, *each.patterns)}
+        own.update(*((*each.reads, *each.shows) for each in joined), former.eligible_patterns)
+        pending = [index for each in self.olds for index in (*each.reads, *each.patterns) if index not in own]
+        gone: set[int] = set()
+        while pending:
+            index = pending.pop()
+            if (
+                index not in gone
+                and index not in own
+                and not every[index].names
+                and all(each in gone for each in former.readers.get(index, ()))
+                and not self._is_read(index, changed)
+                and (
+                    every[index].origin is Origin.JOINED
+                    or not any(index in every[each].shows for each in former.patterns if each not in gone)
+                )
+            ):
+                gone.add(index)
+                pending += (*every[index].reads, *every[index].shows)
+        return frozenset(gone)
+
+    def _is_read(self, index: int, changed: Collection[int]) -> bool:
+        """Whether a rule that did not change looks at a quantity."""
+        productions = self.productions
+        return any(
+            each not in changed and index in productions[each].reads for each in self.former.index.readers(index)
         )
+
+    def _offered(self, changed: Collection[int], added: Iterable[int], readers: Mapping[int, object]) -> frozenset[int]:
+        """The quantities at which no rule looks, of those that offers looked at, that are new or that rules looked at."""
+        found = self.former.offered.union(added, *(each.reads for each in self.olds))
+        found = frozenset(index for index in found if index not in readers)
+        found = found.difference(*(each.reads for each in self.own))
+        return frozenset(index for index in found if not self._is_read(index, changed))
+
+    def _readers(self, gone: Collection[int], joined: Collection[Quantity]) -> dict[int, tuple[int, ...]]:
+        """By quantity, the patterns that look at it."""
+        every, readers = self.quantities.all, self.former.readers
+        touched = {index for number in gone for index in every[number].reads if index in readers}
+        if not touched and not any(each.reads for each in joined):
+            return readers
+        made = dict(readers)
+        for index in touched:
+            left = tuple(each for each in made.pop(index) if each not in gone)
+            if left:
+                made[index] = left
+        for index, found in by_key((index, each.index) for each in joined for index in each.reads).items():
+            made[index] = made.get(index, ()) + found
+        return made
+
+    def _joined_rules(self, gone: Collection[int]) -> dict[int, tuple[int, ...]]:
+        """By pattern, the productions that act for each of its combinations."""
+        former = self.former.joined_rules
+        if not any(each.patterns for each in (*self.own, *self.olds)):
+            return former
+        changed = {each.index for each in self.olds}
+        made = _without(former, gone)
+        for index in {index for each in self.olds for index in each.patterns}.difference(gone):
+            made[index] = tuple(each for each in made[index] if each not in changed)
+        for index, found in by_key((index, each.index) for each in self.own for index in each.patterns).items():
+            made[index] = made.get(index, ()) + found
+        return {index: found for index, found in made.items() if found}
+
+    def _joined_alpha(
+        self, alpha: dict[str, AlphaType], gone: frozenset[int], more: Mapping[str, AlphaType]
+    ) -> dict[str, AlphaType]:
+        """With the edges to patterns that there are now."""
+        left = {
+            self.former.numbering.selections[number][0]
+            for index in gone.intersection(self.former.patterns)
+            for number in self.former.patterns[index].roles
+        }
+        if not left and not more:
+            return alpha
+        made = dict(alpha)
+        for event in left.union(more):
+            kind = alpha.get(event) or AlphaType(Packing((event,)))
+            joined = kind.joined
+            made[event] = kind.rejoined(
+                more.get(event) if joined is None else AmendedType(joined, gone, more.get(event))
+            )
+        return made
 
     def _alpha(
-        self, gone: Collection[int], added: Sequence[Quantity], nodes: Mapping[int, AggregateNode]
+        self, gone: frozenset[int], added: Sequence[Quantity], nodes: Mapping[int, AggregateNode]
     ) -> dict[str, AlphaType]:
         former = self.former
         pairs = [
@@ -312,14 +326,12 @@ class _Amendment:
             for each in added
             if isinstance(each.subject, Aggregate | Presence) and each.index in nodes
         ]
-        left = [former.nodes[index] for index in gone if index in former.nodes]
-        if not pairs and not left:
+        if not pairs and gone.isdisjoint(former.nodes):
             return former.alpha
-        shapes = {name: kind.shape for name, kind in former.alpha.items()}
         more = build({}, pairs)
         events = {*more, *(name for index in gone for name in events_of(former.quantities.all[index]))}
         return former.alpha | {
-            name: AmendedType(former.alpha.get(name) or AlphaType(shapes.get(name, (name,))), left, more.get(name))
+            name: AmendedType(former.alpha.get(name) or AlphaType(Packing((name,))), gone, more.get(name))
             for name in events
         }
 
@@ -336,13 +348,28 @@ def _means_the_same(rule: Rule, former: Rule) -> bool:
     )
 
 
-def _is_plain(production: Production) -> bool:
-    """Whether there is nothing to a rule for which there are tables over all rules but those made here."""
-    return production.broken is None and production.form is None
+def _alike(some: Sequence[object], others: Sequence[object]) -> int:
+    """How many are the same objects, from the first on."""
+    return next(
+        (at for at, (one, other) in enumerate(zip(some, others, strict=False)) if one is not other),
+        min(len(some), len(others)),
+    )
+
+
+def _without(of: dict[int, _T], gone: Collection[int]) -> dict[int, _T]:
+    """What there is of the quantities that did not go."""
+    made = dict(of)
+    for index in gone:
+        made.pop(index, None)
+    return made
 
 
 def _identity(index: int) -> int:
     return index
+
+
+def _is_scanned(quantity: Quantity) -> bool:
+    return quantity.origin is Origin.SCANNED
 
 
 def _is_clocked(production: Production) -> bool:

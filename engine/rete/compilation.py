@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from operator import attrgetter
@@ -36,6 +36,7 @@ from engine.rete.conditions.normal_form import Literal, NormalForm, Shape
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.reports.telling import Plans
+from engine.rete.session.retained import Packing
 from engine.values import Millis, Value
 
 NUMBERS = count()
@@ -83,7 +84,9 @@ class Compiled:
         readers: By quantity, the patterns that look at it.
         joined_rules: By pattern, the productions that act for each of its combinations.
         offered: The patterns at which no rule looks, only an offer: when one changes, that is no step.
-        forms: Conditions of rules that the network runs in another form, by their id and, for equal ones of others, themselves.
+        eligible_patterns: The patterns that these look at.
+        numbering: Of the alpha memories of patterns.
+        forms: Conditions of rules that the network runs in another form.
         plain: The other conditions of rules, by their id.
         branching: Productions with several patterns: a score stands beside what is bound, and either will do.
         number: No other network of this process has it.
@@ -123,7 +126,9 @@ class Compiled:
     readers: dict[int, tuple[int, ...]]
     joined_rules: dict[int, tuple[int, ...]]
     offered: frozenset[int]
-    forms: dict[int | Condition, Condition]
+    eligible_patterns: frozenset[int]
+    numbering: Numbering
+    forms: Forms
     plain: frozenset[int]
     branching: tuple[Production, ...]
     number: int
@@ -139,15 +144,12 @@ def compile_program(program: Program) -> Compiled:
     vocabulary = program.vocabulary
     quantities = Quantities(vocabulary)
     productions = compile_rules(program, quantities, NormalForm(quantities))
-    for offer in program.offers.values():
-        if offer.eligible is not None:
-            _register(offer.eligible, quantities)
+    eligible = tuple(offer.eligible for offer in program.offers.values() if offer.eligible is not None)
+    eligible_patterns = frozenset(index for condition in eligible for index in _registered(condition, quantities))
     every = quantities.all
     computed = tuple(sorted((each for each in every if each.origin is Origin.COMPUTED), key=attrgetter("index")))
     joined = [each for each in every if each.origin is Origin.JOINED]
-    for index in _with_what_they_read((index for each in joined for index in each.reads), every).union(
-        *(timed_by(production, every) for production in productions)
-    ):
+    for index in timed_by_patterns(joined, every).union(*(timed_by(production, every) for production in productions)):
         every[index].is_timed = True
     numbering = Numbering()
     patterns = {}
@@ -178,12 +180,14 @@ def compile_program(program: Program) -> Compiled:
         )
     )
     alpha = build(shapes, pairs)
-    readers = _by_key((index, each.index) for each in joined for index in each.reads)
-    _connect(alpha, patterns, numbering)
+    readers = by_key((index, each.index) for each in joined for index in each.reads)
+    for name, found in connected(patterns.values(), numbering).items():
+        alpha.setdefault(name, AlphaType(Packing((name,)))).joined = found
+    defaults = tuple(each.default for each in every)
     return Compiled(
         program=program,
         quantities=quantities,
-        defaults=tuple(each.default for each in every),
+        defaults=defaults,
         nodes=nodes,
         windows={index: node for index, node in nodes.items() if isinstance(node, WindowNode)},
         alpha=alpha,
@@ -205,18 +209,20 @@ def compile_program(program: Program) -> Compiled:
         strata=layers,
         gates=Gates(productions),
         assert_gates=assert_gates,
-        index=ConflictIndex(productions, every),
+        index=ConflictIndex(productions, every, defaults),
         keep_events=vocabulary.keep_events,
         texts={},
         plans=Plans(vocabulary),
-        eligible=tuple(offer.eligible for offer in program.offers.values() if offer.eligible is not None),
+        eligible=eligible,
         patterns=patterns,
         readers=readers,
-        forms=forms_of(productions),
-        plain=frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None),
+        forms=Forms(productions),
+        plain=plain_in(productions),
         branching=tuple(each for each in productions if len(each.patterns) > 1),
-        joined_rules=_by_key((index, each.index) for each in productions for index in each.patterns),
+        joined_rules=by_key((index, each.index) for each in productions for index in each.patterns),
         offered=frozenset(each.index for each in joined).difference(readers, *(each.reads for each in productions)),
+        eligible_patterns=eligible_patterns,
+        numbering=numbering,
         has_clock_moments=bool(clocked or assert_gates or last_known),
         is_plain=not (computed or scanned or layers or scored or clocked),
         number=next(NUMBERS),
@@ -232,6 +238,11 @@ def timed_by(production: Production, quantities: Sequence[Quantity]) -> set[int]
         if production.asserts or is_whole or not _only_falls(literal, quantities):
             found += literal.reads
     return _with_what_they_read(found, quantities)
+
+
+def timed_by_patterns(joined: Iterable[Quantity], quantities: Sequence[Quantity]) -> set[int]:
+    """The quantities through which time alone can touch the combinations of a pattern."""
+    return _with_what_they_read((index for each in joined for index in each.reads), quantities)
 
 
 def _with_what_they_read(indices: Iterable[int], quantities: Sequence[Quantity]) -> set[int]:
@@ -273,45 +284,69 @@ def patterns_apart(subject: Joined, vocabulary: Vocabulary) -> tuple[Pattern, di
     quantities, numbering = Quantities(vocabulary), Numbering()
     quantity = quantities.of(subject)
     pattern = compile_pattern(quantity, quantities, numbering)
-    alpha = {name: AlphaType((name, *event.attributes)) for name, event in vocabulary.events.items()}
-    _connect(alpha, {quantity.index: pattern}, numbering)
+    alpha = {name: AlphaType(Packing((name, *event.attributes))) for name, event in vocabulary.events.items()}
+    for name, found in connected([pattern], numbering).items():
+        alpha.setdefault(name, AlphaType(Packing((name,)))).joined = found
     return pattern, alpha, quantities
 
 
-def forms_of(productions: Iterable[Production]) -> dict[int | Condition, Condition]:
-    """Rules with equal conditions differ in what they use of what these bind, and so in their forms."""
-    found: dict[int | Condition, Condition] = {}
-    for each in productions:
-        if each.form is not None:
-            found[id(each.rule.when)] = found[each.rule.when] = each.form
+class Forms:
+    """Conditions of rules that the network runs in another form: by their id and, for equal ones of others, themselves.
+
+    Rules with equal conditions differ in what they use of what these bind, and so in their forms.
+    """
+
+    def __init__(self, productions: Iterable[Production], former: Forms | None = None) -> None:
+        """`former`: others, of which those that are no rule's any more do no harm."""
+        # A condition is kept beside its form, so that its id stays its own.
+        self.pairs: dict[int, tuple[Condition, Condition]] = {} if former is None else former.pairs.copy()
+        self.pairs |= {id(each.rule.when): (each.rule.when, each.form) for each in productions if each.form is not None}
+        self._by_condition: dict[Condition, Condition] | None = None  # until somebody asks: each has to be hashed
+
+    def of(self, condition: Condition) -> Condition | None:
+        """The form of a rule's condition; None for any other."""
+        found = self.pairs.get(id(condition))
+        if found is not None:
+            return found[1]
+        if not self.pairs:
+            return None
+        if self._by_condition is None:
+            self._by_condition = dict(self.pairs.values())
+        return self._by_condition.get(condition)
+
+
+def plain_in(productions: Iterable[Production]) -> frozenset[int]:
+    """The conditions of rules in which nothing is bound, by their id."""
+    return frozenset(id(each.rule.when) for each in productions if each.form is None and each.broken is None)
+
+
+def _registered(condition: Condition, quantities: Quantities) -> list[int]:
+    """Let the network keep what is joined in a condition that no rule has."""
+    found = []
+    try:
+        for subject in joined_in(network_form(condition)):
+            found.append(quantities.of(subject).index)  # noqa: PERF401 - those before one that raises stay
+    except Exception:  # noqa: BLE001, S110 - a view that looks at the condition says what is wrong with it
+        pass
     return found
 
 
-def _register(condition: Condition, quantities: Quantities) -> None:
-    """Let the network keep what is joined in a condition that no rule has."""
-    try:
-        for subject in joined_in(network_form(condition)):
-            quantities.of(subject)
-    except Exception:  # noqa: BLE001, S110 - a view that looks at the condition says what is wrong with it
-        pass
-
-
-def _connect(alpha: dict[str, AlphaType], patterns: Mapping[int, Pattern], numbering: Numbering) -> None:
-    """Lead events to the alpha memories of the patterns that they matter to."""
-    selections = {number: key for key, number in numbering.numbers.items()}
+def connected(patterns: Iterable[Pattern], numbering: Numbering) -> dict[str, AlphaType]:
+    """By the type of the event, what leads it to the alpha memories of the patterns that it matters to."""
     feeds: dict[str, dict[tuple[AttributeTest, ...], list[Feed]]] = {}
-    for index, pattern in patterns.items():
+    for pattern in patterns:
         for number, roles in pattern.roles.items():
-            event, where, required = selections[number]
-            arrival = Arrival(index, number, required, tuple(roles))
+            event, where, required = numbering.selections[number]
+            arrival = Arrival(pattern.index, number, required, tuple(roles))
             feeds.setdefault(event, {}).setdefault(where, []).append(Feed(arrival, None, 1, None))
-    for event, wheres in feeds.items():
-        kind = alpha.setdefault(event, AlphaType((event,)))
-        kind.joined = AlphaType(kind.shape)
-        kind.joined.settle(wheres)
+    made = {event: AlphaType(Packing((event,))) for event in feeds}
+    for event, kind in made.items():
+        kind.settle(feeds[event])
+    return made
 
 
-def _by_key(pairs: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
+def by_key(pairs: Iterable[tuple[int, int]]) -> dict[int, tuple[int, ...]]:
+    """The values of each key, each once and in order."""
     found: dict[int, dict[int, None]] = {}
     for key, value in pairs:
         found.setdefault(key, {})[value] = None

@@ -17,7 +17,7 @@ from engine.rete.reports.cost import Costs
 from engine.rete.reports.listing import ListedNode, list_network
 from engine.rete.reports.metering import Meter
 from engine.rete.session.clockwork import next_moment
-from engine.rete.session.memory import Memory
+from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.snapshot import Names, read_snapshot, write_snapshot
 from engine.rete.session.steps import Call, Steps
 from engine.rete.session.straight import insert_straight
@@ -53,7 +53,7 @@ class Network:
         self._costs: Mapping[str, Mapping[str, int]] | None = None  # until somebody asks
         self.program = compiled.program
         self.bundle_hash = bundle_hash
-        self.rule_digests = frozenset(rule.digest for rule in compiled.program.rules)
+        self.rule_digests = frozenset([rule.digest for rule in compiled.program.rules])
 
     @classmethod
     def build(
@@ -84,8 +84,10 @@ class Network:
         quantity = compiled.quantities.by_name.get(fact)
         if quantity is None:
             return False
-        index = quantity.index
-        return bool(compiled.index.readers(index)) or any(index in each.reads for each in compiled.quantities.all)
+        index, gone = quantity.index, compiled.quantities.gone
+        return any(index in compiled.productions[each].reads for each in compiled.index.readers(index)) or any(
+            index in each.reads and each.index not in gone for each in compiled.quantities.all
+        )
 
     def nodes(self) -> tuple[ListedNode, ...]:
         """What it is made of, for people."""
@@ -145,12 +147,14 @@ class Network:
 
         The caller has dropped duplicates and events that are too late. Without a catalogue, nothing is known of things.
         """
-        clock, now, timed = memory.clock, event.time, memory.timed
+        time: Boxed = event.time
+        now: EpochMs = time
+        clock, timed = memory.clock, memory.timed
         if clock is not None and now >= clock and self._is_plain and not ((timed and timed[0][0] <= now) or memory.new):
             if not self._has_patterns:
                 kind, retained = self._alpha.get(event.type), memory.retained
                 if kind is not None and retained is not None:
-                    return insert_straight(self._compiled, memory, event, kind, retained, clock)
+                    return insert_straight(self._compiled, memory, event, kind, retained, clock, time)
             elif memory.joins is None or not memory.joins.unsettled:
                 return self._steps.insert_plainly(memory, event, clock, now, catalogue)
         call = Call(score, catalogue)

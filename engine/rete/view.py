@@ -136,10 +136,7 @@ class View:
         compiled = self._compiled
         if id(condition) in compiled.plain:
             return condition
-        forms = compiled.forms
-        if not forms:
-            return network_form(condition)
-        return forms.get(id(condition)) or forms.get(condition) or network_form(condition)
+        return compiled.forms.of(condition) or network_form(condition)
 
     def _truth(self, condition: Condition) -> Truth:
         if isinstance(condition, Segment):
@@ -281,7 +278,7 @@ class View:
     def has_kept(self, event: str) -> bool:
         """Whether any event of the type may be among the retained."""
         retained = self._memory.retained
-        return retained is not None and any(shape[0] == event for shape in retained.shapes)
+        return retained is not None and any(shape.names[0] == event for shape in retained.shapes)
 
     def _production(self, rule: Rule) -> Production | None:
         """The compiled rule; None for one that the network does not have."""

@@ -14,7 +14,7 @@ from service.clock import wall_ms
 from service.control import Control
 from service.loading import BundleRefusedError, load_stored
 from service.wiring import Wiring
-from service.worker.evaluation import regime_of
+from service.worker.writing import regime_of
 
 ALL_OUT = Place(1 << 62)
 """Behind every output: nothing is to be sent."""

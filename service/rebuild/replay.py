@@ -10,7 +10,9 @@ from engine.regime import Regime, regime_at
 from engine.values import EpochMs, Millis
 from service.past import Past
 from service.rebuild.plan import Goal, RebuildError
-from service.worker.partition import Partition, PastError, Stores
+from service.worker.equipment import PastError
+from service.worker.partition import Partition
+from service.worker.stores import Stores
 
 CACHE_BYTES = 128 << 20
 
@@ -123,7 +125,9 @@ class _Withheld:
     def claim(self, partition: int) -> Turn:
         return Turn(1, self._out)
 
-    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
+    def offer(
+        self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = (), patience: Millis = 0
+    ) -> None:
         pass
 
     def has_failed(self, partition: int) -> bool:

@@ -16,7 +16,7 @@ from engine.language.tree import LimitScope, Program, Rule, TriggerAction
 from engine.offers import Person, claim_of_activation, is_held_out
 from engine.ports import Claim, Verdict
 from engine.values import EpochMs, Millis
-from service.worker.evaluation import Act, Sending
+from service.worker.work import Act, Sending
 
 
 class Limits(Protocol):

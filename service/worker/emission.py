@@ -62,11 +62,16 @@ class Emission:
         self._lanes[partition] = _Lane(partition, turn, self._outputs, self._watchdog, failures)
         return turn
 
-    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
-        """Send these after all that were offered before, and with them, or soon, what they were evaluated with."""
+    def offer(
+        self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = (), patience: Millis = 0
+    ) -> None:
+        """Send these after all that were offered before, and with them, or soon, what they were evaluated with.
+
+        They may wait for others for so long as `patience` says, if there are not enough of them for a full transaction.
+        """
         lane = self._lanes.get(partition)
         if lane is not None and (outputs or regimes):
-            lane.offer(outputs, regimes)
+            lane.offer(outputs, regimes, patience / 1000)
 
     def has_failed(self, partition: int) -> bool:
         """Whether sending failed, and it is time to claim again."""
@@ -110,6 +115,7 @@ class _Lane:
         self._watchdog = watchdog
         self._failures = failures
         self._queue: deque[Output] = deque()
+        self._send_at = 0.0  # when the first of the queue has waited long enough
         self._regimes: tuple[Regime, ...] = ()
         self._told = tuple(turn.regimes)
         self._sending = 0
@@ -129,8 +135,11 @@ class _Lane:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
-    def offer(self, outputs: Sequence[Output], regimes: Sequence[Regime]) -> None:
+    def offer(self, outputs: Sequence[Output], regimes: Sequence[Regime], patience_s: float) -> None:
         with self._changed:
+            if outputs:
+                send_at = time.monotonic() + patience_s
+                self._send_at = min(self._send_at, send_at) if self._queue else send_at
             self._queue.extend(outputs)
             self._regimes = tuple(regimes) or self._regimes
             self._changed.notify_all()
@@ -146,6 +155,8 @@ class _Lane:
 
     def drain(self, deadline: float) -> bool:
         with self._changed:
+            self._send_at = 0.0
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._is_done() or self.problem, max(0.0, deadline - time.monotonic()))
             return self._is_done()
 
@@ -182,15 +193,24 @@ class _Lane:
     def _next(self) -> tuple[list[Output], Sequence[Regime]] | None:
         """What is to be sent in one call; nothing where it is time to settle, None at the end."""
         with self._changed:
-            pause = None if self._is_settled else max(0.0, self._settled_at + SETTLE_S - time.monotonic())
-            self._changed.wait_for(lambda: self._queue or self._news() or self._is_ended, pause)
+            while not (self._is_due() or self._is_settling_due() or self._news() or self._is_ended):
+                moments = [self._send_at] if self._queue else []
+                moments += [] if self._is_settled else [self._settled_at + SETTLE_S]
+                self._changed.wait(max(0.0, min(moments) - time.monotonic()) if moments else None)
             if self._is_ended:
                 return None
-            if not self._is_settled and time.monotonic() >= self._settled_at + SETTLE_S:
+            if self._is_settling_due():
                 return [], ()
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), SEND_AT_MOST))]
             self._sending = len(batch)
             return batch, self._news()
+
+    def _is_due(self) -> bool:
+        """Whether outputs have waited long enough, or there are enough of them."""
+        return bool(self._queue) and (len(self._queue) >= SEND_AT_MOST or time.monotonic() >= self._send_at)
+
+    def _is_settling_due(self) -> bool:
+        return not self._is_settled and time.monotonic() >= self._settled_at + SETTLE_S
 
     def _is_done(self) -> bool:
         return not self.waiting and not self._news()

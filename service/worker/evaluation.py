@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, MutableMapping
 
-from msgspec.structs import replace
-
-from engine.activation import Activation, Catalogue, Step
+from engine.activation import Activation, Step
 from engine.event import Event
 from engine.language.tree import Rule
-from engine.ports import Output, OutputKind, Place, Record, SessionState, StateBatch
-from engine.regime import Regime
-from engine.values import EpochMs, Millis
-from service.loading import Loaded
-from service.worker.counts import Counts
-from service.worker.intake import Reading, Refused
+from engine.ports import OutputKind, Record
+from engine.values import EpochMs
+from service.worker.intake import Refused
 from service.worker.messages import act_id, rejected_output, trigger_outputs
-from service.worker.sessions import Profile, Session
+from service.worker.sessions import Session
+from service.worker.work import Act, Outcome, Sending, Work, watermark_after
 
 
 class PoisonError(Exception):
@@ -40,93 +35,6 @@ class PoisonError(Exception):
         self.session_id = session_id
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A batch with all that its evaluation needs.
-
-    Attributes:
-        offset: Where the partition's state stands; the batch follows it.
-        watermark: Of the partition, before the batch.
-        records: In order of offset; may be empty where only timers are due.
-        readings: What each record is.
-        seen: Ids of earlier batches among those of the records.
-        due: Stored sessions that come due in the batch, each with its moment.
-        lost: Stored sessions that can't be read any more.
-        profiles: Of the customers that occur, by id.
-        catalogue: Looks facts of things up.
-        lateness: Allowed lateness.
-        step: Batches written at `offset` before.
-        brought: Outputs that the record before `offset` has brought before.
-    """
-
-    partition: int
-    offset: int
-    watermark: EpochMs
-    records: Sequence[Record]
-    readings: Sequence[Reading]
-    seen: Collection[str]
-    due: Sequence[tuple[EpochMs, str]]
-    profiles: Mapping[str, Profile]
-    loaded: Loaded
-    lateness: Millis
-    lost: Collection[str] = ()
-    step: int = 0
-    brought: int = 0
-    catalogue: Catalogue | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """What decides whether a rule's act is sent.
-
-    Attributes:
-        token: The id of the act.
-        customer_id: Whose the session is, None while anonymous.
-        is_named: Whether the event that brought it about names the customer.
-    """
-
-    rule: Rule
-    token: str
-    session_id: str
-    customer_id: str | None
-    is_named: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What is to be sent; a rule's, where nothing withholds it."""
-
-    outputs: Sequence[Output]
-    time: EpochMs
-    sending: Sending | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a batch brought.
-
-    Attributes:
-        touched: Sessions that changed; None for one that ended.
-        seen: Ids to remember.
-        acts: Everything to send, in order.
-        signed_in: (session, customer) where an anonymous session was said to be a customer's.
-    """
-
-    offset: int
-    watermark: EpochMs
-    touched: dict[str, Session | None] = field(default_factory=dict)
-    seen: list[str] = field(default_factory=list)
-    acts: list[Act] = field(default_factory=list)
-    signed_in: list[tuple[str, str]] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-
-
-def watermark_after(work: Work) -> EpochMs:
-    """The watermark after the last record: what comes due until then has to be loaded before."""
-    times = [each if isinstance(each, int) else each.time for each in work.readings if not isinstance(each, Refused)]
-    return max([work.watermark, *(time - work.lateness for time in times)])
-
-
 def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
     """Evaluate a batch.
 
@@ -139,65 +47,6 @@ def evaluate(work: Work, sessions: MutableMapping[str, Session]) -> Outcome:
         PoisonError: One record or session fails; evaluate the batch again without it, from what is stored.
     """
     return _Evaluation(work, sessions).run()
-
-
-def to_write(
-    work: Work, outcome: Outcome, generation: int, limited: Collection[str], held_out: Collection[str], out: Place
-) -> tuple[StateBatch, list[int]]:
-    """The one write of a batch, and the stored size of each session that lives, in order of `outcome.touched`.
-
-    Args:
-        work: The batch.
-        outcome: What it brought.
-        generation: Under which the partition is owned.
-        limited: Tokens of the acts that a limit over sessions keeps back.
-        held_out: Those of whom is held out.
-        out: The place before which all outputs are out: a replay does not send them again.
-    """
-    states: dict[str, SessionState] = {}
-    sizes: list[int] = []
-    for session_id, session in outcome.touched.items():
-        if session is None:
-            states[session_id] = SessionState(None, outcome.watermark, None)
-            continue
-        memory = session.memory
-        snapshot = session.loaded.network.snapshot(memory)
-        clock = outcome.watermark if memory.clock is None else memory.clock
-        states[session_id] = SessionState(snapshot, clock, session.due, memory.customer_id)
-        sizes.append(len(snapshot))
-    outputs: list[Output] = []
-    place = Place(work.offset - 1, work.brought)
-    for act in outcome.acts:
-        token = None if act.sending is None else act.sending.token
-        is_withheld = token in limited or token in held_out
-        outcome.counts.limited += len(act.outputs) if token in limited else 0
-        outcome.counts.held_out += len(act.outputs) if token in held_out else 0
-        for output in act.outputs:
-            # Withheld ones are numbered, too: in a replay that may be decided otherwise, and the others keep their places.
-            ordinal = place.ordinal if place.offset == output.offset else 0
-            place = Place(output.offset, ordinal + 1)
-            if not is_withheld and (output.offset, ordinal) >= (out.offset, out.ordinal):
-                outputs.append(replace(output, ordinal=ordinal))
-                outcome.counts.triggers += output.kind is OutputKind.TRIGGER
-    batch = StateBatch(
-        partition=work.partition,
-        generation=generation,
-        expected_offset=work.offset,
-        next_offset=outcome.offset,
-        sessions=states,
-        seen=outcome.seen,
-        outputs=outputs,
-        watermark=outcome.watermark,
-        expected_step=work.step,
-        brought=place.ordinal if place.offset == outcome.offset - 1 else 0,
-        regime=regime_of(work.loaded, work.lateness, work.offset, work.step),
-    )
-    return batch, sizes
-
-
-def regime_of(loaded: Loaded, lateness: Millis, offset: int, step: int) -> Regime:
-    """What a batch that begins there is evaluated with, as it is recorded."""
-    return Regime(offset, step, loaded.revision.number, loaded.revision.bundle, loaded.scorer.versions, lateness)
 
 
 class _Evaluation:

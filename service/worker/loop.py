@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.facts import FactStore
@@ -16,11 +14,15 @@ from engine.ports import Activity, EventLog, EventSource, LimitStore, OutputLog,
 from engine.values import Millis
 from service.clock import Clock, wall_ms
 from service.loading import Loaded
-from service.worker.backlog import Backlog
+from service.worker.beside import Beside
+from service.worker.complaints import Complaints
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Past, Standing, Stores
+from service.worker.equipment import Equipment, Past
+from service.worker.figures import Figures
+from service.worker.holdings import Holding, Holdings
+from service.worker.stores import Stores
+from service.worker.ticks import Ticks
 from service.worker.watchdog import Watchdog
 
 logger = logging.getLogger("salience.service.worker")
@@ -31,24 +33,10 @@ CACHE_BYTES = 256 << 20
 OUTBOX_FULL = 20_000
 """So many outputs may wait to be sent before nothing more is read: 10 MB."""
 
-BACKOFF_FIRST_S = 0.05
-BACKOFF_LAST_S = 2.0
-REPORT_S = 1.0
-TICK_S = 1.0
-TICK_AGAIN_S = 10.0
-LAG_S = 2.0
-LAG_MS: Millis = 300
-"""So long evaluation waits for the ends of the log, which are for display only; brokers that can't say are left alone for a while."""
-LAG_AGAIN_S = 10.0
+UNREADABLE_S = 0.2
+"""After so long a log that can't be read is tried again."""
+
 DRAIN_MS: Millis = 5_000
-
-CLAIMING_S = 10.0
-"""So long at most the claims of one turn may take: the membership in the group is kept by polling in between."""
-
-CLAIMS_AT_ONCE = 4
-
-CHECK_S = 2.0
-"""A partition without traffic looks so often whether its stored state went back, by a restart of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +106,19 @@ class Worker:
         self._pace = pace
         self._clock = clock
         self._watchdog = watchdog or Watchdog(None)
+        self._beside = Beside()
+        self._complaints = complaints = Complaints(elapsed)
         self._emission = Emission(ports.outputs, self._watchdog)
-        self._stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
-        self._partitions: dict[int, Partition] = {}
-        self._claiming = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="claiming")
-        self._backlog: dict[int, Backlog] = {}
+        stores = Stores(ports.state, ports.limits, self._emission, ports.identities, salt, past)
+        self._holdings = Holdings(
+            ports.source, stores, pace.cache_bytes, self._beside, elapsed, complaints, self.counts
+        )
+        self._ticks = Ticks(ports.log, pace.idle_ms, pace.lateness, complaints)
+        self._figures = Figures(ports.activity, ports.source, clock, complaints)
         self._equipment: Equipment | None = None
         self._stop = threading.Event()
         self._is_paused = False
-        self._retry_at: dict[int, float] = {}
-        self._backoff: dict[int, float] = {}
-        self._heard: dict[int, float] = {}
-        self._ticked: dict[int, float] = {}
-        self._checked: dict[int, float] = {}
-        self._tick_at = 0.0
-        self._reported = Counts()
-        self._report_at = 0.0
-        self._lag_at = 0.0
-        self._lag = 0
         self._busy = 0.0
-        self._complained: dict[str, float] = {}
-        self.problem = ""
 
     def stop(self) -> None:
         """Make `run` finish its batch, send what waits and leave the group. Safe to call from a signal's handler."""
@@ -148,8 +128,8 @@ class Worker:
         """Counters for the heartbeat, with the lag, what waits, and the time spent on evaluating and writing."""
         return {
             **self.counts.numbers(),
-            "lag": self._lag,
-            "partitions": len(self._partitions),
+            "lag": self._figures.lag,
+            "partitions": len(self._holdings),
             "outputs_waiting": self._emission.waiting,
             "busy_ms": round(self._busy * 1000),
         }
@@ -171,17 +151,16 @@ class Worker:
         try:
             self._poll()
         except PortError as error:
-            self._complain("events", f"the event log can't be read, trying again: {error}")
-            self._stop.wait(BACKOFF_FIRST_S * 4)
+            self._complaints.log("events", f"the event log can't be read, trying again: {error}")
+            self._stop.wait(UNREADABLE_S)
             return
         began = self._elapsed()
-        for partition in list(self._partitions.values()):
-            self._work(partition, equipment)
+        self._work(equipment)
         self._busy += self._elapsed() - began
         self._trim()
         self._press_back()
-        self._tick()
-        self._report()
+        self._ticks.write(self._holdings, self._elapsed())
+        self._figures.tell(self.counts, self._positions(), self._elapsed())
 
     # -------------------------------------------------------------- reading
 
@@ -196,148 +175,66 @@ class Worker:
         return self._equipment
 
     def _poll(self) -> None:
-        waits = any(self._backlog.values())
-        limit = self._pace.batch * max(1, len(self._partitions))
+        waits = any(each.backlog for each in self._holdings)
+        limit = self._pace.batch * max(1, len(self._holdings))
         with self._watchdog.watching("reading the event log"):
             polled = self._ports.source.poll(limit, 0 if waits else self._pace.poll_ms)
-        moved = self._follow_assignment()
+        moved = self._holdings.follow()
         now = self._elapsed()
         for number, records in polled.items():
-            partition = self._partitions.get(number)
-            if partition is not None and partition.standing is Standing.OWNED and records and number not in moved:
-                self._heard[number] = now
-                self._ticked.pop(number, None)
-                self._backlog.setdefault(number, Backlog()).add(records)
-
-    def _follow_assignment(self) -> set[int]:
-        """Take up what the group gave, let go of what it took; the partitions that are read from elsewhere now."""
-        assigned = self._ports.source.assignment()
-        for number in [each for each in self._partitions if each not in assigned]:
-            self._partitions.pop(number).reset()
-            self._forget(number)
-        due: list[Partition] = []
-        for number, generation in assigned.items():
-            partition = self._partitions.get(number)
-            is_claim_due = partition is None or partition.standing is Standing.UNCLAIMED
-            if partition is None:
-                cache = self._pace.cache_bytes // max(1, len(assigned))
-                partition = self._partitions[number] = Partition(number, generation, self._stores, cache)
-                self._heard[number] = self._elapsed()
-            elif partition.generation != generation:
-                is_claim_due = True
-                partition.generation = generation
-                if partition.standing is Standing.FENCED:
-                    partition.standing = Standing.UNCLAIMED
-            if is_claim_due or self._emission.has_failed(number) or self._is_check_due(partition):
-                due.append(partition)
-        return self._claim_all(due)
-
-    def _claim_all(self, due: Sequence[Partition]) -> set[int]:
-        """Claim, several at once: each may wait for another broker. The partitions that are read from elsewhere now."""
-        moved: set[int] = set()
-        began = self._elapsed()
-        while due:
-            if self._elapsed() - began > CLAIMING_S:
-                # The rest after the next poll. What this one brought of it is read again.
-                for partition in due:
-                    partition.reset()
-                return moved.union(each.number for each in due)
-            now, due = due[:CLAIMS_AT_ONCE], due[CLAIMS_AT_ONCE:]
-            moved.update(
-                partition.number for partition, is_kept in zip(now, self._claim(now), strict=True) if not is_kept
-            )
-        return moved
-
-    def _is_check_due(self, partition: Partition) -> bool:
-        number = partition.number
-        return not self._backlog.get(number) and self._elapsed() - self._checked.get(number, 0.0) > CHECK_S
-
-    def _claim(self, partitions: Sequence[Partition]) -> list[bool]:
-        """Own them from where their states stand, where that fails later again; whether reading each just goes on."""
-        now = self._elapsed()
-        ready = [each for each in partitions if now >= self._retry_at.get(each.number, 0.0)]
-        self._checked.update((each.number, now) for each in ready)
-        answers = map(_claimed, ready) if len(ready) < 2 else self._claiming.map(_claimed, ready)
-        kept = {
-            partition.number: self._take(partition, answer) for partition, answer in zip(ready, answers, strict=True)
-        }
-        return [kept.get(each.number, each.standing is Standing.OWNED) for each in partitions]
-
-    def _take(self, partition: Partition, claimed: bool | PortError) -> bool:
-        """What follows from a claim; whether reading just goes on."""
-        number = partition.number
-        if isinstance(claimed, PortError):
-            self._failed(partition, claimed)
-            return False
-        if claimed:
-            return True
-        self._backlog.pop(number, None)
-        if partition.standing is Standing.FENCED:
-            self._complain(f"fence {number}", f"partition {number} belongs to a newer worker")
-            return False
-        try:
-            self._ports.source.seek(number, partition.position)
-            self._ports.source.resume([number])
-        except PortError as error:
-            self._failed(partition, error)
-        return False
+            holding = self._holdings.get(number)
+            if holding is not None and holding.is_owned and records and number not in moved:
+                holding.heard, holding.ticked = now, None
+                holding.backlog.add(records)
 
     # -------------------------------------------------------------- evaluating
 
-    def _work(self, partition: Partition, equipment: Equipment) -> None:
-        number = partition.number
-        backlog = self._backlog.get(number, Backlog())
+    def _work(self, equipment: Equipment) -> None:
+        """Evaluate what came, several partitions beside one another; what follows from it is done here, one by one."""
+        owned = self._holdings.owned()
+        worked = self._beside.each(lambda each: self._worked(each, equipment), owned)
+        for holding, (counts, error) in zip(owned, worked, strict=True):
+            holding.checked = self._elapsed()
+            self.counts.add(counts)
+            for rule, number in counts.errors.items():
+                self._complaints.log(f"rule {rule}", f"rule {rule} failed {number} times; the other rules went on")
+            if error is not None:
+                self._holdings.failed(holding, error)
+            elif holding.is_owned:
+                holding.has_succeeded()
+            else:
+                holding.drop_backlog()
+
+    def _worked(self, holding: Holding, equipment: Equipment) -> tuple[Counts, PortError | None]:
+        """Evaluate all that came of a partition, in any thread: what it brought, and what it met."""
+        counts = Counts()
+        partition, backlog = holding.partition, holding.backlog
         try:
-            while partition.standing is Standing.OWNED:
-                batch = backlog.batch(self._pace.batch, partition.position)
-                counts = partition.process(batch, equipment)
-                self._checked[number] = self._elapsed()
-                self.counts.add(counts)
-                self._name_failures(counts)
-                if partition.standing is Standing.OWNED:
+            while holding.is_owned:
+                counts.add(partition.process(backlog.batch(self._pace.batch, partition.position), equipment))
+                if holding.is_owned:
                     backlog.done()
-                    self._backoff.pop(number, None)
                 if not backlog or self._stop.is_set():
                     break
         except PortError as error:
-            self._failed(partition, error)
-        if partition.standing is not Standing.OWNED:
-            self._backlog.pop(number, None)
-
-    def _failed(self, partition: Partition, error: PortError) -> None:
-        """Go back to what is stored, after a pause; the partition is read again from there, so nothing is lost."""
-        number = partition.number
-        partition.reset()
-        self._backlog.pop(number, None)
-        self.counts.rewinds += 1
-        backoff = self._backoff.get(number, BACKOFF_FIRST_S)
-        self._backoff[number] = min(2 * backoff, BACKOFF_LAST_S)
-        self._retry_at[number] = self._elapsed() + backoff
-        self._complain("stores", f"partition {number} waits, trying again: {error}")
-        try:
-            self._ports.source.pause([number])
-        except PortError as also:
-            logger.info("partition %d could not be paused: %s", number, also)
-
-    def _forget(self, number: int) -> None:
-        for kept in (self._backlog, self._retry_at, self._backoff, self._heard, self._ticked, self._checked):
-            kept.pop(number, None)
+            return counts, error
+        return counts, None
 
     # -------------------------------------------------------------- everything else
 
     def _trim(self) -> None:
         for number, below in self._emission.sent().items():
-            partition = self._partitions.get(number)
-            if partition is None or partition.standing is not Standing.OWNED:
+            holding = self._holdings.get(number)
+            if holding is None or not holding.is_owned:
                 continue
             try:
                 self._ports.state.trim(number, below)
             except PortError as error:
-                self._complain("trim", f"the outbox of partition {number} could not be trimmed: {error}")
+                self._complaints.log("trim", f"the outbox of partition {number} could not be trimmed: {error}")
 
     def _press_back(self) -> None:
         """Read nothing more while too much waits to be sent; the membership is kept by polling on."""
-        owned = [each.number for each in self._partitions.values() if each.standing is Standing.OWNED]
+        owned = [each.partition.number for each in self._holdings.owned()]
         waiting = self._emission.waiting
         if not self._is_paused and waiting > OUTBOX_FULL:
             logger.warning("%d outputs wait to be sent: reading pauses", waiting)
@@ -348,66 +245,8 @@ class Worker:
             self._ports.source.resume(owned)
             self._is_paused = False
 
-    def _tick(self) -> None:
-        """Where nothing comes and a session waits for time to pass, write a record that says what time it is.
-
-        It is the time of the latest event and what went by since, so that a recording of last year keeps its time.
-        """
-        now = self._elapsed()
-        if now < self._tick_at:
-            return
-        self._tick_at = now + min(TICK_S, self._pace.idle_ms / 1000)
-        for number, partition in self._partitions.items():
-            idle_ms = int((now - self._heard.get(number, now)) * 1000)
-            if idle_ms < self._pace.idle_ms or partition.standing is not Standing.OWNED or not partition.watermark:
-                continue
-            if now < self._ticked.get(number, -TICK_AGAIN_S) + TICK_AGAIN_S:
-                continue  # one is on its way; its arrival ends the silence
-            until = partition.watermark + idle_ms
-            try:
-                if partition.is_due(until):
-                    record = tick_record(number, self._ports.log.partitions, until + self._pace.lateness)
-                    self._ports.log.append([record], _log_failure)
-                    self._ticked[number] = now
-            except PortError as error:
-                self._complain("tick", f"time could not be written to partition {number}: {error}")
-
-    def _report(self) -> None:
-        now = self._elapsed()
-        if now < self._report_at:
-            return
-        self._report_at = now + REPORT_S
-        fired = self.counts.fired - self._reported.fired
-        errors = self.counts.errors - self._reported.errors
-        counts = {f"fired/{rule}": n for rule, n in fired.items()} | {f"error/{rule}": n for rule, n in errors.items()}
-        if applied := self.counts.applied - self._reported.applied:
-            counts["events"] = applied
-        try:
-            if counts:
-                self._ports.activity.add(self._clock() // 60_000, counts)
-            self._reported.fired = Counter(self.counts.fired)
-            self._reported.errors = Counter(self.counts.errors)
-            self._reported.applied = self.counts.applied
-            positions = {p.number: p.position for p in self._partitions.values() if p.standing is Standing.OWNED}
-            if positions and now >= self._lag_at:
-                self._lag_at = now + LAG_AGAIN_S
-                self._ports.source.commit(positions)
-                ends = self._ports.source.ends(LAG_MS)
-                self._lag_at = now + LAG_S
-                self._lag = sum(max(0, ends.get(number, 0) - position) for number, position in positions.items())
-        except PortError as error:
-            self._complain("report", f"figures could not be written: {error}")
-
-    def _name_failures(self, counts: Counts) -> None:
-        for rule, number in counts.errors.items():
-            self._complain(f"rule {rule}", f"rule {rule} failed {number} times; the other rules went on")
-
-    def _complain(self, about: str, message: str) -> None:
-        """Log a failure, the same one at most every 10 s."""
-        now = self._elapsed()
-        if now >= self._complained.get(about, 0.0):
-            self._complained[about] = now + 10
-            logger.warning("%s", message)
+    def _positions(self) -> Mapping[int, int]:
+        return {each.partition.number: each.partition.position for each in self._holdings.owned()}
 
     def _finish(self) -> None:
         if not self._emission.drain(DRAIN_MS) and self._emission.waiting:
@@ -415,25 +254,10 @@ class Worker:
                 "%d outputs were not sent; they are in the outbox for the next worker", self._emission.waiting
             )
         self._trim()
-        self._claiming.shutdown()
+        self._beside.close()
         self._emission.close()
-        self._report_at = 0.0
-        self._lag_at = 0.0
-        self._report()
+        self._figures.tell(self.counts, self._positions(), self._elapsed(), is_last=True)
         try:
             self._ports.source.close()
         except PortError as error:
             logger.info("could not leave the group in order: %s", error)
-
-
-def _claimed(partition: Partition) -> bool | PortError:
-    """Claim one, in any thread."""
-    try:
-        return partition.claim()
-    except PortError as error:
-        return error
-
-
-def _log_failure(error: PortError | None) -> None:
-    if error is not None:
-        logger.warning("a tick could not be written, the next will be: %s", error)

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.event import Event
-from engine.facts import FactStore
-from engine.ports import Applied, Output, Place, PortError, Position, Record, StateStore, Turn
+from engine.ports import Applied, Place, PortError, Position, Record
 from engine.regime import SENT, Regime, merged, regime_at
-from engine.values import EpochMs, Millis
-from service.clock import Clock
-from service.loading import Loaded
-from service.things import Lookup, Things
-from service.worker.allowing import Identities, Limits, concerns_persons, withhold
+from engine.values import EpochMs
+from service.things import Lookup
+from service.worker.allowing import withhold
 from service.worker.counts import Counts
 from service.worker.course import Course
-from service.worker.evaluation import PoisonError, Work, evaluate, regime_of, to_write, watermark_after
-from service.worker.intake import Intake, Reading, Refused
-from service.worker.sessions import Profiles, Session, SessionCache, restored
+from service.worker.equipment import Equipment, PastError
+from service.worker.evaluation import PoisonError, evaluate
+from service.worker.intake import Reading, Refused
+from service.worker.sessions import Session, SessionCache, restored
+from service.worker.stores import Stores
+from service.worker.timers import Timers
+from service.worker.work import Work, watermark_after
+from service.worker.writing import regime_of, to_write
 
 logger = logging.getLogger("salience.service.worker.partition")
-
-DUE_AT_ONCE = 5_000
-"""Timers of so many sessions in one write: after a quiet night all sessions end at the first event of the morning."""
-
-
-LOOK_AHEAD_MS: Millis = 2_000
-"""Timers are asked for so far ahead of the watermark, or each small batch of live traffic would ask the store again."""
 
 
 class Standing(enum.Enum):
@@ -39,81 +33,6 @@ class Standing(enum.Enum):
     UNCLAIMED = enum.auto()
     OWNED = enum.auto()
     FENCED = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Equipment:
-    """A revision, and what reads events, profiles and things by its vocabulary; replaced as a whole between batches.
-
-    Attributes:
-        things: What the catalogue says, kept for a while.
-        lateness: Allowed lateness.
-        concerns_persons: Whether it matters to a trigger who a session is.
-    """
-
-    loaded: Loaded
-    intake: Intake
-    profiles: Profiles
-    things: Things
-    lateness: Millis
-    concerns_persons: bool
-    _catalogue: FactStore
-    _clock: Clock
-
-    @classmethod
-    def of(cls, loaded: Loaded, profiles: FactStore, catalogue: FactStore, clock: Clock, lateness: Millis) -> Equipment:
-        """What goes with a revision."""
-        vocabulary = loaded.program.vocabulary
-        reading = Intake(vocabulary), Profiles(profiles, vocabulary, clock), Things(vocabulary)
-        return cls(loaded, *reading, lateness, concerns_persons(loaded.program), catalogue, clock)
-
-    def lookup(self, events: Sequence[Event]) -> Lookup:
-        """Looks things up for one batch. Those that its events name are asked for at once; raises `PortError`."""
-        now = self._clock()
-        asked = self.things.unknown(self.things.named_by(events), now)
-        if asked:
-            self.things.take(asked, self._catalogue.get(asked), now)
-        return Lookup(self.things, now, self._catalogue.get)
-
-
-class Sender(Protocol):
-    """What a partition hands its outputs to; `service.worker.emission.Emission` says what each does."""
-
-    def claim(self, partition: int) -> Turn:
-        """Own the partition's outputs; what is out."""
-
-    def offer(self, partition: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
-        """Send these after all that were offered before, and what they were evaluated with."""
-
-    def has_failed(self, partition: int) -> bool:
-        """Whether sending failed."""
-
-    def drop(self, partition: int) -> None:
-        """Forget what waits."""
-
-
-class PastError(Exception):
-    """What was evaluated with once can't be had any more; the message says what and why."""
-
-
-Past = Callable[[Regime], Equipment]
-"""Makes what a regime evaluates with; raises `PastError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The ports that a partition writes to, and what holds for all partitions.
-
-    Attributes:
-        past: For what a replay brings again; None: it is evaluated with what it is given.
-    """
-
-    state: StateStore
-    limits: Limits
-    emission: Sender
-    identities: Identities
-    salt: str | None
-    past: Past | None = None
 
 
 class Partition:
@@ -147,9 +66,8 @@ class Partition:
         self._course: Course | None = None
         self.cache = SessionCache(cache_bytes)
         self._stores = stores
+        self._timers = Timers(number, stores, self.cache)
         self._has_leftover = False
-        self._moments: dict[str, EpochMs] = {}  # when sessions come due, for all that do at or before the horizon
-        self._horizon: EpochMs = -1
 
     @property
     def place(self) -> tuple[int, int]:
@@ -194,8 +112,7 @@ class Partition:
     def reset(self) -> None:
         """Forget all that is not stored."""
         self.cache.clear()
-        self._moments.clear()
-        self._horizon = -1
+        self._timers.clear()
         self._stores.emission.drop(self.number)
         if self.standing is Standing.OWNED:
             self.standing = Standing.UNCLAIMED
@@ -209,8 +126,12 @@ class Partition:
         """Evaluate and write records, which follow `position`; and timers that are due.
 
         What was not counted in the answer was not written: look at `standing` after it. Raises `PortError`; the caller
-        then resets, claims, and reads on from where that says.
+        then resets, claims, and reads on from where that says. Several partitions may be at it, each in a thread.
         """
+        with self._stores.baton:
+            return self._process(records, equipment)
+
+    def _process(self, records: Sequence[Record], equipment: Equipment) -> Counts:
         counts = Counts()
         is_gone = self.must_begin_at_start and not self.position and self.out.offset
         if records and is_gone and records[0].offset > 0:
@@ -293,8 +214,8 @@ class Partition:
         readings = equipment.intake.read(records)
         work = self._work(records, readings, equipment)
         until = watermark_after(work)
-        due = self._due(until) if until > self.watermark else ()
-        if len(due) < DUE_AT_ONCE:
+        due = self._timers.until(until) if until > self.watermark else ()
+        if self._timers.are_all(due):
             self._write(work, due, equipment, counts)
             return
         half = len(records) // 2
@@ -308,33 +229,13 @@ class Partition:
         self._has_leftover = True
         self._leftover(equipment, counts)
 
-    def _due(self, until: EpochMs) -> Sequence[str]:
-        """Stored sessions that come due at or before a moment, earliest first, at most `DUE_AT_ONCE`."""
-        if until > self._horizon:
-            state = self._stores.state
-            horizon = until + LOOK_AHEAD_MS
-            ahead = state.due(self.number, horizon, DUE_AT_ONCE)
-            if len(ahead) == DUE_AT_ONCE:
-                self._horizon = -1
-                return state.due(self.number, until, DUE_AT_ONCE)
-            known = {each: session.due for each in ahead if (session := self.cache.get(each)) is not None}
-            missing = [each for each in ahead if each not in known]
-            if missing:
-                known.update((each, stored.due) for each, stored in state.load(self.number, missing).items())
-            self._moments = {each: moment for each, moment in known.items() if moment is not None}
-            self._horizon = horizon
-        return sorted(
-            (each for each, moment in self._moments.items() if moment <= until),
-            key=lambda each: (self._moments[each], each),
-        )
-
     def _leftover(self, equipment: Equipment, counts: Counts) -> None:
         """Timers that are due at the watermark already."""
         while self.standing is Standing.OWNED and self._step != self.last_step:
-            due = self._stores.state.due(self.number, self.watermark, DUE_AT_ONCE)
+            due = self._timers.stored(self.watermark)
             if due:
                 self._write(self._work((), (), equipment), due, equipment, counts)
-            if len(due) < DUE_AT_ONCE:
+            if self._timers.are_all(due):
                 self._has_leftover = False
                 return
 
@@ -357,9 +258,9 @@ class Partition:
     def _with_sessions(self, work: Work, due: Sequence[str], equipment: Equipment) -> tuple[Work, dict[str, Session]]:
         """Load what the batch can touch: each store is asked once."""
         events = [each for each in work.readings if isinstance(each, Event)]
-        seen = self._stores.state.seen(self.number, [event.id for event in events]) if events else ()
-        wanted = dict.fromkeys([event.session_id for event in events])
-        wanted.update(dict.fromkeys(due))
+        seen = self._stores.seen(self.number, [event.id for event in events]) if events else ()
+        visited = dict.fromkeys([event.session_id for event in events])
+        wanted = visited | dict.fromkeys(due)
         sessions: dict[str, Session] = {}
         missing: list[str] = []
         for session_id in wanted:
@@ -370,16 +271,14 @@ class Partition:
                 sessions[session_id] = session
         lost: set[str] = set(work.lost)
         if missing:
-            for session_id, state in self._stores.state.load(self.number, missing).items():
+            for session_id, state in self._stores.load(self.number, missing).items():
                 session = None if session_id in work.lost else restored(session_id, state, equipment.loaded)
                 if session is None:
                     lost.add(session_id)
                 else:
                     sessions[session_id] = session
         customers = {event.customer_id for event in events}
-        customers.update(
-            sessions[event.session_id].memory.customer_id for event in events if event.session_id in sessions
-        )
+        customers.update(sessions[each].memory.customer_id for each in visited if each in sessions)
         profiles = equipment.profiles.get([each for each in customers if each is not None])
         lookup = equipment.lookup(events)
         moments = [(sessions[each].due, each) for each in due if each in sessions]
@@ -411,7 +310,7 @@ class Partition:
         signed_in = outcome.signed_in if equipment.concerns_persons else ()
         withheld = withhold(outcome.acts, signed_in, stores.limits, stores.identities, stores.salt)
         batch, sizes = to_write(work, outcome, self.generation, withheld.limited, withheld.held_out, self.out)
-        applied = self._stores.state.apply(batch)
+        applied = stores.apply(batch)
         if applied is Applied.FENCED:
             self.fence()
             return
@@ -425,15 +324,13 @@ class Partition:
         self._stand_at(Position(outcome.offset, outcome.watermark, step, batch.brought))
         stored = iter(sizes)
         for session_id, session in outcome.touched.items():
-            self._moments.pop(session_id, None)
+            self._timers.note(session_id, session)
             if session is None:
                 self.cache.drop(session_id)
-                continue
-            self.cache.put(session_id, session, next(stored))
-            if session.due is not None and session.due <= self._horizon:
-                self._moments[session_id] = session.due
+            else:
+                self.cache.put(session_id, session, next(stored))
         self.cache.shrink()
-        self._stores.emission.offer(self.number, batch.outputs, self._regimes[-SENT:])
+        stores.emission.offer(self.number, batch.outputs, self._regimes[-SENT:], equipment.patience(work.records))
         outcome.counts.batches += 1
         counts.add(outcome.counts)
 

@@ -36,13 +36,14 @@ TRANSACTORS = (PythonTransactor, RdTransactor)
 STEPS: Mapping[str, tuple[tuple[type[Any], ...], str, bool]] = {
     "claimed": (STATE, "claim", True),
     "evaluated": (STATE, "apply", False),
+    "beside": (STATE, "apply", False),
     "applied": (STATE, "apply", True),
     "begun": (TRANSACTORS, "begin", True),
     "flushed": (TRANSACTORS, "commit", False),
     "committed": (TRANSACTORS, "commit", True),
     "trimmed": (STATE, "trim", True),
 }
-"""By name, the call before or after (True) which it is."""
+"""By name, the call before or after (True) which it is; `beside`: while another partition's call is on its way."""
 
 GUARDS = ("offset", "fence", "suppression")
 
@@ -78,21 +79,23 @@ def run(environment: Mapping[str, str], folder: str, log: str, fault: Fault | No
 def _tell(process: WorkerProcess) -> None:
     """Where each partition stands, for the message about one that does not move."""
     worker = process.worker
-    for number, each in worker._partitions.items():
+    for holding in worker._holdings:
+        each = holding.partition
         standing = f"{each.standing} at {each.position}, generation {each.generation}, out {each.out}"
-        retry = worker._retry_at.get(number, 0.0) - worker._elapsed()
+        retry = holding.retry_at - worker._elapsed()
         member = getattr(worker._ports.source, "_member", None)
         held = member and member.standing()
         paused = getattr(member, "_paused", None)
         if isinstance(member, PythonMember):
             paused = sorted(tp.partition for tp in member._consumer.paused())
         logging.getLogger("faults").info(
-            "partition %d: %s, retry in %.1f s; held %s, paused %s", number, standing, retry, held, paused
+            "partition %d: %s, retry in %.1f s; held %s, paused %s", each.number, standing, retry, held, paused
         )
 
 
 def _arm(fault: Fault) -> None:
     left = [fault.after]
+    under_way: list[None] = []
     log = logging.getLogger("faults")
 
     def strike() -> None:
@@ -103,17 +106,20 @@ def _arm(fault: Fault) -> None:
             signal.pthread_kill(threading.get_ident(), fault.signum)
 
     def armed(step: str, is_after: bool, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if step == fault.step and not is_after:
+        if step == fault.step and not is_after and (step != "beside" or under_way):
             strike()
         # Of a stop before a call that very call, of one after it the next of any: threads stop in the midst of others.
         is_on_again = left[0] == 0 and (step == fault.step or STEPS[fault.step][2])
         outcome = "done"
+        marks = [None] if step == "beside" else []
+        under_way.extend(marks)
         try:
             answer = call(*args, **kwargs)
         except BaseException as error:
             outcome = repr(error)
             raise
         finally:
+            del under_way[: len(marks)]
             if is_on_again:
                 left[0] = -1
                 log.info("%d went on, %s: %s", os.getpid(), step, outcome)

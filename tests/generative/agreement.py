@@ -127,14 +127,14 @@ class Case:
         compiled = self.compiler.amended(program, former._compiled)
         if compiled is not None:
             self.amended += 1
-            self.network = Network(compiled, str(self.bundle), dict(self.ancestry))
+            self.network = Network(compiled, str(self.bundle), dict(self.ancestry), former._names)
         memory, self.memory = self.memory, self.network.take_over(self.memory, former)
         self.went_on += self.memory is memory
         listed = [[replace(node, quantity=None) for node in network.nodes()] for network in (self.network, fresh)]
         assert listed[0] == listed[1], self._story("an amended network has other nodes")
         # In any order of its parts: what rules assert is settled anew where a session is read.
         ours, theirs = (
-            unframed(each) for each in (self.network.snapshot(self.memory), fresh.snapshot(fresh.restore(raw)))
+            _stored(each) for each in (self.network.snapshot(self.memory), fresh.snapshot(fresh.restore(raw)))
         )
         assert ours == theirs, self._story(f"a session was taken over as {ours}, written and read as {theirs}")
         self.naive.reload(program, is_ancestor=known)
@@ -299,6 +299,15 @@ class Case:
             if fact.aggregate or fact.computed
         )
         return "\n".join(["", features, rules, *self.log, difference])
+
+
+def _stored(raw: bytes) -> list[Any]:
+    """What a snapshot says, in whatever order of its entries and states."""
+    parts = unframed(raw)
+    for place in (8, 9):
+        if place < len(parts):
+            parts[place] = dict(zip(parts[place][::2], parts[place][1::2], strict=True))
+    return parts
 
 
 def told(report: ConditionReport, like: Reason, *, is_whole: bool = True) -> Reason:

@@ -8,6 +8,7 @@ from engine.language.tree import Program
 from engine.rete import Network
 from engine.rete.amendment import amended
 from engine.rete.compilation import Compiled, compile_program
+from tests.generative.structure import structure
 
 MOST = 48
 """Networks that are remembered: histories of one ruleset come one after the other."""
@@ -44,5 +45,10 @@ class Compiler:
                     for each in (found, self.whole(program))
                 )
                 assert ours == theirs, f"an amended network has the nodes {ours}, one made from nothing {theirs}"
+                same, other = structure(found), structure(self.whole(program))
+                differing = {
+                    key: (same.get(key), other.get(key)) for key in same | other if same.get(key) != other.get(key)
+                }
+                assert not differing, f"an amended network differs from one made from nothing in {differing}"
             known = self._amended[key] = (former, program, found)
         return known[2]

@@ -27,6 +27,9 @@ FOUND_BY_FUZZ = {
 """By long runs."""
 
 FOUND_BY_FUZZ_NOW = {
+    "a value of a key, chosen by a bound name, comes of age while its test keeps the name from being bound": 900362889,
+    "a key leaves its window and no rule acts for each key, so that it is no moment at which models are asked anew": 900151128,
+    "a report tells of the combination in which names hold, though what stands apart from them is unknown": 900044761,
     "an event that a difference both adds and takes off is two entries, and its node kept fewer events than the session": 800046392,
     "zero divided by what is below zero equals zero, and a model was told -0.0 or 0.0 as it came": 800099010,
     "what stands beside bound names without one leaves its window, and a model is asked at that moment": 800135773,

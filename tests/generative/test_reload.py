@@ -13,6 +13,7 @@ from engine.language.tree import All, AnyOf, Condition, Not, Program
 from engine.rete import Network
 from tests.generative.agreement import Case
 from tests.generative.drawing import Reload, draw_edits
+from tests.generative.structure import structure
 from tests.generative.words import PATTERNS
 
 VOCABULARY = """currency: EUR
@@ -255,16 +256,87 @@ def test_a_network_that_is_edited_rule_by_rule_says_what_one_made_from_nothing_s
 
     Activations in their order, what holds at requests, the listing of the network and the session's snapshot.
     """
-    reloads = amended = went_on = 0
-    for seed in range(120):
-        story = draw_edits(Random(seed), patterns=PATTERNS if seed % 4 == 0 else frozenset(), steps=12)
-        case = Case(story, reports_every=4)
-        case.play()
-        reloads += sum(isinstance(each, Reload) for each in story.operations)
-        amended += case.amended
-        went_on += case.went_on
-    assert amended > reloads / 3, "many edits are to be made where the network is"
-    assert went_on > reloads / 6, "many sessions are to go on as they are"
+    for patterns in (frozenset[str](), PATTERNS):
+        reloads = amended = went_on = 0
+        for seed in range(90 if not patterns else 60):
+            story = draw_edits(Random(seed), patterns=patterns, steps=12)
+            case = Case(story, reports_every=4)
+            case.play()
+            reloads += sum(isinstance(each, Reload) for each in story.operations)
+            amended += case.amended
+            went_on += case.went_on
+        assert amended > reloads / 2, "many edits are to be made where the network is"
+        assert went_on > reloads / 6, "many sessions are to go on as they are"
+
+
+@pytest.mark.parametrize(
+    ("condition", "other"),
+    [
+        ("{event: viewed, where: {product: shoes}, as: seen}", "{event: viewed, where: {product: hats}, as: seen}"),
+        (
+            "{count: viewed, per: product, at_least: 2, as: seen}",
+            "{count: viewed, per: product, at_least: 1, within: 1 minute, as: seen}",
+        ),
+        (
+            "{sequence: [{event: viewed}, {event: viewed, as: seen}], within: 1 minute}",
+            "{sequence: [{event: viewed, as: seen}, {event: viewed}], within: 1 minute}",
+        ),
+    ],
+)
+def test_a_rule_that_binds_names_is_changed_where_the_network_is(condition: str, other: str) -> None:
+    """And a session that saw nothing of what it looks at goes on as it is, with what it has of other patterns."""
+    drafts = Drafts(Random(1))
+    drafts.sources["offers.yaml"] = "offers:\n  plain: {content: {title: Hello}}\n"
+    lines = ["  - rule: a", f"    when: {condition}", '    then: [{trigger: t, payload: {of: "{seen.product}"}}]']
+    bought = "{all: [{event: bought, as: first}, {event: bought, where: {product: $first.product}, as: next}]}"
+    same = ["  - rule: b", f"    when: {bought}", '    then: [{trigger: t, payload: {of: "{next.price}"}}]']
+    drafts.rules = {"a.yaml": [lines, same]}
+    before = check(drafts.folder())
+    lines[1] = f"    when: {other}"
+    after = check(drafts.folder(), before)
+    assert before.program is not None
+    assert after.program is not None
+    first = Network.build(before.program, "first")
+    second = Network.build(after.program, "second", {"first": first.rule_digests}, first)
+    assert structure(second._compiled) == structure(Network.build(after.program)._compiled)
+    memory = first.open("s")
+    first.insert(memory, Event("1", "bought", "s", 1_000, None, {"product": "hats", "price": 1}), no_score)
+    assert second.take_over(memory, first) is memory
+    acts = []
+    for time, kind in ((2_000, "bought"), (3_000, "viewed"), (4_000, "viewed")):
+        event = Event(str(time), kind, "s", time, None, {"product": "hats", "price": 2})
+        step = second.insert(memory, event, no_score)
+        acts += [(each.rule, each.triggers[0].payload) for each in step.activations]
+    assert acts == [("a.b", {"of": "0.02 EUR"}), ("a.a", {"of": "hats"})]
+
+
+def test_what_comes_and_goes_again_and_again_is_named_as_in_a_network_made_from_nothing() -> None:
+    """Each time it has another index; with names that follow the former's and with names of its own."""
+    drafts = Drafts(Random(1))
+    drafts.sources["offers.yaml"] = "offers:\n  plain: {content: {title: Hello}}\n"
+    shoes = "{count: viewed, per: product, at_least: 2, within: 1 minute, as: seen}"
+    rules = [
+        [f"  - rule: {name}", f"    when: {when}", "    then: [{trigger: t}]"]
+        for name, when in (
+            ("a", "{event: bought}"),
+            ("b", shoes),
+            ("c", "{count: viewed, within: 5 minutes, at_least: 2}"),
+        )
+    ]
+    checked, network = None, None
+    for number in range(12):
+        drafts.rules = {"a.yaml": rules[: 1 + number % 2] if number % 3 else [*rules[:1], *rules[2:]]}
+        checked = check(drafts.folder(), checked)
+        assert checked.program is not None
+        network = Network.build(checked.program, str(number), previous=network)
+        whole = Network.build(checked.program, str(number))._names
+        for names in (network._names, Network(network._compiled, str(number), {})._names):
+            assert names.signature == whole.signature
+            assert names.places.keys() == whole.places.keys()
+            assert names.rule_by_name.keys() == whole.rule_by_name.keys()
+            for name, place in names.places.items():
+                assert names.ids[place.index] == name
+                assert place.index not in network._compiled.quantities.gone
 
 
 def no_score(name: str, read: object) -> ScoreAnswer:

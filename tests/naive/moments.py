@@ -99,8 +99,8 @@ class Moments(Settling):
         return found
 
     def looks(self, parts: Parts, state: State) -> list[State]:
-        """The state as it is, and with the names of the rule bound in every way."""
-        return [state, *(self.combinations(parts.binders, state) if parts.binders else [])]
+        """The state as it is, and with the names of the rule bound in every way, some by tests on keys left open."""
+        return [state, *(each for binders in parts.open_binders for each in self.combinations(binders, state))]
 
     def _everything(self, now: int) -> list[Any]:
         clock = now if any(each.keys_by_age for each in self.rules) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 from engine.language.tree import (
@@ -45,6 +46,7 @@ class Parts:
     """A rule, taken apart.
 
     Attributes:
+        open_binders: Its binders, then those without one or more of those by keys: what their tests wait for may bind nothing.
         used: The bound attributes that it looks at, sends or shows.
         identity: What tells its activations apart, by the name of the binding.
         facts: Those that its leaves look at.
@@ -61,6 +63,14 @@ class Parts:
     def __init__(self, rule: Rule, program: Program) -> None:
         self.rule = rule
         self.binders = binders(rule.when)
+        kept = [each for each in self.binders if not isinstance(each, Keyed)]
+        keyed = [each for each in self.binders if isinstance(each, Keyed)]
+        self.open_binders = [
+            tuple(each for each in self.binders if each in kept or each in some)
+            for count in range(len(keyed), -1, -1)
+            for some in combinations(keyed, count)
+            if kept or some
+        ]
         self.used = frozenset(used_in(rule, program))
         self.identity = [(f"{each.name}.{each.attribute}", each) for each in identity(rule, program)]
         self.facts = facts_in(rule.when)

@@ -29,6 +29,7 @@ from tests.naive import distances
 from tests.naive.conditions import Binder, names_of, references
 from tests.naive.evaluator import Bindings, Naive
 from tests.naive.history import State, both, either
+from tests.naive.parts import Parts
 from tests.naive.told import Reason, Told
 
 
@@ -123,7 +124,8 @@ def _test(naive: Naive, test: Test, truth: Truth, state: State, *, wanted: bool)
 def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: Any) -> tuple[Reason, bool]:
     """The reasons of a rule in the combination with these bindings, and whether that is the one to be told.
 
-    To be told is the first that holds, else the first that is unknown, else one of the first that comes nearest.
+    To be told is the first that holds as far as names go, else the first that is unknown so, else one of the first that comes
+    nearest: what stands apart from the names is the same in each.
     """
     parts = naive.parts[id(rule)]
     if not parts.binders:
@@ -136,7 +138,7 @@ def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: A
     if parts.scores:
         return tree, True  # which combinations are open is not said of those
     for wanted in (True, None):
-        first = next((each for each in every if naive._plain_truth(rule.when, each, score) is wanted), None)
+        first = next((each for each in every if _together(naive, parts, each, score) is wanted), None)
         if first is not None:
             return tree, _told_of(naive, rule, first) == _told_of(naive, rule, own[0])
     firsts: dict[Bindings, State] = {}
@@ -144,6 +146,10 @@ def told_of(naive: Naive, rule: Rule, bindings: Bindings, state: State, score: A
         firsts.setdefault(_told_of(naive, rule, each), each)
     nearest = min(away(reason(naive, rule.when, each, score, parts.used)) for each in [*firsts.values()][:MOST])
     return tree, len(every) > MOST**2 or away(tree) == nearest
+
+
+def _together(naive: Naive, parts: Parts, state: State, score: Any) -> Truth:
+    return both(naive._plain_truth(part, state, score) for part in parts.together)
 
 
 MOST = 6

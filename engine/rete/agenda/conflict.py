@@ -42,12 +42,12 @@ class Glance:
         self,
         guards: tuple[Guard, ...],
         default: Value | None,
-        leaves: dict[Value, tuple[int, ...]] | None = None,
+        leaves: dict[Value, tuple[End, ...]] | None = None,
         trie: Trie | None = None,
     ) -> None:
         self.guards = guards
         self.default: Any = default
-        self.leaves: dict[Any, tuple[int, ...]] | None = leaves
+        self.leaves: dict[Any, tuple[End, ...]] | None = leaves
         self.trie = trie
 
 
@@ -66,8 +66,10 @@ class _Wanted(NamedTuple):
 class ConflictIndex:
     """Which rules hold, and which became true by a change. Rules with scores are in `asking`, for their cheap part."""
 
-    def __init__(self, productions: Sequence[Production], quantities: Sequence[Quantity]) -> None:
-        self._defaults = [each.default for each in quantities]
+    def __init__(
+        self, productions: Sequence[Production], quantities: Sequence[Quantity], defaults: Sequence[Value | None]
+    ) -> None:
+        self._defaults = defaults
         self._rank = _ranks(productions, quantities)
         self._by_quantity: dict[int, list[int]] = {}
         for production in productions:
@@ -88,7 +90,9 @@ class ConflictIndex:
         for tries in self._checked.values():
             for trie in tries.values():
                 trie.settle()
-        self.glances = [self._glance(each.index) for each in quantities]
+        self.glances: list[Glance | None] = [None] * len(quantities)
+        for index in {*self._rising, *self._checked}:
+            self.glances[index] = self._glance(index)
         self.all = Holding(productions, self)
         self.asking = Holding([each for each in productions if each.asking], self)
 
@@ -102,9 +106,7 @@ class ConflictIndex:
         leaves = trie.leaves()
         if leaves is None or any(end.checks or not end.is_certain for ends in leaves.values() for end in ends):
             return Glance(trie.root.guards, default, None, trie)
-        return Glance(
-            trie.root.guards, default, {value: tuple(end.production for end in leaves[value]) for value in leaves}
-        )
+        return Glance(trie.root.guards, default, leaves)
 
     def readers(self, index: int) -> Sequence[int]:
         """The productions that look at a quantity."""
@@ -208,7 +210,10 @@ class ConflictIndex:
 
 def _end(production: Production, checks: tuple[Literal, ...], is_certain: bool) -> End:
     """A production that could not be compiled has to be looked at, to say so."""
-    return End(production.index, checks, is_certain if production.broken is None else None)
+    messages = production.messages if production.is_prompt else None
+    return End(
+        production.index, checks, is_certain if production.broken is None else None, production.rule.id, messages
+    )
 
 
 class Holding:
@@ -250,7 +255,7 @@ def _pass(checks: Iterable[Literal], values: Values, now: EpochMs) -> bool:
     return all(literal.holds(values, now) for literal in checks)
 
 
-def _ranks(productions: Iterable[Production], quantities: Sequence[Quantity]) -> list[tuple[int, int, int]]:
+def _ranks(productions: Iterable[Production], quantities: Sequence[Quantity]) -> dict[int, tuple[int, int, int]]:
     """The common order of quantities: presences, equalities, thresholds; within each, the most varied last."""
     operands: dict[int, set[object]] = {}
     is_ladder: dict[int, bool] = {}
@@ -259,11 +264,11 @@ def _ranks(productions: Iterable[Production], quantities: Sequence[Quantity]) ->
             if is_indexed(literal):
                 operands.setdefault(literal.index, set()).add(literal.operand)
                 is_ladder[literal.index] = is_ladder.get(literal.index, False) or literal.shape != Shape.IS
-    return [
-        (
-            0 if isinstance(each.subject, Presence) else 2 if is_ladder.get(each.index) else 1,
-            len(operands.get(each.index, ())),
-            each.index,
+    return {
+        index: (
+            0 if isinstance(quantities[index].subject, Presence) else 2 if is_ladder[index] else 1,
+            len(each),
+            index,
         )
-        for each in quantities
-    ]
+        for index, each in operands.items()
+    }

@@ -74,7 +74,7 @@ class AggregateNode(AlphaSuccessor):
         memory.values[index] = None
 
     def pack(self, state: Any, clock: EpochMs) -> Any:
-        """The node's state for a snapshot: times as distances from the clock, which are small."""
+        """The node's state for a snapshot; one time alone as a distance from the clock, which is small."""
         return state
 
     def unpack(self, packed: Any, clock: EpochMs) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Any, Protocol, final
 
+from engine.activation import TriggerMessage
 from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
 from engine.values import Value
 
@@ -51,14 +52,26 @@ class End:
         checks: Its literals that no index finds; they are looked at one by one.
         is_certain: Whether reaching it by a change means that its rule did not hold before; None where reaching it does
             not even mean that it holds now.
+        rule: What it is called, and
+        messages: what it sends, where it acts whenever it becomes true and always says the same: then nothing of the rule
+            itself has to be read, of which there are many.
     """
 
-    __slots__ = ("checks", "is_certain", "production")
+    __slots__ = ("checks", "is_certain", "messages", "production", "rule")
 
-    def __init__(self, production: int, checks: tuple[Literal, ...], is_certain: bool | None) -> None:
+    def __init__(
+        self,
+        production: int,
+        checks: tuple[Literal, ...],
+        is_certain: bool | None,
+        rule: str = "",
+        messages: tuple[TriggerMessage, ...] | None = None,
+    ) -> None:
         self.production = production
         self.checks = checks
         self.is_certain = is_certain
+        self.rule = rule
+        self.messages = messages
 
 
 @final
@@ -101,10 +114,11 @@ class Rungs:
     """A ladder as it is walked.
 
     Where nothing goes on from any of its limits, `flat` has all their ends one after the other, those of each from its
-    place in `starts` on: a range of limits is a slice.
+    place in `starts` on: a range of limits is a slice. It `is_even` where each has one end. Where all limits are whole
+    numbers, they are `whole`, and searched without a call; `is_right` says on which side of an equal one to stop.
     """
 
-    __slots__ = ("find", "flat", "is_upward", "limits", "nodes", "starts")
+    __slots__ = ("find", "flat", "is_even", "is_right", "is_upward", "limits", "nodes", "starts", "whole")
 
     def __init__(self, ladder: Ladder) -> None:
         self.find: Callable[..., int] = ladder.find
@@ -115,9 +129,44 @@ class Rungs:
         self.flat: list[End] | None = None
         if all(node.is_leaf for node in ladder.nodes):
             self.flat = [end for node in ladder.nodes for end in node.ends]
+        self.is_even: bool = all(len(node.ends) == 1 for node in ladder.nodes)
+        self.is_right: bool = ladder.find is bisect_right
+        self.whole: list[int] | None = None
+        if all(type(limit) is int for limit in ladder.limits):
+            self.whole = self.limits
+
+    def _place(self, limits: list[int], value: int, low: int, high: int) -> int:
+        """What `find` finds, for whole numbers."""
+        is_right = self.is_right
+        while low < high:
+            middle = (low + high) >> 1
+            limit = limits[middle]
+            if limit < value or (is_right and limit == value):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _passed(self, limits: list[int], old: int | None, new: int) -> tuple[int, int]:
+        """`passed` for whole numbers."""
+        low, high = 0, len(limits)
+        if self.is_upward:
+            if old is not None:
+                low = self._place(limits, old, 0, high)
+                if low == high or limits[low] > new:
+                    return 0, 0
+            return low, self._place(limits, new, low, high)
+        if old is not None:
+            high = self._place(limits, old, 0, high)
+            if not high or limits[high - 1] < new:
+                return 0, 0
+        return self._place(limits, new, 0, high), high
 
     def passed(self, old: Any, new: Any) -> tuple[int, int]:
         """The range of the limits that `new` passes and `old` did not; most often there is none."""
+        whole = self.whole
+        if whole is not None and type(new) is int and (old is None or type(old) is int):
+            return self._passed(whole, old, new)
         limits = self.limits
         low, high = 0, len(limits)
         if self.is_upward:
@@ -364,6 +413,8 @@ class Trie:
                         if low < high:
                             if rungs.flat is None:
                                 pending += rungs.nodes[low:high]
+                            elif rungs.is_even:
+                                found += rungs.flat[low:high]
                             else:
                                 found += rungs.flat[rungs.starts[low] : rungs.starts[high]]
         return found

@@ -18,6 +18,7 @@ from engine.rete.conditions import operators
 from engine.rete.conditions.normal_form import Shape
 from engine.rete.conditions.quantity import selections
 from engine.rete.conditions.subjects import Presence
+from engine.rete.session.retained import Packing
 from engine.values import EpochMs, Value
 
 Check: TypeAlias = Callable[[dict[str, Value], EpochMs], bool]
@@ -74,7 +75,7 @@ class AlphaType:
 
     __slots__ = ("is_dull", "joined", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
 
-    def __init__(self, shape: tuple[str, ...]) -> None:
+    def __init__(self, shape: Packing) -> None:
         self.shape = shape
         self.joined: AlphaType | None = None  # the selections of what bound names join, with edges to patterns
         self.plain: tuple[Feed, ...] = ()
@@ -114,6 +115,15 @@ class AlphaType:
             ordered = sorted(found, key=lambda literal: rank[literal.index])
             self.trie.add(ordered, End(number, (), False))
         self.trie.settle()
+
+    def rejoined(self, joined: AlphaType | None) -> AlphaType:
+        """The same with other edges to patterns."""
+        made = AlphaType(self.shape)
+        made.joined = joined
+        made.plain, made.memories, made.trie = self.plain, self.memories, self.trie
+        made.resets, made.is_dull = self.resets, self.is_dull
+        made.table_of, made.table = self.table_of, self.table
+        return made
 
     def all_reached(self, attributes: dict[str, Value], time: EpochMs) -> Sequence[Feed]:
         """As `reached`, through the table too, and without a word about broken tests."""
@@ -200,7 +210,7 @@ def build(
         shapes: For each declared event type its name and its attributes.
         nodes: The nodes, each with what it is over.
     """
-    types = {name: AlphaType(shape) for name, shape in shapes.items()}
+    types = {name: AlphaType(Packing(names)) for name, names in shapes.items()}
     wheres: dict[str, dict[tuple[AttributeTest, ...], list[Feed]]] = {}
     for subject, node in nodes:
         for selection, sign in selections(subject):
@@ -208,10 +218,10 @@ def build(
             feeds.append(_feed(subject, selection, sign, node))
         since = subject.span.since
         if since is not None:
-            alpha = types.setdefault(since, AlphaType((since,)))
+            alpha = types.setdefault(since, AlphaType(Packing((since,))))
             alpha.resets = (*alpha.resets, node)
     for event in wheres:
-        types.setdefault(event, AlphaType((event,)))
+        types.setdefault(event, AlphaType(Packing((event,))))
     for event, alpha in types.items():
         alpha.settle(wheres.get(event, {}))
     return types

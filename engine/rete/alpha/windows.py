@@ -48,8 +48,10 @@ class WindowNode(AggregateNode):
         """The first of them."""
         return min(self.moments(memory), default=None)
 
-    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
-        """Take up what `pack` made at this clock, where nothing was dropped; returns when something first leaves it."""
+    def resume(self, memory: Memory, packed: Any) -> EpochMs:
+        """Take up what `pack` made at the memory's clock, where nothing was dropped; returns when something first leaves it."""
+        clock = memory.clock
+        assert clock is not None
         memory.states[self.index] = self.unpack(packed, clock)
         memory.values[self.index] = self.value_at(memory, clock)
         moment = self.next_moment(memory)
@@ -66,7 +68,12 @@ class WindowNode(AggregateNode):
         memory.forgotten[self.index] = time if before is None else max(time, before)
 
     def _mark(self, memory: Memory, moment: EpochMs) -> None:
-        _push(memory.timed if self.is_timed else memory.lazy, (moment, self.index))
+        heap = memory.timed if self.is_timed else memory.lazy
+        size = len(heap)
+        if not size or heap[(size - 1) >> 1][0] < moment:
+            heap.append((moment, self.index))  # most often it is the last: then it stands where a heap has it
+        else:
+            _push(heap, (moment, self.index))
 
 
 class WindowedSeenNode(WindowNode):
@@ -74,19 +81,13 @@ class WindowedSeenNode(WindowNode):
 
     __slots__ = ()
 
-    def pack(self, state: Any, clock: EpochMs) -> Any:
-        """How old the latest is."""
-        return clock - state
-
-    def unpack(self, packed: Any, clock: EpochMs) -> Any:
-        """The opposite of `pack`."""
-        return clock - packed
-
-    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+    def resume(self, memory: Memory, packed: Any) -> EpochMs:
         """It is still in the window."""
-        memory.states[self.index] = latest = clock - packed
-        memory.values[self.index] = True
-        return int(latest + self.window)
+        index, latest = self.index, packed
+        time: EpochMs = latest
+        memory.states[index] = latest
+        memory.values[index] = True
+        return time + self.window
 
     def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
         """Remember the latest."""
@@ -97,7 +98,7 @@ class WindowedSeenNode(WindowNode):
             if index not in changed:
                 changed[index] = memory.values.get(index, False)
             memory.values[index] = True
-            _push(memory.timed if self.is_timed else memory.lazy, (time + self.window, index))
+            self._mark(memory, time + self.window)
         elif time > latest:
             states[index] = time
 
@@ -147,19 +148,14 @@ class WindowedCountNode(WindowNode):
 
     __slots__ = ()
 
-    def pack(self, state: Any, clock: EpochMs) -> Any:
-        """How old each is."""
-        return [clock - time for time in state]
-
-    def unpack(self, packed: Any, clock: EpochMs) -> Any:
-        """The opposite of `pack`."""
-        return [clock - age for age in packed]
-
-    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
+    def resume(self, memory: Memory, packed: Any) -> EpochMs:
         """All of them are still in the window."""
-        memory.states[self.index] = times = [clock - age for age in packed]
-        memory.values[self.index] = len(times)
-        return int(times[0] + self.window)
+        index = self.index
+        times: list[Boxed] = packed
+        first: EpochMs = times[0]
+        memory.states[index] = times
+        memory.values[index] = len(times)
+        return first + self.window
 
     def next_moment(self, memory: Memory) -> EpochMs | None:
         """When the oldest leaves."""
@@ -252,13 +248,13 @@ class WindowedEntriesNode(WindowNode):
         self.best = {Aggregation.MINIMUM: min, Aggregation.MAXIMUM: max}.get(function)
 
     def pack(self, state: Any, clock: EpochMs) -> Any:
-        """How old each is, and the item, one after the other."""
-        return [part for time, item in state for part in (clock - time, item)]
+        """The moment of each, and the item, one after the other."""
+        return [part for entry in state for part in entry]
 
     def unpack(self, packed: Any, clock: EpochMs) -> Any:
         """The opposite of `pack`."""
         items = (tuple(item) if isinstance(item, list) else item for item in packed[1::2])
-        return [(clock - age, item) for age, item in zip(packed[::2], items, strict=True)]
+        return [*zip(packed[::2], items, strict=True)]
 
     def next_moment(self, memory: Memory) -> EpochMs | None:
         """When the oldest leaves."""

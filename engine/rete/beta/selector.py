@@ -218,15 +218,35 @@ class Reach:
         return None if self.window is None else dropped + self.window
 
 
+Selected: TypeAlias = tuple[str, tuple[AttributeTest, ...], frozenset[str]]
+"""A type of event, tests that look at nothing but the event, and the attributes that must have a value."""
+
+
 class Numbering:
-    """The alpha memories of a network: a number for each selection, whatever looks at it."""
+    """The alpha memories of a network: a number for each selection, whatever looks at it.
+
+    Attributes:
+        selections: By their number.
+    """
 
     def __init__(self) -> None:
-        self.numbers: dict[tuple[str, tuple[AttributeTest, ...], frozenset[str]], int] = {}
+        self.selections: list[Selected] = []
+        self._numbers: dict[Selected, int] = {}
+
+    def copy(self) -> Numbering:
+        """One to which others can be added."""
+        made = Numbering()
+        made.selections = list(self.selections)
+        made._numbers = dict(self._numbers)
+        return made
 
     def of(self, event: str, where: tuple[AttributeTest, ...] = (), required: frozenset[str] = frozenset()) -> int:
-        """The number of a selection whose tests look at nothing but the event; `required` attributes have a value."""
-        return self.numbers.setdefault((event, where, required), len(self.numbers))
+        """The number of a selection."""
+        key = (event, where, required)
+        number = self._numbers.setdefault(key, len(self.selections))
+        if number == len(self.selections):
+            self.selections.append(key)
+        return number
 
 
 class Slots:

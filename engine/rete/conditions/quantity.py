@@ -51,6 +51,7 @@ class Quantity:
         id: 6 bytes of the hash of its structure; two of a network with 10,000 are equal once in 5 million networks.
         default: Its value in a session of which nothing is known.
         reads: The quantities that its own value is made from.
+        shows: Those that only a report on it looks at.
         is_concluded: Whether rules decide its value: derived facts, and what is computed from them.
         is_timed: Whether the passing of time alone can bring a rule about through it, so that it needs a timer.
     """
@@ -62,6 +63,7 @@ class Quantity:
     type: ValueType | None
     default: Value | None = None
     reads: tuple[int, ...] = ()
+    shows: tuple[int, ...] = ()
     expression: Expression | None = None
     is_concluded: bool = False
     is_timed: bool = False
@@ -128,15 +130,18 @@ class Quantities:
         found = self.by_subject.get(subject)
         if found is None:
             kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
+            shows: tuple[int, ...] = ()
             if isinstance(subject, Joined):
-                read = (part for each in read_by(subject) for part in self._parts(each))
-                reads = tuple(dict.fromkeys(self.of(each).index for each in read))
+                read = tuple(read_by(subject))
+                reads = tuple(dict.fromkeys(self.of(part).index for each in read for part in self._parts(each)))
+                shown = dict.fromkeys(self.of(each.subject).index for each in read if isinstance(each, Test))
+                shows = tuple(index for index in shown if index not in reads)
                 origin = Origin.JOINED
             else:
                 reads = tuple(dict.fromkeys(self.of_fact(name).index for name in facts_in(subject)))
                 origin = Origin.SCANNED if reads else Origin.EVENTS
             found = self._add(subject, origin, kind)
-            found.reads = reads
+            found.reads, found.shows = reads, shows
             found.is_concluded = any(self.all[index].is_concluded for index in reads)
             found.default = nothing(subject)
         return found

@@ -142,8 +142,8 @@ class _MeteredWindow(WindowNode):
     def unpack(self, packed: Any, clock: EpochMs) -> Any:
         return self._node.unpack(packed, clock)
 
-    def resume(self, memory: Memory, packed: Any, clock: EpochMs) -> EpochMs:
-        return self._node.resume(memory, packed, clock)
+    def resume(self, memory: Memory, packed: Any) -> EpochMs:
+        return self._node.resume(memory, packed)
 
 
 class _MeteredPattern(Pattern):

@@ -20,7 +20,7 @@ from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
 from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.refill import refill, scanned_value
-from engine.rete.session.retained import Retained
+from engine.rete.session.retained import Packing, Retained
 from engine.values import EpochMs, Value
 
 _pop: Final = heappop
@@ -84,7 +84,7 @@ def take_in(compiled: Compiled, memory: Memory, event: Event, changed: Changed, 
         memory.retained = retained = Retained(time)
     kind = compiled.alpha.get(event.type)
     if kind is None:
-        kind = AlphaType((event.type, *event.attributes))  # not declared: kept all the same
+        kind = AlphaType(Packing((event.type, *event.attributes)))  # not declared: kept all the same
     if compiled.patterns and (kind.joined is not None or retained.count >= compiled.keep_events):
         for index, error in arrive(compiled, memory, event, kind):
             blame(compiled, index, error, failures)

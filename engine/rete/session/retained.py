@@ -7,7 +7,7 @@ report finds in them when something was last seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -17,8 +17,30 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 _append: Final = bytearray.append  # without a look for the method at each event
 
-Shape = tuple[str, ...]
-"""An event type followed by the attributes whose values are packed, in this order."""
+_MANY: Final = b"\xdd"  # a list of MessagePack, with its length in four bytes
+
+
+@final
+class Packing:
+    """What events of a type are packed as.
+
+    Attributes:
+        names: The type, followed by the attributes whose values are packed, in this order.
+        width: How many these are.
+    """
+
+    __slots__ = ("_packed", "names", "width")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.width = len(names)
+        self._packed = b""
+
+    def packed(self) -> bytes:
+        """The names as a list of MessagePack."""
+        if not self._packed:
+            self._packed = _encode(self.names)
+        return self._packed
 
 
 _PACKED_APART = (list, dict)
@@ -52,21 +74,36 @@ class Retained:
         dropped: Time of the latest event that had to go; None while all are there.
     """
 
-    __slots__ = ("_last_number", "_last_shape", "count", "dropped", "latest", "origin", "packed", "shapes")
+    __slots__ = ("_last_number", "_last_shape", "_shapes", "_stored", "count", "dropped", "latest", "origin", "packed")
 
-    def __init__(self, origin: EpochMs, packed: bytes = b"") -> None:
+    def __init__(self, origin: EpochMs, packed: bytes = b"", stored: bytes = b"") -> None:
+        """`stored`: shapes that a snapshot had, as `stored_shapes` gave them."""
         self.origin = origin
         self.packed = bytearray(packed)
         self.count = 0
         self.latest: EpochMs = origin
         self.dropped: EpochMs | None = None
-        self.shapes: list[Shape] = []
-        self._last_shape: Shape | None = None
+        self._shapes: list[Packing] = []
+        self._stored = stored  # until somebody needs them
+        self._last_shape: Packing | None = None
         self._last_number = 0
 
-    def add(self, time: EpochMs, attributes: dict[str, Value], shape: Shape, limit: int) -> None:
+    @property
+    def shapes(self) -> list[Packing]:
+        """By their number."""
+        if self._stored:
+            names = _decode(_MANY + self._stored)
+            self._shapes = [Packing(tuple(each)) for each in names]
+            self._stored = b""
+        return self._shapes
+
+    def stored_shapes(self) -> bytes:
+        """The shapes for a snapshot: how many, in four bytes, and each as MessagePack."""
+        return self._stored or len(self._shapes).to_bytes(4, "big") + b"".join([each.packed() for each in self._shapes])
+
+    def add(self, time: EpochMs, attributes: dict[str, Value], shape: Packing, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
-        width = len(shape)
+        width, names = shape.width, shape.names
         number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
         offset = time - self.origin
         try:
@@ -74,17 +111,17 @@ class Retained:
             if width == 1:
                 line: bytes = _encode((number, offset))
             elif width == 2:
-                line = _encode((number, offset, attributes.get(shape[1])))
+                line = _encode((number, offset, attributes.get(names[1])))
             elif width == 3:
-                line = _encode((number, offset, attributes.get(shape[1]), attributes.get(shape[2])))
+                line = _encode((number, offset, attributes.get(names[1]), attributes.get(names[2])))
             elif width == 4:
                 line = _encode(
-                    (number, offset, attributes.get(shape[1]), attributes.get(shape[2]), attributes.get(shape[3]))
+                    (number, offset, attributes.get(names[1]), attributes.get(names[2]), attributes.get(names[3]))
                 )
             else:
-                line = _encode((number, offset, *[attributes.get(name) for name in shape[1:]]))
+                line = _encode((number, offset, *[attributes.get(name) for name in names[1:]]))
         except OverflowError:
-            line = _encode([number, offset, *[_short(attributes.get(name)) for name in shape[1:]]])
+            line = _encode([number, offset, *[_short(attributes.get(name)) for name in names[1:]]])
         size, packed = len(line), self.packed
         if time < self.latest and self.count:
             self._insert(bytes((size,)) + line if size < 255 else b"\xff" + size.to_bytes(4, "big") + line, time)
@@ -99,15 +136,16 @@ class Retained:
         if self.count > limit:
             self._drop_oldest()
 
-    def _number_of(self, shape: Shape) -> int:
+    def _number_of(self, shape: Packing) -> int:
         shapes, number = self.shapes, 0
         for each in shapes:
             if each is shape:
                 break
             number += 1
         else:
-            if shape in shapes:
-                number = shapes.index(shape)
+            found = [each.names for each in shapes]
+            if shape.names in found:
+                number = found.index(shape.names)
                 shapes[number] = shape  # one that was read from a snapshot: from now on it is found at once
             else:
                 shapes.append(shape)
@@ -125,13 +163,13 @@ class Retained:
 
     def _kept(self, begin: int, end: int) -> Kept:
         number, offset, *values = _decode(memoryview(self.packed)[begin:end])
-        shape = self.shapes[number]
+        names = self.shapes[number].names
         attributes = {
             name: value if type(value) not in _PACKED_APART else _value(value)
-            for name, value in zip(shape[1:], values, strict=True)
+            for name, value in zip(names[1:], values, strict=True)
             if value is not None
         }
-        return Kept(shape[0], self.origin + offset, attributes)
+        return Kept(names[0], self.origin + offset, attributes)
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         packed, at, end = self.packed, 0, len(self.packed)

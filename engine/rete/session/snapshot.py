@@ -7,10 +7,10 @@ table of the network that made it and can't be misread by one in which the same 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify
-from typing import Any
+from typing import Any, final
 
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import Aggregate, ScoreTest
@@ -25,17 +25,26 @@ from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Origin
 from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import NOTHING_FRESH, Memory
+from engine.rete.session.memory import NOTHING_FRESH, Boxed, Memory
 from engine.rete.session.refill import refill, scanned_value
 from engine.rete.session.retained import Retained
-from engine.rete.session.stored import STORED_APART, Packed, SnapshotError, framed, storable, unframed, value_of
+from engine.rete.session.stored import FIRST, STORED_APART, SnapshotError, framed, storable, unframed, value_of
 from engine.values import EpochMs
 
 _HASH = 8
 _PATTERN = 6
 """What is stored of each pattern; behind it which keys lack something, where that is known."""
-NOWHERE: tuple[int, WindowNode | None] = (-1, None)
-"""The place of what this network does not have."""
+
+
+@final
+class Place:
+    """Where in this network what a name in a snapshot means stands: the index of a quantity, with its window if it has one."""
+
+    __slots__ = ("index", "window")
+
+    def __init__(self, index: int, window: WindowNode | None) -> None:
+        self.index: Boxed = index
+        self.window = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +65,73 @@ class Names:
         ancestry: Mapping[str, frozenset[str]],
         former: Names | None = None,
     ) -> None:
-        """`former`: of another network, whose names of rules that are the same are taken over."""
-        quantities = compiled.quantities.all
-        live = [each for each in quantities if each.index not in compiled.quantities.gone]
+        """`former`: of another network; what is the same is taken over."""
         self.bundle = _hash(bundle_hash)
-        self._compiled = compiled
+        self.compiled = compiled
         self._ancestry = ancestry
         self._by_name = {_hash(name): name for name in ancestry}
         self._differences: dict[bytes, Difference | None] = {}
-        self.ids = [each.id for each in quantities]
-        self.by_id = {each.id: each.index for each in live}
-        self.places: dict[bytes, tuple[int, WindowNode | None]] = {
-            each.id: (each.index, compiled.windows.get(each.index)) for each in live
-        }
-        self.signature = hashlib.sha256(b"".join(sorted(each.id for each in live))).digest()[:_HASH]
-        self.digests = [""] * len(compiled.productions)  # as it stays for those that are gone
-        for each in compiled.acting:
-            self.digests[each.index] = each.rule.digest
-        known: dict[str, bytes] = {} if former is None else dict(zip(former.digests, former.rules, strict=True))
-        self.rules: list[bytes] = [known.get(digest) or (_hash(digest) if digest else b"") for digest in self.digests]
-        self.rule_by_name = {self.rules[each.index]: each.index for each in compiled.acting}
+        self.ids: list[bytes] = []
+        self.places: dict[bytes, Place] = {}
+        self.rules: list[bytes] = []
+        self.rule_by_name: dict[bytes, int] = {}
+        self.sum = 0
+        before: Compiled | None = None
+        if former is not None and former.compiled.lineage is compiled.lineage:
+            before, self.sum = former.compiled, former.sum
+            self.ids, self.places = former.ids.copy(), former.places.copy()
+            self.rules, self.rule_by_name = former.rules.copy(), former.rule_by_name.copy()
+        self._follow_quantities(before)
+        self._follow_rules(before)
+        self.signature = self.sum.to_bytes(_HASH, "big")
         self.tests = [_hash(_test_text(test)) for test in compiled.score_numbers]
         self.test_by_name = {name: number for number, name in enumerate(self.tests)}
         # Computed from the others, so not stored.
-        self.follows = frozenset(each.index for each in live if each.origin in {Origin.COMPUTED, Origin.SCANNED})
+        self.follows = frozenset(each.index for each in (*compiled.computed, *compiled.scanned))
         self.unstored = self.follows.union(compiled.windows, compiled.patterns)
-        self.derived = tuple(each.index for each in live if each.origin is Origin.DERIVED)
+        facts = (compiled.quantities.by_name[name] for name in compiled.program.vocabulary.facts)
+        self.derived = tuple(each.index for each in facts if each.origin is Origin.DERIVED)
+
+    def _follow_quantities(self, former: Compiled | None) -> None:
+        """Take in the quantities that have no name yet, and leave out those that went.
+
+        The sum of all their ids tells one set of them from another, in whatever order they came and went.
+        """
+        compiled = self.compiled
+        quantities, gone = compiled.quantities.all, compiled.quantities.gone
+        if former is not None:
+            gone = gone.difference(former.quantities.gone)
+        windows = compiled.windows
+        for each in quantities[len(self.ids) :]:
+            self.ids.append(each.id)
+            self.places[each.id] = Place(each.index, windows.get(each.index))
+            self.sum += int.from_bytes(each.id, "big")
+        for index in gone:
+            name = self.ids[index]
+            self.sum -= int.from_bytes(name, "big")
+            place = self.places.get(name)
+            if place is not None and place.index == index:  # else it came again, or went again too
+                del self.places[name]
+
+    def _follow_rules(self, former: Compiled | None) -> None:
+        """Name the rules that are not what they were; those that are gone stay without a name."""
+        productions = self.compiled.productions
+        before = () if former is None else former.productions
+        changed = [index for index, (each, was) in enumerate(zip(productions, before, strict=False)) if each is not was]
+        for index in changed:
+            self.rule_by_name.pop(self.rules[index], None)
+            self.rules[index] = b""
+        self.rules += [b""] * (len(productions) - len(before))
+        ranks = self.compiled.ranks
+        for index in (*changed, *range(len(before), len(productions))):
+            if ranks is None or ranks[index] >= 0:
+                name = self.rules[index] = _hash(productions[index].rule.digest)
+                self.rule_by_name[name] = index
+
+    def index_of(self, name: bytes) -> int:
+        """The index of a quantity; below 0 for what this network does not have."""
+        place = self.places.get(name)
+        return -1 if place is None else place.index
 
     def difference(self, bundle: bytes) -> Difference | None:
         """What is new since a bundle; None where that is not among the known ancestors."""
@@ -91,7 +141,7 @@ class Names:
         return self._differences[bundle]
 
     def _since(self, known: frozenset[str]) -> Difference:
-        compiled = self._compiled
+        compiled = self.compiled
         new = frozenset(each.index for each in compiled.acting if each.rule.digest not in known)
         productions, readers = compiled.productions, compiled.index.readers
         return Difference(
@@ -105,79 +155,93 @@ class Names:
 
 
 def write_snapshot(compiled: Compiled, names: Names, memory: Memory) -> bytes:
-    """The memory as bytes."""
+    """The memory as bytes; what stands where is said in `stored`."""
     clock, ids, unstored = memory.clock, names.ids, names.unstored
-    entries: dict[bytes, Any] = {ids[index]: value for index, value in memory.values.items() if index not in unstored}
+    entries: list[Any] = []
+    for index, value in memory.values.items():
+        if index not in unstored:
+            entries.append(ids[index])
+            entries.append(value)
+    session, customer = memory.session_id, memory.customer_id
     if clock is None:
-        packed = Packed(names.bundle, names.signature, memory.session_id, memory.customer_id, None, 0, None, None)
-        packed.entries = entries
-        return framed(packed)
-    assert memory.started is not None
-    last_event, evaluated = memory.last_event, memory.evaluated
-    packed = Packed(
+        return framed([names.bundle, names.signature, session, customer, None, None, None, None, entries])
+    windows = compiled.windows
+    states: list[Any] = []
+    for index, state in memory.states.items():
+        if index in windows:
+            entries.append(ids[index])
+            entries.append(windows[index].pack(state, clock))
+        else:
+            states.append(ids[index])
+            states.append(compiled.nodes[index].pack(state, clock))
+    started, last_event, evaluated = memory.started, memory.last_event, memory.evaluated
+    retained = memory.retained
+    assert started is not None
+    parts: list[Any] = [
         names.bundle,
         names.signature,
-        memory.session_id,
-        memory.customer_id,
+        session,
+        customer,
         clock,
-        clock - memory.started,
+        clock - started,
         None if last_event is None else clock - last_event,
         None if evaluated is None else clock - evaluated,
         entries,
-    )
-    windows, nodes = compiled.windows, compiled.nodes
-    states: dict[bytes, Any] = {}
-    for index, state in memory.states.items():
-        if index not in windows:
-            states[ids[index]] = nodes[index].pack(state, clock)
-        elif type(state) is int:
-            # What most windows keep is packed without a call for each: as the nodes' own `pack` has it.
-            entries[ids[index]] = clock - state
-        elif type(state[0]) is int:
-            entries[ids[index]] = [clock - time for time in state]
-        else:
-            entries[ids[index]] = nodes[index].pack(state, clock)
-    packed.states = states
+        states,
+    ]
+    if retained is None:
+        parts += (None, None, 0, 0, None, b"")
+    else:
+        origin, dropped = retained.origin, retained.dropped
+        parts.append(retained.packed)
+        parts.append(origin)
+        parts.append(retained.count)
+        parts.append(retained.latest - origin)
+        parts.append(None if dropped is None else dropped - origin)
+        parts.append(retained.stored_shapes())
     joins = memory.joins
-    if joins is not None:
-        packed.joined = {ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()}
-        packed.told = {
-            names.rules[index]: sorted(([*map(storable, token)] for token in tokens), key=repr)
-            for index, tokens in joins.told.items()
-        }
-        packed.unsettled = sorted(ids[index] for index in joins.unsettled)
-    if memory.resets:
-        packed.resets = {name: clock - time for name, time in memory.resets.items()}
-    retained = memory.retained
-    if retained is not None:
-        packed.kept = bytes(retained.packed)
-        packed.kept_origin = retained.origin
-        packed.kept_count = retained.count
-        packed.kept_latest = retained.latest - retained.origin
-        packed.kept_dropped = None if retained.dropped is None else retained.dropped - retained.origin
-        packed.kept_shapes = list(retained.shapes)
-    if (
-        memory.forgotten
+    has_rest = (
+        memory.is_asking
+        or memory.forgotten
         or memory.latches
         or memory.answers
         or memory.held
         or memory.acts
         or memory.new
         or memory.quiet
-        or memory.is_asking
-    ):
-        packed.rest = [
-            {names.ids[index]: clock - time for index, time in memory.forgotten.items()},
-            sorted(names.tests[number] for number in memory.latches),
-            {name: [value, clock - at, version] for name, (value, at, version) in memory.answers.items()},
-            sorted(memory.fresh),
-            sorted(names.rules[index] for index in memory.held),
-            {names.rules[index]: [clock - at for at in acts] for index, acts in memory.acts.items()},
-            sorted(names.rules[index] for index in memory.new),
-            sorted(names.rules[index] for index in memory.quiet),
-            memory.is_asking,
-        ]
-    return framed(packed)
+    )
+    if joins is not None and not (joins.states or joins.unsettled or joins.told):
+        joins = None  # a look at nothing left it behind
+    if has_rest or joins is not None or memory.resets:
+        parts.append({name: clock - time for name, time in memory.resets.items()})
+        parts.append(_rest(names, memory, clock) if has_rest else [])
+        parts += ({}, [], {}) if joins is None else _pack_joins(names, joins, clock)
+    return framed(parts)
+
+
+def _rest(names: Names, memory: Memory, clock: EpochMs) -> list[Any]:
+    return [
+        {names.ids[index]: clock - time for index, time in memory.forgotten.items()},
+        sorted(names.tests[number] for number in memory.latches),
+        {name: [value, clock - at, version] for name, (value, at, version) in memory.answers.items()},
+        sorted(memory.fresh),
+        sorted(names.rules[index] for index in memory.held),
+        {names.rules[index]: [clock - at for at in acts] for index, acts in memory.acts.items()},
+        sorted(names.rules[index] for index in memory.new),
+        sorted(names.rules[index] for index in memory.quiet),
+        memory.is_asking,
+    ]
+
+
+def _pack_joins(names: Names, joins: Joins, clock: EpochMs) -> tuple[Any, ...]:
+    return (
+        {names.ids[index]: _pack_pattern(state, clock) for index, state in joins.states.items()},
+        sorted(names.ids[index] for index in joins.unsettled),
+        {
+            names.rules[index]: sorted(([*map(storable, token)] for token in tokens), key=repr)
+            for index, tokens in joins.told.items()
+        },
+    )
 
 
 def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
@@ -186,75 +250,92 @@ def read_snapshot(compiled: Compiled, names: Names, raw: bytes) -> Memory:
     Raises:
         SnapshotError: See there.
     """
-    packed = unframed(raw)
+    parts = unframed(raw)
     try:
-        return _read(compiled, names, packed)
+        return _read(compiled, names, parts)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as problem:
         message = f"this session snapshot does not fit together: {type(problem).__name__}: {problem}"
         raise SnapshotError(message) from problem
 
 
-def _read(compiled: Compiled, names: Names, packed: Packed) -> Memory:
-    memory = Memory(packed.session_id, packed.customer_id)
-    clock = packed.clock
+def _read(compiled: Compiled, names: Names, parts: list[Any]) -> Memory:
+    memory = Memory(parts[2], parts[3])
+    values, states, places = memory.values, memory.states, names.places
+    timed, lazy = memory.timed, memory.lazy
+    clock: EpochMs | None = parts[4]
     memory.clock = clock
-    values, states = memory.values, memory.states
-    timed, lazy, rest, place = memory.timed, memory.lazy, packed.rest, names.places.get
-    for name, value in packed.entries.items():
-        index, window = place(name, NOWHERE)
+    rest: list[Any] = parts[FIRST + 1] if len(parts) > FIRST else []
+    entries: list[Any] = parts[8]
+    for at in range(0, len(entries), 2):
+        place = places.get(entries[at])
+        if place is None:
+            continue  # this network does not have it
+        index, window, value = place.index, place.window, entries[at + 1]
         if window is None:
-            if index >= 0:
-                values[index] = value if type(value) not in STORED_APART else value_of(value)
+            values[index] = value if type(value) not in STORED_APART else value_of(value)
+        elif rest:
+            states[index] = window.unpack(value, clock or 0)
         else:
-            assert clock is not None
-            if rest:
-                states[index] = window.unpack(value, clock)
+            mark = (window.resume(memory, value), index)
+            if window.is_timed:
+                timed.append(mark)
             else:
-                mark = (window.resume(memory, value, clock), index)
-                if window.is_timed:
-                    timed.append(mark)
-                else:
-                    lazy.append(mark)
+                lazy.append(mark)
     if clock is None:
         return memory
-    memory.started = clock - packed.started
-    memory.last_event = None if packed.last_event is None else clock - packed.last_event
-    memory.evaluated = None if packed.evaluated is None else clock - packed.evaluated
-    memory.resets = {name: clock - age for name, age in packed.resets.items()}
-    if packed.kept_origin is not None:
-        retained = memory.retained = Retained(packed.kept_origin, packed.kept)
-        retained.count = packed.kept_count
-        retained.latest = packed.kept_origin + packed.kept_latest
-        retained.dropped = None if packed.kept_dropped is None else packed.kept_origin + packed.kept_dropped
-        retained.shapes = packed.kept_shapes
-    for name, state in packed.states.items():
-        index, _ = place(name, NOWHERE)
+    last_event, evaluated = parts[6], parts[7]
+    memory.started = clock - parts[5]
+    memory.last_event = None if last_event is None else clock - last_event
+    memory.evaluated = None if evaluated is None else clock - evaluated
+    if parts[10] is not None:
+        origin: EpochMs = parts[11]
+        dropped = parts[14]
+        memory.retained = retained = Retained(origin, parts[10], parts[15])
+        retained.count = parts[12]
+        retained.latest = origin + parts[13]
+        retained.dropped = None if dropped is None else origin + dropped
+    stored: list[Any] = parts[9]
+    for at in range(0, len(stored), 2):
+        index = names.index_of(stored[at])
         if index in compiled.nodes:
-            states[index] = compiled.nodes[index].unpack(state, clock)
-    if rest:
-        _read_rest(names, memory, clock, rest)
-        _mark_windows(compiled, memory, clock)
-    difference = None if packed.bundle == names.bundle else names.difference(packed.bundle)
-    if packed.quantities != names.signature:
-        _fill(compiled, names, difference, memory, packed)
+            states[index] = compiled.nodes[index].unpack(stored[at + 1], clock)
+    if len(parts) > FIRST:
+        memory.resets = {name: clock - age for name, age in parts[FIRST].items()}
+        if rest:
+            _read_rest(names, memory, clock, rest)
+            _mark_windows(compiled, memory, clock)
+    bundle: bytes = parts[0]
+    is_other: bool = parts[1] != names.signature
+    difference = None if bundle == names.bundle else names.difference(bundle)
+    if is_other:
+        _fill(compiled, names, difference, memory, {*entries[::2], *stored[::2]})
     if names.follows:
         _follow(compiled, memory, clock)
     if compiled.patterns:
-        _read_patterns(compiled, names, difference, memory, packed)
-    if packed.bundle != names.bundle:
+        joined, unsettled, told = parts[FIRST + 2 :] or ({}, [], {})
+        if joined or unsettled or is_other:
+            _read_patterns(compiled, names, memory, joined, unsettled, told)
+            if is_other:
+                _fill_patterns(compiled, names, difference, memory, joined)
+            joins = memory.joins
+            if joins is not None and not joins.states and not joins.unsettled and not joins.told:
+                memory.joins = None
+    if bundle != names.bundle:
         _change_bundle(compiled, names, memory, clock)
         if difference is not None:
             memory.new = memory.new.union(difference.rules)
         else:
             memory.quiet = frozenset(each.index for each in compiled.scored) - memory.held
-    heapify(timed)
-    heapify(lazy)
+    if len(timed) > 1:
+        heapify(timed)
+    if len(lazy) > 1:
+        heapify(lazy)
     return memory
 
 
 def _read_rest(names: Names, memory: Memory, clock: EpochMs, rest: list[Any]) -> None:
     forgotten, latches, answers, fresh, held, acts, new, quiet, memory.is_asking = rest
-    memory.forgotten = {names.by_id[name]: clock - age for name, age in forgotten.items() if name in names.by_id}
+    memory.forgotten = {names.index_of(name): clock - age for name, age in forgotten.items() if name in names.places}
     memory.latches = frozenset(names.test_by_name[name] for name in latches if name in names.test_by_name)
     memory.answers = {name: (value, clock - age, version) for name, (value, age, version) in answers.items()}
     memory.fresh = frozenset(fresh)
@@ -284,8 +365,10 @@ def _mark_windows(compiled: Compiled, memory: Memory, clock: EpochMs) -> None:
             memory.timed.append((memory.forgotten[index] + node.window, index))
 
 
-def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed) -> None:
+def _fill(compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, stored: set[bytes]) -> None:
     """Fill the quantities that the network of the snapshot did not have, from the retained events.
+
+    `stored` are those that it says something of.
 
     Where all events are retained, only those that they reach can be anything but empty. Where some went, the snapshot's
     network may all the same have known that there was nothing: it did where a rule that looks at it is not new.
@@ -306,7 +389,7 @@ def _fill(compiled: Compiled, names: Names, difference: Difference | None, memor
     changed: Changed = {}
     for index in candidates:
         name = names.ids[index]
-        if name not in packed.entries and name not in packed.states and index not in memory.forgotten:
+        if name not in stored and index not in memory.forgotten:
             refill(memory, compiled.quantities.all[index], compiled.nodes[index], events, changed)
     # Of a type that no `since` named for a while, later ones may have come than the one that is remembered.
     for event in events:
@@ -371,18 +454,20 @@ def _read_pattern(stored: list[Any], clock: EpochMs) -> PatternState:
 
 
 def _read_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
+    compiled: Compiled,
+    names: Names,
+    memory: Memory,
+    joined: dict[bytes, list[Any]],
+    unsettled: list[bytes],
+    told: dict[bytes, list[list[Any]]],
 ) -> None:
-    """Patterns as they were; those that the network of the snapshot did not have are made from the retained events."""
-    clock = packed.clock
+    """Patterns as they were."""
+    clock = memory.clock
     assert clock is not None
-    is_other = packed.quantities != names.signature
-    if not packed.joined and not packed.unsettled and not is_other:
-        return
     joins = memory.joins = Joins()
-    for name, stored in packed.joined.items():
-        index = names.by_id.get(name)
-        if index is not None and index in compiled.patterns:
+    for name, stored in joined.items():
+        index = names.index_of(name)
+        if index in compiled.patterns:
             state = joins.states[index] = _read_pattern(stored, clock)
             if state.timed is not None:
                 memory.timed.append((state.timed, index))
@@ -391,29 +476,29 @@ def _read_patterns(
             value = compiled.patterns[index].value(state)
             if value is not False:
                 memory.values[index] = value
-    joins.unsettled = frozenset(names.by_id[name] for name in packed.unsettled if name in names.by_id)
+    joins.unsettled = frozenset(names.index_of(name) for name in unsettled if name in names.places)
     joins.told = {
         names.rule_by_name[name]: frozenset(tuple(map(value_of, token)) for token in tokens)
-        for name, tokens in packed.told.items()
+        for name, tokens in told.items()
         if name in names.rule_by_name
     }
-    if is_other:
-        _fill_patterns(compiled, names, difference, memory, packed)
-    if not joins.states and not joins.unsettled and not joins.told:
-        memory.joins = None
 
 
 def _fill_patterns(
-    compiled: Compiled, names: Names, difference: Difference | None, memory: Memory, packed: Packed
+    compiled: Compiled,
+    names: Names,
+    difference: Difference | None,
+    memory: Memory,
+    joined: Collection[bytes],
 ) -> None:
-    """Look at the patterns that are new, and at those that look at quantities which may mean something else now."""
-    joins, clock = memory.joins, packed.clock
+    """Make those that the network of the snapshot did not have from the retained events: look at the patterns that are new, and at those that look at quantities which may mean something else now."""
+    joins, clock = memory.joins, memory.clock
     assert joins is not None
     assert clock is not None
     follow = Following(compiled, memory, clock, None, {})
     dropped = None if memory.retained is None else memory.retained.dropped
     for index, pattern in compiled.patterns.items():
-        is_new = names.ids[index] not in packed.joined and (difference is None or index in difference.nodes)
+        is_new = names.ids[index] not in joined and (difference is None or index in difference.nodes)
         if is_new and dropped is not None:
             joins.states[index] = PatternState()
             joins.states[index].dropped, joins.states[index].lost = dropped, None

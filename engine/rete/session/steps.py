@@ -180,7 +180,7 @@ class Steps:
                 )
                 and not (
                     memory.joins is not None
-                    and any(was and index not in compiled.offered for index, was in memory.joins.was.items())
+                    and any(was and index in compiled.joined_rules for index, was in memory.joins.was.items())
                 )
             ):
                 return  # something left a window, and it made no difference to any rule

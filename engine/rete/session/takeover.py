@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.quantity import events_of
+from engine.rete.conditions.quantity import Quantity, events_of
 from engine.rete.session.memory import NOTHING_FRESH, Memory
 from engine.rete.session.snapshot import Names
 
@@ -46,7 +47,7 @@ class Successor:
         if number not in self._successions:
             self._successions[number] = self._succession(former)
         following = self._successions[number]
-        if following is None or memory.clock is None or _is_touched(memory, following):
+        if following is None or memory.clock is None or _is_touched(self.compiled, memory, following):
             return False
         changed = following.changed
         memory.new = memory.new.difference(changed).union(following.rules)
@@ -56,6 +57,9 @@ class Successor:
             memory.quiet = memory.quiet.difference(changed)
         for index in changed.intersection(memory.acts):
             del memory.acts[index]
+        if memory.joins is not None:
+            for index in changed.intersection(memory.joins.told):
+                del memory.joins.told[index]
         # The models may be others, and a rule that is new may be worth asking for.
         memory.fresh = NOTHING_FRESH
         memory.is_asking = bool(self.compiled.scored)
@@ -87,15 +91,27 @@ class Successor:
             difference.rules,
             changed,
             gone.difference(former.compiled.quantities.gone),
-            frozenset(name for each in added for name in events_of(each)),
+            frozenset(name for each in added for name in self._events_of(each)),
             names.signature != former.names.signature,
         )
 
+    def _events_of(self, quantity: Quantity) -> Iterable[str]:
+        pattern = self.compiled.patterns.get(quantity.index)
+        if pattern is None:
+            return events_of(quantity)
+        selections = self.compiled.numbering.selections
+        return (selections[number][0] for number in pattern.roles)
 
-def _is_touched(memory: Memory, following: Succession) -> bool:
-    if following.is_other and memory.joins is not None:
-        return True
-    gone, retained = following.gone, memory.retained
+
+def _is_touched(compiled: Compiled, memory: Memory, following: Succession) -> bool:
+    gone, retained, joins = following.gone, memory.retained, memory.joins
+    if joins is not None and following.is_other:
+        if not (gone.isdisjoint(joins.states) and gone.isdisjoint(joins.unsettled)):
+            return True
+        for index, state in joins.states.items():
+            pattern = compiled.patterns[index]
+            if pattern.reads and (pattern.asks_catalogue or state.clocked is not None):
+                return True  # it is looked at again: what it looks at may mean something else
     if gone and not (
         gone.isdisjoint(memory.values)
         and gone.isdisjoint(memory.states)
@@ -105,4 +121,4 @@ def _is_touched(memory: Memory, following: Succession) -> bool:
         return True
     if not following.events or retained is None:
         return False
-    return retained.dropped is not None or any(shape[0] in following.events for shape in retained.shapes)
+    return retained.dropped is not None or any(shape.names[0] in following.events for shape in retained.shapes)

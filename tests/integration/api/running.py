@@ -84,6 +84,11 @@ class Process:
             time.sleep(0.02)
         raise AssertionError(f"no {pattern} in:\n{self.output}")
 
+    def wait(self) -> int:
+        """Its exit code, of a command that ends by itself."""
+        assert self._child is not None
+        return self._child.wait(START_S)
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Its exit code; -9 where it did not end in 20 s."""
         if self._child is None:
@@ -108,8 +113,8 @@ class Running:
 
     def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, ruleset: Path | None = SHOP) -> None:
         self.folder = folder
-        self._given = dict(settings or {})
-        flags = [f"{name}={value}" for name, value in {"data_dir": folder / "data", **self._given}.items()]
+        self.given = dict(settings or {})
+        flags = [f"{name}={value}" for name, value in {"data_dir": folder / "data", **self.given}.items()]
         self.settings: Settings = load(flags=flags, environ={}, folder=folder).settings
         with Wiring(self.settings) as wiring:
             if ruleset is not None:
@@ -121,7 +126,7 @@ class Running:
                 tables, "panel", KeyKind.STOREFRONT, wall_ms(), origins=["*"], scopes=set(Scope) - {Scope.CUSTOMERS}
             )
         self._processes: list[Process] = []
-        self.api = Process(folder, ["api", "--port=0"], self._given)
+        self.api = Process(folder, ["api", "--port=0"], self.given)
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -153,7 +158,7 @@ class Running:
 
     def start_worker(self) -> Process:
         """A stream worker beside it."""
-        worker = Process(self.folder, ["worker", "--no-watch"], self._given).start()
+        worker = Process(self.folder, ["worker", "--no-watch"], self.given).start()
         self._processes.append(worker)
         return worker
 
@@ -170,3 +175,9 @@ def wait_until(holds: Callable[[], T], seconds: float = 30.0) -> T:
         assert time.monotonic() < until, "it did not come about"
         time.sleep(0.02)
     return found
+
+
+def is_known(client: httpx.Client, session: str) -> bool:
+    """Whether the stream has come to the session; a busy machine may not answer in time."""
+    answer = client.get(f"/v1/sessions/{session}/why")
+    return answer.status_code == 200 and bool(answer.json()["known"])

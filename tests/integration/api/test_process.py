@@ -16,7 +16,7 @@ from service.clock import wall_ms
 from service.keys import KeyKind, create, revoke
 from service.ruleset_folder import read_sources
 from service.wiring import Wiring
-from tests.integration.api.running import ROOT, SHOP, Running, wait_until
+from tests.integration.api.running import ROOT, SHOP, Running, is_known, wait_until
 from tools.redis_server import RedisServer
 
 FULL_CART = (
@@ -51,12 +51,6 @@ def cart_value(client, session):
     for rule in answer.json().get("rules", ()):
         look(rule["condition"])
     return found[0] if found else None
-
-
-def is_known(client, session):
-    """Whether the stream has come to the session; a busy machine may not answer in time."""
-    answer = client.get(f"/v1/sessions/{session}/why")
-    return answer.status_code == 200 and bool(answer.json()["known"])
 
 
 def test_an_event_is_in_the_next_decision_before_and_after_the_stream_comes_to_it_and_counts_once(tmp_path):

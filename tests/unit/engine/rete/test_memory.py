@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from engine.rete import Network, SnapshotError
@@ -107,7 +109,11 @@ def test_a_session_of_twenty_events_is_small() -> None:
         (b"", "no session snapshot"),
         (b"{}", "no session snapshot"),
         (b"SM\x09\x00\x00\x00\x00", "format 9"),
-        (b"SM\x02\x00\x00\x00\x00\x93", "damaged"),
+        (b"SM\x02\x00\x00\x00\x00\x93", "format 2; this version reads format 3"),
+        (b"SM\x03\x00\x00\x00\x00\x93", "damaged"),
+        (b"SM\x03" + zlib.crc32(b"\xc0").to_bytes(4, "big") + b"\xc0", "not made of the parts"),
+        (b"SM\x03" + zlib.crc32(b"\xc1").to_bytes(4, "big") + b"\xc1", "can't be read"),
+        (b"SM\x03" + zlib.crc32(b"\x99" + b"\xc0" * 9).to_bytes(4, "big") + b"\x99" + b"\xc0" * 9, "does not fit"),
     ],
 )
 def test_what_is_no_snapshot_is_refused_by_name(raw: bytes, message: str) -> None:

@@ -17,9 +17,11 @@ from models.scorer import Scorer
 from service.loading import Loaded, compile_bundle
 from service.worker.counts import Counts
 from service.worker.emission import Emission
+from service.worker.equipment import Equipment, Past
 from service.worker.loop import Pace, Ports, Worker
 from service.worker.messages import tick_record
-from service.worker.partition import Equipment, Partition, Past, Stores
+from service.worker.partition import Partition
+from service.worker.stores import Stores
 from tests.unit.service.small_shop import Clock, sources
 
 MINUTE = 60_000

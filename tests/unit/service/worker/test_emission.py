@@ -19,6 +19,7 @@ class Outputs:
 
     def __init__(self, settled: Sequence[bool | PortError] = ()) -> None:
         self.calls: list[str] = []
+        self.sizes: list[int] = []
         self._settled = list(settled)
         self._lock = threading.Lock()
 
@@ -28,6 +29,7 @@ class Outputs:
     def send(self, partition: int, token: int, outputs: Sequence[Output], regimes: Sequence[Regime] = ()) -> None:
         with self._lock:
             self.calls += [each.id for each in outputs]
+            self.sizes.append(len(outputs))
 
     def settle(self, partition: int, token: int) -> bool:
         with self._lock:
@@ -84,4 +86,42 @@ def test_what_can_not_be_settled_is_claimed_anew() -> None:
     assert emission.sent() == {0: 1}
     emission.claim(0)
     assert not emission.problem
+    emission.close()
+
+
+def test_outputs_wait_for_others_no_longer_than_the_first_of_them_may() -> None:
+    """So those of several batches go out in one transaction, in their order."""
+    outputs = Outputs()
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(0)], patience=400)
+    emission.offer(0, [output(1)], patience=60_000)
+    assert emission.waiting == 2
+    wait_until(lambda: outputs.sizes == [2])
+    emission.offer(0, [output(2)], patience=60_000)
+    emission.offer(0, [output(3)])
+    wait_until(lambda: outputs.sizes == [2, 2])
+    assert [each for each in outputs.calls if each != "settle"] == ["0", "1", "2", "3"]
+    emission.close()
+
+
+def test_as_many_outputs_as_fit_a_transaction_wait_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_AT_MOST", 3)
+    outputs = Outputs()
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(n) for n in range(7)], patience=60_000)
+    wait_until(lambda: len([each for each in outputs.calls if each != "settle"]) == 6)
+    assert emission.drain(10_000), "at the end nothing waits for others"
+    assert [each for each in outputs.calls if each != "settle"] == [str(n) for n in range(7)]
+    emission.close()
+
+
+def test_a_changed_regime_goes_out_at_once_with_what_waits() -> None:
+    outputs = Outputs()
+    emission = Emission(outputs)
+    emission.claim(0)
+    emission.offer(0, [output(0)], patience=60_000)
+    emission.offer(0, [], [Regime(0, 0, 1, "b", {}, 0)], patience=60_000)
+    wait_until(lambda: "0" in outputs.calls)
     emission.close()

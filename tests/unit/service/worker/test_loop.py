@@ -43,7 +43,7 @@ def test_events_of_all_partitions_become_state_and_triggers(bench: Bench) -> Non
     assert worker.counts.applied == 30
     assert len(bench.sent()) == 10
     assert len(bench.sent(OutputKind.DEAD)) == 1
-    assert len(worker._partitions) == 3
+    assert len(worker._holdings) == 3
 
 
 def test_what_was_sent_leaves_the_outbox(bench: Bench) -> None:
@@ -77,6 +77,27 @@ def test_a_new_revision_is_taken_between_batches(bench: Bench) -> None:
     ended(worker)
     assert [body["revision"] for body in bench.bodies()] == [2]
     assert worker.counts.fired == {"greeting.third": 1}
+
+
+def test_while_one_partition_is_written_others_are_evaluated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waited for a write would never come to write another."""
+    worker = bench.worker(lambda: LIVE)
+    until(lambda: len(worker._holdings) == 3, worker.round)
+    bench.append([value for n in range(12) for value in views(f"s{n}", 0)])
+    found = worker._ports.source.poll(1_000, 1_000)
+    apply, meeting = bench.state.apply, threading.Barrier(len(found), timeout=20)
+
+    def met(batch: Any) -> Any:
+        meeting.wait()
+        return apply(batch)
+
+    assert len(found) > 1
+    monkeypatch.setattr(worker._ports.source, "poll", lambda *_: found)
+    monkeypatch.setattr(bench.state, "apply", met, raising=False)
+    worker.round()
+    monkeypatch.undo()
+    assert worker.counts.applied == 12
+    ended(worker)
 
 
 @pytest.mark.parametrize("call", ["claim", "seen", "apply", "outbox", "trim"])
@@ -223,7 +244,7 @@ def test_a_partition_whose_brokers_keep_silent_keeps_no_other_from_being_claimed
 
     bench.outputs.claim = waiting  # type: ignore[attr-defined]  # it passes on what it does not have
     worker = bench.worker(lambda: LIVE)
-    until(lambda: len(worker._partitions) == 3, worker.round)
+    until(lambda: len(worker._holdings) == 3, worker.round)
     ended(worker)
     assert not meeting.broken
     bench.close()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.ports import OutputKind, PortError
-from service.worker import partition as partition_module
+from service.worker import timers
 from tests.unit.service.small_shop import RULES, sources
 from tests.unit.service.worker.bench import (
     LIMITED,
@@ -156,7 +156,7 @@ def test_an_event_after_the_timeout_begins_a_new_session(bench: Bench) -> None:
 
 
 def test_very_many_timers_at_once_are_written_in_steps(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition_module, "DUE_AT_ONCE", 7)
+    monkeypatch.setattr(timers, "DUE_AT_ONCE", 7)
     values = [value for n in range(50) for value in views(f"s{n}", n)]
     counts = run(bench, [*values, tick(3000), *views("new", 3000)], batch=10)
     assert counts.ended == 50
@@ -204,7 +204,7 @@ def test_state_and_outputs_do_not_depend_on_how_the_log_is_cut(
         ("far ahead", 5, 1 << 20, True, 9_000_000),
     )
     for name, batch, cache, restarts, ahead in runs:
-        monkeypatch.setattr(partition_module, "LOOK_AHEAD_MS", ahead)
+        monkeypatch.setattr(timers, "LOOK_AHEAD_MS", ahead)
         bench = Bench(tmp_path / name)
         bench.profiles.put({"c1": b'{"customer.tier": "gold"}'})
         partition = bench.partition(cache_bytes=cache)
@@ -299,3 +299,12 @@ def test_who_is_held_out_gets_no_trigger(bench: Bench) -> None:
     counts = partition.process(records(values), bench.equipment(live))
     assert counts.held_out + counts.triggers == 40
     assert 8 < counts.held_out < 32
+
+
+def test_outputs_wait_for_others_only_where_events_had_to_wait(bench: Bench) -> None:
+    equipment, appended = bench.equipment(LIVE), records(views("s", 0))
+    waited = {0: 0, 1_000: 0, 2_000: 500, 60_000: 1_000}
+    for behind, patience in waited.items():
+        bench.clock.now = appended[0].time + behind
+        assert equipment.patience(appended) == patience
+    assert equipment.patience([]) == 0

@@ -12,7 +12,8 @@ from engine.ports import Output, OutputKind, Place, PortError
 from engine.rete import Network
 from service.worker.counts import Counts
 from service.worker.emission import Emission
-from service.worker.partition import Partition, Standing, Stores
+from service.worker.partition import Partition, Standing
+from service.worker.stores import Stores
 from tests.unit.service.small_shop import sources, with_threshold
 from tests.unit.service.worker.bench import (
     LIMITED,
@@ -223,7 +224,7 @@ def test_a_replay_sends_what_was_lost_with_the_state_but_never_sent(bench: Bench
     assert bench.emission is not None
     emission = bench.emission
     kept = emission.offer
-    emission.offer = lambda partition, outputs, regimes=(): kept(partition, outputs[:2])  # type: ignore[method-assign]
+    emission.offer = lambda partition, outputs, regimes=(), patience=0: kept(partition, outputs[:2])  # type: ignore[method-assign]
     partition.process([record(6, values[-1])], bench.equipment(LIVE))
     assert [each.place for each in bench.sent()] == [Place(6, 0), Place(6, 1)]
     state_file_lost(bench)

@@ -12,9 +12,9 @@ import pytest
 from engine.ports import OutputKind
 from engine.regime import Regime
 from service.loading import Loaded
-from service.worker import partition as partition_module
+from service.worker import timers
 from service.worker.counts import Counts
-from service.worker.partition import Equipment, PastError
+from service.worker.equipment import Equipment, PastError
 from tests.unit.service.small_shop import RULES, sources, with_threshold
 from tests.unit.service.worker.bench import MINUTE, Bench, event, loaded, record, records, tick, views
 
@@ -94,7 +94,7 @@ class Replayed:
 
 @pytest.fixture
 def replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replayed]:
-    monkeypatch.setattr(partition_module, "DUE_AT_ONCE", 2)
+    monkeypatch.setattr(timers, "DUE_AT_ONCE", 2)
     with closing(Bench(tmp_path)) as bench:
         yield Replayed(bench)
 
