@@ -55,7 +55,7 @@ class Deadline:
         self._loop = asyncio.get_running_loop()
         self._started = started_s
         self._at = started_s + after_ms / 1000
-        self.ours_ms: float = after_ms
+        self.ours_ms = float(after_ms)
 
     def tighten(self, after_ms: float, *, ours: bool) -> None:
         """Move it to `after_ms` after the start, if that is earlier."""

@@ -62,7 +62,7 @@ def _rule_of(token: str) -> str | None:
     return parts[2] if len(parts) == 4 else None
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/v1/exposures",

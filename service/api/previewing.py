@@ -22,13 +22,13 @@ from engine.vocabulary import EventRefusedError
 from service.api.answering import answered, new_decision_id, placements_of, warned
 from service.api.call import Call
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Decided
-from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
+from service.api.evaluation import Evaluation, ask_wanted, evaluate, lacking
+from service.api.handed import Asked, Decided, Session, Terms
 from service.api.problems import ProblemError
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, PreviewMark, RawDecideRequest, Warned
 from service.api.services import Services
-from service.api.session import Session, last_read, read_session
+from service.api.session import last_read, read_session
 from service.keys import Scope
 from service.preview import Preview, PreviewRefusedError, read
 from service.things import Lookup

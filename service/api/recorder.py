@@ -37,7 +37,7 @@ class Recorder:
         self._writing: list[tuple[Entry, bytes | None]] = []
         self._counts: dict[int, dict[str, int]] = {}
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self._failing = False
@@ -56,7 +56,7 @@ class Recorder:
         except TimeoutError:
             left = len(self._entries) + len(self._writing)
             log.warning("%d decisions could not be written to the decision log before the end", left)
-        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._pool.shutdown)
 
     def record(self, entry: Entry, inputs: bytes | None = None) -> None:
         """Keep an entry for writing, and what it was made of; never waits."""
@@ -123,7 +123,7 @@ class Recorder:
                 await asyncio.wait_for(self._stopped.wait(), COUNT_EVERY_S)
 
     async def _in_thread(self, call: object, *args: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)  # type: ignore[arg-type]
+        await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)  # type: ignore[arg-type]
 
     def _complain(self, error: PortError) -> None:
         if not self._failing:

@@ -10,7 +10,8 @@ from msgspec import UNSET
 from engine.decision import Decision, Request
 from service.api.call import Answer, Call, Endpoint, Parameter
 from service.api.deadline import Deadline, UnavailableError
-from service.api.evaluation import PASSES, Asked, Evaluation, ask_wanted
+from service.api.evaluation import PASSES, Evaluation, ask_wanted
+from service.api.handed import Asked
 from service.api.problems import ProblemError
 from service.api.schema import SessionWhy
 from service.api.services import Services
@@ -98,7 +99,7 @@ def readable(raw: bytes) -> Decision | None:
         return None
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
         "/v1/decisions/{decision_id}",
