@@ -26,7 +26,7 @@ async def reading(address, *steps):
             await asyncio.to_thread(step)
             try:
                 with address.explained():
-                    found.append(await line.mget(["a", "b"]))
+                    found += await line.mget(["a", "b"])
             except PortError as error:
                 found.append(str(error))
     finally:
