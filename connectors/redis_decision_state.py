@@ -162,12 +162,15 @@ class _SharedReads:
         # A client of another kind than that of one server knows itself where each key is.
         self._line = Line(address, client) if type(client) is redis.asyncio.Redis else None
         self._idle = self.UNDER_WAY
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: for the answer the system is asked, too
         self._waiting: deque[_Read] = deque()
         self._running: set[asyncio.Future[list[Any]]] = set()  # the loop itself holds tasks weakly
 
     def get(self, keys: Sequence[str]) -> asyncio.Future[Sequence[bytes | None]]:
         """The values of keys; raises `PortError`."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         if not self._waiting and self._idle:
             loop.call_soon(self._start)  # with what else comes in this turn
         future: asyncio.Future[Sequence[bytes | None]] = loop.create_future()

@@ -107,14 +107,14 @@ class Line:
         Returns:
             Of their replies, of which a refusal is a `redis.ResponseError`. Its error is one of the library's, or `TimeoutError`.
         """
+        wire = self._wire
+        if wire is not None and wire.is_open:
+            return wire.send(packed, _Asked(wire.loop, count))
         loop = asyncio.get_running_loop()
-        asked = _Asked(loop.create_future(), count)
-        if self._wire is not None and self._wire.is_open:
-            self._wire.send(packed, asked)
-        else:
-            self._waiting.append((packed, asked))
-            if self._connecting is None:
-                self._connecting = loop.create_task(self._connect())
+        asked = _Asked(loop, count)
+        self._waiting.append((packed, asked))
+        if self._connecting is None:
+            self._connecting = loop.create_task(self._connect())
         return asked.replies
 
     def mget(self, keys: Sequence[str]) -> asyncio.Future[list[Any]]:
@@ -167,8 +167,8 @@ class _Asked:
 
     __slots__ = ("count", "found", "replies", "until")
 
-    def __init__(self, replies: asyncio.Future[list[Any]], count: int) -> None:
-        self.replies = replies
+    def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        self.replies: asyncio.Future[list[Any]] = loop.create_future()
         self.count = count
         self.found: list[Any] = []
         self.until = 0.0
@@ -189,7 +189,7 @@ class _Wire(asyncio.BufferedProtocol):
     def __init__(self, transport: asyncio.Transport, timeout_s: float) -> None:
         self._transport = transport
         self._timeout_s = timeout_s
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._room = memoryview(bytearray(READ_AT_ONCE))
         self._reader = hiredis.Reader(
             protocolError=redis.InvalidResponse,
@@ -205,13 +205,14 @@ class _Wire(asyncio.BufferedProtocol):
         """Whether it takes more."""
         return not self._transport.is_closing()
 
-    def send(self, packed: bytes, asked: _Asked) -> None:
+    def send(self, packed: bytes, asked: _Asked) -> asyncio.Future[list[Any]]:
         """Send commands."""
-        asked.until = self._loop.time() + self._timeout_s
+        asked.until = self.loop.time() + self._timeout_s
         self._under_way.append(asked)
         self._transport.write(packed)
         if self._watch is None:
-            self._watch = self._loop.call_at(asked.until, self._look)
+            self._watch = self.loop.call_at(asked.until, self._look)
+        return asked.replies
 
     def cut(self, error: Exception) -> None:
         """Give it up: what is still to come on it would be taken for the answer to the next."""
@@ -253,7 +254,7 @@ class _Wire(asyncio.BufferedProtocol):
         self._watch = None
         if self._under_way:
             until = self._under_way[0].until
-            if until <= self._loop.time():
+            if until <= self.loop.time():
                 self.cut(TimeoutError())
             else:
-                self._watch = self._loop.call_at(until, self._look)
+                self._watch = self.loop.call_at(until, self._look)

@@ -90,7 +90,7 @@ async def _decided(
     """As `decided`; where `standing` is the answer still, that, encoded. What may be repeated then stands for `repeat`."""
     if asked.preview is not None:
         return await previewed(services, call, asked, asked.preview)
-    deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
+    deadline = Deadline(services.settings.deadline_ms)
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
     now = services.clock()

@@ -6,7 +6,6 @@ kept. So a marketer sees in the shop what shoppers will see, and no figure moves
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ async def previewed(services: Services, call: Call, asked: RawDecideRequest, tok
     if asked.events:
         detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
         raise ProblemError("invalid-field", detail, field="/events")
-    deadline = Deadline(PREVIEW_MS, asyncio.get_running_loop().time())
+    deadline = Deadline(PREVIEW_MS)
     rules = await services.in_thread(services.forced_rules.of, services.live(), preview.segments)
     names, errors = placements_of(rules, asked.placements)
     forced = _Forced.of(rules, preview, asked, services.clock())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from msgspec import UNSET
 
@@ -44,7 +42,7 @@ async def get_why(services: Services, call: Call) -> Answer:
     rules = services.live()
     loaded = rules.loaded
     session_id = call.parameters["session_id"]
-    deadline = Deadline(WHY_MS, asyncio.get_running_loop().time())
+    deadline = Deadline(WHY_MS)
     context, refused = rules.context.read(
         {name: value for name, value in call.query.items() if name.startswith("context.")}
     )
