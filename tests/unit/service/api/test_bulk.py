@@ -48,7 +48,6 @@ def test_an_error_of_one_line_does_not_end_the_stream():
     assert lines[3]["problem"]["field"] == "/session_id"
 
 
-@pytest.mark.interpreted
 def test_a_fault_of_ours_in_one_line_is_its_own_problem(monkeypatch, caplog):
     shop = Shop()
 

@@ -179,7 +179,6 @@ def test_a_key_that_is_empty_or_long_is_refused(shop):
         assert answer.status_code == 400
 
 
-@pytest.mark.interpreted
 def test_nothing_is_concluded_twice(shop, monkeypatch):
     """The decision that 304 stands for is made of the evaluation that was kept."""
     made = []

@@ -263,7 +263,6 @@ def test_a_state_that_can_not_be_read_is_named_and_the_session_starts_anew(shop)
     assert [each["code"] for each in answer["degraded"]] == ["state_unreadable"]
 
 
-@pytest.mark.interpreted
 def test_a_fault_of_ours_is_a_fallback_too(shop, monkeypatch, caplog):
     def broken(*_args, **_options):
         raise ZeroDivisionError

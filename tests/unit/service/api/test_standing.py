@@ -20,9 +20,6 @@ def shop():
     return shop
 
 
-pytestmark = pytest.mark.interpreted  # most look at the calls of a method
-
-
 @pytest.fixture
 def given(monkeypatch):
     """The answers that were given as bytes: ids of their decisions."""
