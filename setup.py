@@ -30,6 +30,7 @@ PACKAGES = [
     "engine.rete.alpha",
     "engine.rete.beta",
     "engine.rete.conditions",
+    "engine.rete.memory",
     "engine.rete.reports",
     "engine.rete.session",
     "engine.testing",

@@ -23,6 +23,10 @@ BENCHMARKS = {
     "decide": ("benchmarks.decide_http", "a decision over HTTP beside a no-op on the same server"),
     "budget": ("benchmarks.budget", "where the microseconds of a decision go"),
     "latency": ("benchmarks.latency", "latency at a constant rate, beside zen-engine and OPA on the same question"),
+    "promised": (
+        "benchmarks.promised",
+        "decisions at a constant rate, with a model asked too, and 1,000 rules beside 100",
+    ),
     "clients": (
         "benchmarks.kafka_clients",
         "the two clients of Kafka: a worker, its floor, how soon a trigger is seen",

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.decide_http import EVENTS, Server, body, http_request, one_answer, prepare, running
+from benchmarks.decide_http import EVENTS, Server, body, http_request, one_answer, prepare, ruleset, running
 from benchmarks.open_loop import percentile
 from service.settings import load
 from tools.redis_server import RedisServer
@@ -89,7 +89,7 @@ def measure(rules: int, count: int, redis: str, share: float) -> dict[str, Taken
     with tempfile.TemporaryDirectory(prefix="salience-bench-") as name:
         folder = Path(name)
         flags = [f"data_dir={folder / 'data'}", f"redis.url={redis}", "log.level=warning", "api.deadline_ms=2000"]
-        key = prepare(load(flags=flags, environ={}).settings, rules)
+        key = prepare(load(flags=flags, environ={}).settings, ruleset(rules))
         again = [http_request("/v1/decide", key, body(number)) for number in range(count)]
         anew = [http_request("/v1/decide", key, body(number, f"page-{number}")) for number in range(count)]
         api = ["-m", "service.cli", *(f"--set={flag}" for flag in flags), "api", "--port=0"]

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +100,8 @@ def body(number: int, page: str = "cart", sessions: int = SESSIONS) -> bytes:
     return msgspec.json.encode(asked)
 
 
-def prepare(settings: Settings, rules: int) -> str:
-    """Publish the rules, store sessions of `EVENTS` events each as the stream would; the key to ask with."""
-    sources = ruleset(rules)
+def prepare(settings: Settings, sources: Mapping[str, str]) -> str:
+    """Publish rules, store sessions of `EVENTS` events each as the stream would; the key to ask with."""
     checked = check(sources)
     assert checked.program is not None, checked.diagnostics[:3]
     now = wall_ms()
@@ -284,7 +283,7 @@ def measure(rules: int, requests: int, turns: int, connections: int, redis: str)
     with tempfile.TemporaryDirectory(prefix="salience-bench-") as name:
         folder = Path(name)
         flags = [f"data_dir={folder / 'data'}", f"redis.url={redis}", "log.level=warning", "api.deadline_ms=2000"]
-        key = prepare(load(flags=flags, environ={}).settings, rules)
+        key = prepare(load(flags=flags, environ={}).settings, ruleset(rules))
         again = [http_request("/v1/decide", key, body(number)) for number in range(requests)]
         asked = [http_request("/v1/decide", key, body(number, f"page-{number}")) for number in range(requests)]
         first = [http_request("/v1/decide", key, body(number, "first", STRANGERS)) for number in range(STRANGERS)]

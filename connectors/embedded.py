@@ -93,6 +93,9 @@ class Embedded:
         """Decisions and exposures."""
         return SqliteDecisions(self.folder / "decisions.db")
 
+    def decision_writer(self) -> None:
+        """None: files are written by threads."""
+
     def activity(self) -> SqliteActivity:
         """Counters by minute."""
         return SqliteActivity(self.folder / "activity.db")

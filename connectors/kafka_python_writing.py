@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
@@ -84,6 +85,7 @@ class PythonTransactor:
         """Write, and look at the answer for each record."""
         deadline = time.monotonic() + timeout_s
         with _fencing(self._producer):
+            self._name({(each.topic, each.partition) for each in messages})
             futures = [
                 self._producer.send(
                     each.topic, key=each.key, value=each.value, partition=each.partition, headers=list(each.headers)
@@ -97,6 +99,16 @@ class PythonTransactor:
         """Commit."""
         with _fencing(self._producer):
             self._producer.commit_transaction()
+
+    def _name(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Name all partitions of the transaction before the first record wakes the client's thread.
+
+        Each that it does not know of by then costs a question of its own to the coordinator, which writes it down and waits for
+        the other brokers before anything is sent: about a fifth of what a transaction takes.
+        """
+        manager = self._producer._transaction_manager  # noqa: SLF001 - nothing public does it; the client is pinned
+        for topic, partition in partitions:
+            manager.maybe_add_partition_to_transaction(TopicPartition(topic, partition))
 
     def close(self) -> None:
         """End at once."""

@@ -10,6 +10,7 @@ Beside the keys of state, limits and profiles: `grants:<session>`, a string of m
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -157,63 +158,72 @@ class _SharedReads:
 
     def __init__(self, address: RedisAddress, client: redis.asyncio.Redis) -> None:
         self._address = address
+        self._client = client
         # A client of another kind than that of one server knows itself where each key is.
-        is_one_server = type(client) is redis.asyncio.Redis
-        self._lines = [Line(address, client) for _ in range(self.UNDER_WAY)] if is_one_server else []
-        self._idle: list[Line | redis.asyncio.Redis] = [*self._lines] or [client] * self.UNDER_WAY
+        self._line = Line(address, client) if type(client) is redis.asyncio.Redis else None
+        self._idle = self.UNDER_WAY
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked for once: for the answer the system is asked, too
         self._waiting: deque[_Read] = deque()
-        self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+        self._running: set[asyncio.Future[list[Any]]] = set()  # the loop itself holds tasks weakly
 
-    async def get(self, keys: Sequence[str]) -> Sequence[bytes | None]:
-        loop = asyncio.get_running_loop()
+    def get(self, keys: Sequence[str]) -> asyncio.Future[Sequence[bytes | None]]:
+        """The values of keys; raises `PortError`."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         if not self._waiting and self._idle:
             loop.call_soon(self._start)  # with what else comes in this turn
         future: asyncio.Future[Sequence[bytes | None]] = loop.create_future()
         self._waiting.append((keys, future))
-        return await future
+        return future
 
     async def close(self) -> None:
-        """Close the connections."""
-        for line in self._lines:
-            await line.close()
+        """Close the connection."""
+        if self._line is not None:
+            await self._line.close()
 
     def _start(self) -> None:
         if not self._idle:
             return  # whoever ends goes on
         gathered: list[_Read] = []
-        count = 0
-        while self._waiting and count < self.MOST_KEYS:
+        keys: list[str] = []
+        while self._waiting and len(keys) < self.MOST_KEYS:
             read = self._waiting.popleft()
             if not read[1].done():  # whose deadline has passed needs no answer
                 gathered.append(read)
-                count += len(read[0])
+                keys += read[0]
         if gathered:
-            task = asyncio.get_running_loop().create_task(self._read(self._idle.pop(), gathered))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._idle -= 1
+            if self._line is not None:
+                coming = self._line.mget(keys)
+            else:
+                coming = asyncio.get_running_loop().create_task(self._of_cluster(keys))
+                self._running.add(coming)
+                coming.add_done_callback(self._running.discard)
+            coming.add_done_callback(functools.partial(self._answer, gathered))
 
-    async def _read(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
-        try:
-            await self._answer(line, reads)
-        finally:
-            self._idle.append(line)
-            if self._waiting:
-                self._start()
+    async def _of_cluster(self, keys: list[str]) -> list[Any]:
+        return [await self._client.mget(keys)]
 
-    async def _answer(self, line: Line | redis.asyncio.Redis, reads: list[_Read]) -> None:
+    def _answer(self, reads: list[_Read], done: asyncio.Future[list[Any]]) -> None:
+        self._idle += 1
+        if self._waiting:
+            self._start()
+        if done.cancelled():
+            for _, future in reads:
+                future.cancel()
+            return
         try:
             with self._address.explained():
-                values: Any = await line.mget([key for keys, _ in reads for key in keys])
+                values = done.result()[0]
+                if isinstance(values, redis.RedisError):
+                    raise values
         except PortError as error:
             for _, future in reads:
                 if not future.done():
                     # An own exception for each: one raised in several tasks would gather their tracebacks.
                     future.set_exception(PortError(str(error)))
             return
-        except BaseException:
-            for _, future in reads:
-                future.cancel()
-            raise
         start = 0
         for keys, future in reads:
             if not future.done():

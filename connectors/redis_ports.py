@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.redis_activity import RedisActivity
 from connectors.redis_client import RedisAddress
 from connectors.redis_decision_state import RedisDecisionState
-from connectors.redis_decisions import RedisDecisions
+from connectors.redis_decisions import RedisDecisions, RedisDecisionWriter
 from connectors.redis_facts import RedisFacts
 from connectors.redis_identities import RedisIdentities
 from connectors.redis_limits import RedisLimits
@@ -65,6 +65,10 @@ class RedisPorts:
     def decisions(self) -> RedisDecisions:
         """Decisions and exposures."""
         return RedisDecisions(self._address)
+
+    def decision_writer(self) -> RedisDecisionWriter | None:
+        """For an event loop; None on a cluster, where an entry's keys lie on several servers."""
+        return None if self._address.is_cluster else RedisDecisionWriter(self._address)
 
     def activity(self) -> RedisActivity:
         """Counters by minute."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -414,11 +414,15 @@ class DecisionState(Protocol):
         """Let go."""
 
 
+LogEntry: TypeAlias = "tuple[str, str, EpochMs, bytes]"
+"""Decision id, session id, time, JSON."""
+
+
 class DecisionLog(Protocol):
     """Decisions and exposures, kept for a time to be asked why, and what decisions were made of, to make them again."""
 
-    def append(self, entries: Sequence[tuple[str, str, EpochMs, bytes]]) -> None:
-        """(decision id, session id, time, JSON)."""
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """Write entries."""
 
     def keep_inputs(self, entries: Sequence[tuple[str, EpochMs, bytes]]) -> None:
         """(decision id, time, what the decision was made of); forgotten when the decision is."""
@@ -436,6 +440,16 @@ class DecisionLog(Protocol):
         """Of all sessions, newest first."""
 
     def close(self) -> None:
+        """Let go."""
+
+
+class DecisionWriter(Protocol):
+    """Writes to the decision log from an event loop, without a thread beside it."""
+
+    async def append(self, entries: Sequence[tuple[LogEntry, bytes | None]]) -> None:
+        """Write entries, and what the decisions were made of where that is known; the same again changes nothing."""
+
+    async def close(self) -> None:
         """Let go."""
 
 

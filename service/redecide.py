@@ -21,11 +21,11 @@ from engine.offers import claims, conclude, fall_back
 from engine.ports import DecisionLog, SessionView, Verdict
 from models.features import Vector
 from models.scorer import Scorer
-from service.api.call import Timing
-from service.api.evaluation import Asked, Evaluation, Terms, evaluate, lacking
+from service.api.evaluation import Evaluation, evaluate, lacking
+from service.api.handed import Asked, Session, Terms
 from service.api.inputs import Basis, Inputs, decode_inputs, encode_decision
 from service.api.rules import Rules
-from service.api.session import Session
+from service.api.timing import Timing
 from service.control import Control
 from service.loading import BundleRefusedError, Loaded, load
 from service.things import Lookup

@@ -9,8 +9,8 @@ import msgspec
 from engine.facts import FactStore
 from engine.language.tree import FactSource, Vocabulary
 from engine.ports import Position, SessionState
-from engine.rete.reports.remembered import Active, Remembered, Timer, remembered
-from engine.rete.session.retained import Kept
+from engine.rete.memory.retained import Kept
+from engine.rete.remembered import Active, Remembered, Timer, remembered
 from engine.values import EpochMs, Kind, Value, ValueType
 from service.clock import wall_ms
 from service.loading import Loaded

@@ -27,6 +27,7 @@ from engine.ports import (
     Activity,
     DecisionLog,
     DecisionState,
+    DecisionWriter,
     EventLog,
     EventSource,
     LimitStore,
@@ -84,6 +85,9 @@ class Stores(Protocol):
 
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
+
+    def decision_writer(self) -> DecisionWriter | None:
+        """Writes decisions from an event loop; None where a thread has to."""
 
     def activity(self) -> Activity:
         """Counters by minute."""
@@ -222,6 +226,10 @@ class Wiring:
     def decisions(self) -> DecisionLog:
         """Decisions and exposures."""
         return self._once("decisions", self._stores.decisions)
+
+    def decision_writer(self) -> DecisionWriter | None:
+        """Writes decisions from an event loop, whose user awaits its `close`; None where a thread has to."""
+        return self._stores.decision_writer()
 
     def activity(self) -> Activity:
         """Counters by minute."""

@@ -228,7 +228,7 @@ def positions(place: Place) -> Sequence[int]:
 
 def _read_triggers(place: Place, arrived: dict[tuple[int, int], float], ended: threading.Event) -> None:
     topic = place.address.topic(OutputKind.TRIGGER)
-    with closing(place.address.open(KafkaConsumer, {**READER, "fetch_max_wait_ms": 10})) as consumer:
+    with closing(place.address.open(KafkaConsumer, READER)) as consumer:
         tps = [TopicPartition(topic, number) for number in range(place.bench.partitions)]
         consumer.assign(tps)
         consumer.seek_to_beginning(*tps)

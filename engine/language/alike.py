@@ -36,11 +36,15 @@ from engine.language.syntax_conditions import KINDS, read_condition
 _LEAVES = "|".join(kind for kind in KINDS if kind not in {"all", "any", "not", "sequence", "absence"})
 # A whole mapping in braces as the rest of a line (a bound name means what its rule says, so `$` has no place in it), or
 # words that YAML takes for text wherever they stand. Nothing stands for null, which some keys take for being absent.
+_WORDS = r"-?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?: [A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,20}"
 _HOLE = re.compile(
     rf"^ *(?:- )?(?:(?:not: |when: )?(\{{(?:{_LEAVES}): [^\n$]*\}})"
-    r"|[a-z_]+: (?!null$|Null$|NULL$)(-?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?: [A-Za-z0-9][A-Za-z0-9_.-]{0,99}){0,20}))$",
+    rf"|[a-z_]+: (?!(?:null|Null|NULL)$)({_WORDS})"
+    r"|(?:[a-z_]+: )?(\{[^\n]*\}))$",
     re.MULTILINE,
 )
+_WITHIN = re.compile(rf": (?!(?:null|Null|NULL)[,}}])({_WORDS})(?=[,}}])")
+"""Words in a mapping in braces that is no such condition: it binds a name, or uses one."""
 _LEVELS = 8
 """Of nesting that a mapping in braces may have, and that is left to it in a passage."""
 
@@ -75,8 +79,11 @@ class Alikes:
         for match in _HOLE.finditer(text):
             if match.lastindex == 2:
                 holes.append(Hole(*match.span(2), None))
-            elif (leaf := self._leaf(match[1])) is not None:
+            elif match.lastindex == 1 and (leaf := self._leaf(match[1])) is not None:
                 holes.append(Hole(*match.span(1), leaf))
+            else:
+                begin, end = match.span(match.lastindex or 0)
+                holes += [Hole(*each.span(1), None) for each in _WITHIN.finditer(text, begin, end)]
         parts: list[str] = []
         at = 0
         for start, end, _ in holes:

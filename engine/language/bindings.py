@@ -5,7 +5,7 @@ Names are bound on the spine of a rule: by its whole condition, a part of an `al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from engine.language.tree import (
@@ -75,35 +75,42 @@ def type_of(ref: BoundRef, bound: dict[str, Binder], vocabulary: Vocabulary) -> 
     return attributes_of(bound[ref.name], vocabulary)[ref.attribute]
 
 
-def references(condition: Condition) -> Iterator[BoundRef]:
+def references(condition: Condition) -> list[BoundRef]:
     """Every use of a bound name in a condition, in the order in which it is written, repeats included.
 
     Segments bind nothing and use nothing bound.
     """
-    if isinstance(condition, All | AnyOf):
-        for part in condition.parts:
-            yield from references(part)
-    elif isinstance(condition, Not):
-        yield from references(condition.part)
-    elif isinstance(condition, Test):
+    found: list[BoundRef] = []
+    _collect(condition, found)
+    return found
+
+
+def _collect(condition: Condition, found: list[BoundRef]) -> None:
+    if isinstance(condition, Test):
         if isinstance(condition.subject, Aggregate):
-            yield from _of_aggregate(condition.subject)
-        yield from _of_operand(condition.subject)
-        yield from _of_operand(condition.operand)
-    elif isinstance(condition, ScoreTest):
-        yield from _of_operand(condition.operand)
+            _of_aggregate(condition.subject, found)
+        else:
+            _of_operand(condition.subject, found)
+        _of_operand(condition.operand, found)
     elif isinstance(condition, Seen):
-        yield from _of_selection(condition.of)
+        _of_selection(condition.of, found)
+    elif isinstance(condition, All | AnyOf):
+        for part in condition.parts:
+            _collect(part, found)
+    elif isinstance(condition, Not):
+        _collect(condition.part, found)
     elif isinstance(condition, Keyed):
-        yield from _of_aggregate(condition.aggregate)
+        _of_aggregate(condition.aggregate, found)
         for _, operand in condition.tests:
-            yield from _of_operand(operand)
+            _of_operand(operand, found)
     elif isinstance(condition, Sequence):
         for step in condition.steps:
-            yield from _of_selection(step.of)
+            _of_selection(step.of, found)
     elif isinstance(condition, Absence):
-        yield from _of_selection(condition.of)
-        yield from _of_selection(condition.after)
+        _of_selection(condition.of, found)
+        _of_selection(condition.after, found)
+    elif isinstance(condition, ScoreTest):
+        _of_operand(condition.operand, found)
 
 
 def holes(payload: Payload) -> Iterator[FactRef | BoundRef]:
@@ -119,33 +126,43 @@ def holes(payload: Payload) -> Iterator[FactRef | BoundRef]:
                 yield from holes(pair[1])
 
 
-def references_in(payload: Payload) -> Iterator[BoundRef]:
+def references_in(payload: Payload) -> list[BoundRef]:
     """The bound attributes that the holes of a payload or content use, keys of catalogue facts included."""
+    found: list[BoundRef] = []
     for hole in holes(payload):
-        yield from _of_operand(hole)
+        _of_operand(hole, found)
+    return found
 
 
 def identity(condition: Condition, payloads: Iterable[Payload]) -> tuple[BoundRef, ...]:
     """The bound attributes that tell the activations of a rule apart: those that it uses, values of aggregates aside."""
-    bound = binders(condition)
     used = {*references(condition), *(ref for payload in payloads for ref in references_in(payload))}
-    meant = [ref for ref in used if not (isinstance(bound.get(ref.name), Keyed) and ref.attribute == VALUE)]
-    return tuple(sorted(meant, key=lambda ref: (ref.name, ref.attribute)))
+    return telling_apart(used, binders(condition))
 
 
-def _of_operand(operand: object) -> Iterator[BoundRef]:
+def telling_apart(used: Iterable[BoundRef], bound: Mapping[str, Binder]) -> tuple[BoundRef, ...]:
+    """Those of the attributes that a rule uses that do, with what binds its names."""
+    meant = [ref for ref in used if not (ref.attribute == VALUE and isinstance(bound.get(ref.name), Keyed))]
+    return tuple(sorted(meant, key=_by_name))
+
+
+def _by_name(ref: BoundRef) -> tuple[str, str]:
+    return ref.name, ref.attribute
+
+
+def _of_operand(operand: object, found: list[BoundRef]) -> None:
     if isinstance(operand, BoundRef):
-        yield operand
+        found.append(operand)
     elif isinstance(operand, FactRef) and operand.of is not None:
-        yield operand.of
+        found.append(operand.of)
 
 
-def _of_selection(selection: Selection) -> Iterator[BoundRef]:
+def _of_selection(selection: Selection, found: list[BoundRef]) -> None:
     for test in selection.where:
-        yield from _of_operand(test.operand)
+        _of_operand(test.operand, found)
 
 
-def _of_aggregate(aggregate: Aggregate) -> Iterator[BoundRef]:
-    yield from _of_selection(aggregate.of)
+def _of_aggregate(aggregate: Aggregate, found: list[BoundRef]) -> None:
+    _of_selection(aggregate.of, found)
     if aggregate.minus is not None:
-        yield from _of_selection(aggregate.minus)
+        _of_selection(aggregate.minus, found)

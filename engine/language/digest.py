@@ -8,9 +8,28 @@ import hashlib
 from collections.abc import Sequence
 from typing import cast
 
-from engine.language.tree import FactRef, Keyed, Rule, ScoreTest, Seen, Segment, Test, Vocabulary
+from engine.language.tree import (
+    Aggregate,
+    All,
+    AnyOf,
+    AttributeTest,
+    BoundRef,
+    FactRef,
+    Keyed,
+    Not,
+    Rule,
+    ScoreTest,
+    Seen,
+    Segment,
+    Selection,
+    Span,
+    Test,
+    TriggerAction,
+    Vocabulary,
+)
 
 _LEAVES = frozenset({Test, Seen, Keyed})
+_PARTS = frozenset({Aggregate, All, AttributeTest, AnyOf, BoundRef, Not, Selection, Span, TriggerAction})
 _SIMPLE = frozenset({str, int, float, bool})
 _LENGTH = 32  # hex digits: 128 bits tell all rules of all revisions apart
 # Parts of the language that came later: a rule that makes no use of one keeps the digest that it had before.
@@ -35,9 +54,7 @@ class Digests:
     def of(self, rule: Rule) -> str:
         """The hash of what a rule means: its id and all of it but note, owner, place and order; features written out."""
         self._latest = (rule.when, self.canonical(rule.when))
-        said = [(name, getattr(rule, name)) for name in _MEANT]
-        text = ",".join([f"{name}={self.canonical(value)}" for name, value in said if value or name not in _LATER])
-        return _hash(f"{rule.id}\n{text}")
+        return _hash(f"{rule.id}\n{self._said(rule, _MEANT)}")
 
     def canonical(self, item: object) -> str:
         """A text that is equal for equal meaning, on every machine: places left out, features and scores written out."""
@@ -51,6 +68,8 @@ class Digests:
             return repr(item)
         if item is self._latest[0]:
             return self._latest[1]
+        if kind in _PARTS:
+            return f"{kind.__name__}({self._fields(item)})"
         if kind is tuple or kind is list:
             opening, closing = "()" if kind is tuple else "[]"
             return opening + ",".join([self.canonical(each) for each in cast("Sequence[object]", item)]) + closing
@@ -87,8 +106,19 @@ class Digests:
         if names is None:
             fields: dict[str, dataclasses.Field[object]] = getattr(kind, "__dataclass_fields__", {})
             names = _compared[kind] = [name for name, each in fields.items() if each.compare]
-        said = [(name, getattr(item, name)) for name in names]
-        return ",".join([f"{name}={self.canonical(value)}" for name, value in said if value or name not in _LATER])
+        return self._said(item, names)
+
+    def _said(self, item: object, names: Sequence[str]) -> str:
+        """The fields with their values; most of these are plain."""
+        said = []
+        for name in names:
+            value = getattr(item, name)
+            if value is None or value.__class__ in _SIMPLE:
+                if value or name not in _LATER:
+                    said.append(f"{name}={value!r}")
+            elif value or name not in _LATER:
+                said.append(f"{name}={self.canonical(value)}")
+        return ",".join(said)
 
 
 def _hash(text: str) -> str:

@@ -161,7 +161,7 @@ class _Placement:
 def _free(condition: Condition) -> tuple[Condition, ...]:
     """The parts of a rule that mean the same in any other: those without bound names."""
     parts = condition.parts if isinstance(condition, All) else (condition,)
-    return tuple(part for part in parts if not any(True for _ in references(part)))
+    return tuple(part for part in parts if not references(part))
 
 
 def _per_session(candidate: _Candidate) -> int | None:

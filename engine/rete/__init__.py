@@ -5,8 +5,8 @@ node, and a session keeps nothing for a rule that has nothing to remember.
 """
 
 from engine.rete import network
+from engine.rete.memory.memory import Memory
 from engine.rete.network import Network
-from engine.rete.session.memory import Memory
 from engine.rete.session.stored import SnapshotError
 from engine.rete.view import View
 

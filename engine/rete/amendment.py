@@ -36,7 +36,7 @@ from engine.rete.compilation import (
 from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity, events_of
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.retained import Packing
+from engine.rete.memory.retained import Packing
 
 _T = TypeVar("_T")
 
@@ -235,7 +235,7 @@ class _Amendment:
         """The quantities that only the changed rules looked at, themselves or through a pattern, and do no more."""
         former, every = self.former, self.quantities.all
         own = {index for each in self.own for index in (*each.reads, *each.patterns)}
-        own.update(*((*each.reads, *each.shows) for each in joined), former.eligible_patterns)
+        own.update(*(each.reads for each in joined), former.eligible_patterns)
         pending = [index for each in self.olds for index in (*each.reads, *each.patterns) if index not in own]
         gone: set[int] = set()
         while pending:
@@ -246,13 +246,9 @@ class _Amendment:
                 and not every[index].names
                 and all(each in gone for each in former.readers.get(index, ()))
                 and not self._is_read(index, changed)
-                and (
-                    every[index].origin is Origin.JOINED
-                    or not any(index in every[each].shows for each in former.patterns if each not in gone)
-                )
             ):
                 gone.add(index)
-                pending += (*every[index].reads, *every[index].shows)
+                pending += every[index].reads
         return frozenset(gone)
 
     def _is_read(self, index: int, changed: Collection[int]) -> bool:

@@ -27,16 +27,17 @@ from engine.rete.agenda.schedules import Gates
 from engine.rete.alpha.aggregates import AggregateNode
 from engine.rete.alpha.network import AlphaType, Feed, build
 from engine.rete.alpha.windows import WindowNode, node_of
-from engine.rete.beta.joins import Arrival
+from engine.rete.beta.arrival import Arrival
 from engine.rete.beta.pattern import Pattern
 from engine.rete.beta.pattern_compiler import compile_pattern
 from engine.rete.beta.selector import Numbering
 from engine.rete.conditions.joining import joined_in, network_form
-from engine.rete.conditions.normal_form import Literal, NormalForm, Shape
+from engine.rete.conditions.literals import Literal, Shape
+from engine.rete.conditions.normal_form import NormalForm
 from engine.rete.conditions.quantity import Origin, Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
-from engine.rete.reports.telling import Plans
-from engine.rete.session.retained import Packing
+from engine.rete.conditions.telling import Plans
+from engine.rete.memory.retained import Packing
 from engine.values import Millis, Value
 
 NUMBERS = count()

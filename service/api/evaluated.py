@@ -8,16 +8,13 @@ anew each time: acts of other sessions change them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from engine.decision import Decision
 from engine.offers import Considered
 from engine.ports import Verdict
-from engine.values import EpochMs, Millis, Value
-from service.api.rules import Rules
+from engine.values import EpochMs, Millis
+from service.api.handed import Evaluated, Question, Repeat
 
 if TYPE_CHECKING:
     from service.api.standing import Standing
@@ -26,74 +23,6 @@ CAPACITY = 2_000
 """Sessions: those that look at pages now. Where limits are asked, an entry holds the session's memory: some 20 KB."""
 LONGEST_MS: Millis = 60_000
 """Reasons show values as of the evaluation: they are never older than that."""
-
-
-class Question(msgspec.Struct, frozen=True):
-    """All that an evaluation depends on but for the moment.
-
-    Attributes:
-        grants: Those that are in store when it is asked.
-        context: Of the request, as far as anything looks at it.
-    """
-
-    session_id: str
-    rules: Rules
-    state: bytes | None
-    profile: bytes | None
-    customer_id: str | None
-    signed_out: bool
-    grants: Mapping[str, bytes]
-    identity: object
-    events: tuple[str, ...]
-    placements: tuple[str, ...]
-    context: Mapping[str, Value]
-    profiling: bool
-
-    def is_same(self, other: Question) -> bool:
-        """Whether it has the same answer."""
-        return (
-            self.rules.loaded is other.rules.loaded
-            and self.state == other.state
-            and self.placements == other.placements
-            and self.context == other.context
-            and self.events == other.events
-            and self.grants == other.grants
-            and self.profile == other.profile
-            and self.customer_id == other.customer_id
-            and self.identity == other.identity
-            and self.signed_out is other.signed_out
-            and self.profiling is other.profiling
-        )
-
-
-class Evaluated(msgspec.Struct, frozen=True):
-    """An evaluation and the decision that was made of it.
-
-    Attributes:
-        considered: To ask the limits again; None where none were asked.
-        verdicts: What the limits said: where they say the same again, the decision is the same.
-        at: The moment of the evaluation.
-        until: It holds before this moment.
-    """
-
-    question: Question
-    considered: Considered | None
-    verdicts: tuple[Verdict, ...]
-    decision: Decision
-    at: EpochMs
-    until: EpochMs
-
-    def holds(self, now: EpochMs) -> bool:
-        """Whether time alone has not ended it."""
-        return self.at <= now < self.until
-
-
-class Repeat(msgspec.Struct, frozen=True):
-    """How a call repeats another: the same body, with a key that may read as much, from a page that says the same."""
-
-    body: bytes
-    reads: bool
-    profiling: bool
 
 
 class Evaluations:

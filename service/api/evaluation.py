@@ -8,56 +8,22 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-import msgspec
-
 from engine.activation import FactReader, ScoreAnswer, ScoreStatus
-from engine.decision import Degradation, Request
-from engine.event import Event
-from engine.offers import Considered, Person, consider
+from engine.decision import Degradation
+from engine.offers import Considered, consider
 from engine.rete import Memory, SnapshotError, View
 from models.scorer import Collector
-from service.api.call import Timing
 from service.api.deadline import RESERVE, Deadline, UnavailableError
+from service.api.handed import Asked, Session, Terms
 from service.api.rules import Rules
 from service.api.services import Services
-from service.api.session import Session
+from service.api.timing import Timing
 from service.things import Lookup
 
 log = logging.getLogger("salience.api.evaluation")
 
 PASSES = 4
 """Evaluations of one decision: an answer of a model may bring up the next model. Who needs more gets no answer from it."""
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A request to decide, checked.
-
-    Attributes:
-        events: That the stored state lacks, in order of their time.
-        explains: Whether the view is wanted, too: then nothing that was evaluated before will do.
-        keeps: Whether the evaluation is kept for the session's next request.
-        profiling: False where the shopper objects to it (`Sec-GPC: 1`).
-    """
-
-    request: Request
-    events: tuple[Event, ...] = ()
-    profiling: bool = True
-    explains: bool = False
-    keeps: bool = True
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """Under which a session is decided for.
-
-    Attributes:
-        person: For whom acts count and holdouts are drawn.
-        salt: Of the draws; None: nobody is held out.
-        holdout: Share (0 to 1) that is held out of everything.
-    """
-
-    person: Person
-    salt: str | None = None
-    holdout: float = 0.0
 
 
 class Evaluation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
 import msgspec
@@ -33,7 +32,7 @@ async def expose(services: Services, call: Call, exposed: ExposureRequest) -> Ex
         # A page that exposes what it shows need not know that this was none; nothing was taken, and nothing is kept.
         return ExposureAnswer({token: False for tokens in exposed.placements.values() for token in tokens})
     now = services.clock()
-    deadline = Deadline(CONFIRM_MS, asyncio.get_running_loop().time())
+    deadline = Deadline(CONFIRM_MS)
     confirmed: dict[str, bool] = {}
     counts: dict[str, int] = {"exposures": len(exposed.placements)}
     try:
@@ -62,7 +61,7 @@ def _rule_of(token: str) -> str | None:
     return parts[2] if len(parts) == 4 else None
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/v1/exposures",

@@ -83,7 +83,7 @@ def _tag(body: bytes) -> bytes:
     return b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/healthz", "healthz", "Say whether the process answers.", get_healthz, {200: (Health, "It does.")}
     ),

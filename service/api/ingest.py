@@ -202,7 +202,7 @@ async def _append_durably(services: Services, admitted: Admitted) -> None:
         raise ProblemError("log-unavailable", detail, retry_after=2) from error
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/v1/events",

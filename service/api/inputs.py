@@ -13,8 +13,8 @@ from engine.event import Event
 from engine.offers import Person
 from engine.ports import Verdict
 from engine.values import EpochMs, Value
-from service.api.evaluation import Asked, Evaluation, Terms
-from service.api.session import Session
+from service.api.evaluation import Evaluation
+from service.api.handed import Asked, Session, Terms
 
 
 class Basis(msgspec.Struct, frozen=True, array_like=True):

@@ -102,7 +102,7 @@ def _flag(answer: DecideAnswer, placed: PlacementAnswer, decision_id: str) -> Of
 
 _COMMON = ("no-ruleset",)
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "POST",
         "/ofrep/v1/evaluate/flags/{flag}",

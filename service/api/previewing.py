@@ -6,7 +6,6 @@ kept. So a marketer sees in the shop what shoppers will see, and no figure moves
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,13 +21,13 @@ from engine.vocabulary import EventRefusedError
 from service.api.answering import answered, new_decision_id, placements_of, warned
 from service.api.call import Call
 from service.api.deadline import Deadline, UnavailableError
-from service.api.deciding import Decided
-from service.api.evaluation import Asked, Evaluation, Terms, ask_wanted, evaluate, lacking
+from service.api.evaluation import Evaluation, ask_wanted, evaluate, lacking
+from service.api.handed import Asked, Decided, Session, Terms
 from service.api.problems import ProblemError
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, PreviewMark, RawDecideRequest, Warned
 from service.api.services import Services
-from service.api.session import Session, last_read, read_session
+from service.api.session import last_read, read_session
 from service.keys import Scope
 from service.preview import Preview, PreviewRefusedError, read
 from service.things import Lookup
@@ -50,7 +49,7 @@ async def previewed(services: Services, call: Call, asked: RawDecideRequest, tok
     if asked.events:
         detail = "Events don't ride along with a preview, which keeps none; those that it imagines are in its token."
         raise ProblemError("invalid-field", detail, field="/events")
-    deadline = Deadline(PREVIEW_MS, asyncio.get_running_loop().time())
+    deadline = Deadline(PREVIEW_MS)
     rules = await services.in_thread(services.forced_rules.of, services.live(), preview.segments)
     names, errors = placements_of(rules, asked.placements)
     forced = _Forced.of(rules, preview, asked, services.clock())

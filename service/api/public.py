@@ -60,7 +60,7 @@ def _no_score(_name: str, _reader: FactReader) -> ScoreAnswer:
     return ScoreAnswer(ScoreStatus.MISSING)
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
         "/v1/placements/{placement}",

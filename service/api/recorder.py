@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from engine.ports import Activity, DecisionLog, PortError
-from engine.values import EpochMs
+from engine.ports import Activity, DecisionLog, DecisionWriter, LogEntry, PortError
 from service.api.metrics import Metrics
 
 log = logging.getLogger("salience.api.recorder")
@@ -23,21 +22,29 @@ CAPACITY = 10_000
 REST_S = 1.0
 COUNT_EVERY_S = 1.0
 
-Entry = tuple[str, str, EpochMs, bytes]
-
 
 class Recorder:
-    """Takes entries in the event loop; one task and one thread write them."""
+    """Takes entries in the event loop; one task writes them, by a thread where the log has no other way.
 
-    def __init__(self, decisions: DecisionLog, activity: Activity, metrics: Metrics) -> None:
+    Args:
+        decisions: The log.
+        activity: Counters.
+        metrics: Of the process.
+        writer: Writes to the log from the event loop, where that can be.
+    """
+
+    def __init__(
+        self, decisions: DecisionLog, activity: Activity, metrics: Metrics, writer: DecisionWriter | None = None
+    ) -> None:
         self._decisions = decisions
+        self._writer = writer
         self._activity = activity
         self._metrics = metrics
-        self._entries: deque[tuple[Entry, bytes | None]] = deque()
-        self._writing: list[tuple[Entry, bytes | None]] = []
+        self._entries: deque[tuple[LogEntry, bytes | None]] = deque()
+        self._writing: list[tuple[LogEntry, bytes | None]] = []
         self._counts: dict[int, dict[str, int]] = {}
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self._failing = False
@@ -56,9 +63,11 @@ class Recorder:
         except TimeoutError:
             left = len(self._entries) + len(self._writing)
             log.warning("%d decisions could not be written to the decision log before the end", left)
-        await asyncio.to_thread(self._thread.shutdown)
+        if self._writer is not None:
+            await self._writer.close()
+        await asyncio.to_thread(self._pool.shutdown)
 
-    def record(self, entry: Entry, inputs: bytes | None = None) -> None:
+    def record(self, entry: LogEntry, inputs: bytes | None = None) -> None:
         """Keep an entry for writing, and what it was made of; never waits."""
         if len(self._entries) >= CAPACITY:
             self._entries.popleft()
@@ -94,7 +103,10 @@ class Recorder:
             if not self._writing:
                 self._writing = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             try:
-                await self._in_thread(self._write, self._writing)
+                if self._writer is not None:
+                    await self._writer.append(self._writing)
+                else:
+                    await self._in_thread(self._write, self._writing)
             except PortError as error:
                 self._complain(error)
                 await asyncio.sleep(REST_S)
@@ -103,7 +115,7 @@ class Recorder:
             self._writing = []
             self._metrics.pending.set(len(self._entries))
 
-    def _write(self, entries: list[tuple[Entry, bytes | None]]) -> None:
+    def _write(self, entries: list[tuple[LogEntry, bytes | None]]) -> None:
         # What they were made of first: whoever finds a decision finds that, too.
         self._decisions.keep_inputs([(entry[0], entry[2], inputs) for entry, inputs in entries if inputs is not None])
         self._decisions.append([entry for entry, _ in entries])
@@ -123,7 +135,7 @@ class Recorder:
                 await asyncio.wait_for(self._stopped.wait(), COUNT_EVERY_S)
 
     async def _in_thread(self, call: object, *args: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)  # type: ignore[arg-type]
+        await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)  # type: ignore[arg-type]
 
     def _complain(self, error: PortError) -> None:
         if not self._failing:

@@ -11,42 +11,16 @@ from msgspec import UNSET
 
 from engine.decision import Degradation
 from engine.event import Event
-from engine.identity import OWNER, Identity
+from engine.identity import OWNER
 from engine.ports import SessionView
 from engine.values import Value
 from service.api.deadline import RESERVE, Deadline, UnavailableError
+from service.api.handed import Session
 from service.api.identity import Named, continued, is_signed_out
 from service.api.rules import Rules
 from service.api.services import Services
 
 log = logging.getLogger("salience.api.session")
-
-
-class Session(msgspec.Struct, frozen=True):
-    """What is known of a session.
-
-    Attributes:
-        customer_id: Who is signed in.
-        grants: Those that go on for whom it is decided now.
-        pending: Events accepted here that the stream had not come to, in order of acceptance.
-        seen: Ids of events that ride along that it had come to.
-        owner: For whom the session was decided last; see `service.api.identity`.
-        signed_out: Whether somebody was signed in before.
-        degraded: That it is not the live state, where it is not.
-        found: As stored.
-    """
-
-    customer_id: str | None
-    snapshot: bytes | None
-    profile: Mapping[str, Value | None]
-    grants: Mapping[str, bytes]
-    found: SessionView
-    pending: tuple[Event, ...] = ()
-    seen: frozenset[str] = frozenset()
-    identity: Identity | None = None
-    owner: bytes | None = None
-    signed_out: bool = False
-    degraded: tuple[Degradation, ...] = ()
 
 
 async def read_session(

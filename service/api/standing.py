@@ -16,7 +16,7 @@ from engine.ports import SessionView
 from engine.values import EpochMs, Millis
 from service.api.conditional import etag
 from service.api.deadline import UnavailableError
-from service.api.evaluated import Evaluated
+from service.api.handed import Evaluated
 from service.api.inputs import Inputs, encode_decision, encode_inputs
 from service.api.rules import Rules
 from service.api.schema import DecideAnswer, RawDecideRequest

@@ -92,7 +92,7 @@ async def open_services(settings: Settings, role: str = "api") -> tuple[Services
     model_breaker = Breaker("the models", time.monotonic)
     log_breaker = Breaker("the event log", time.monotonic)
     state = wiring.decision_state()
-    recorder = Recorder(wiring.decisions(), wiring.activity(), metrics)
+    recorder = Recorder(wiring.decisions(), wiring.activity(), metrics, wiring.decision_writer())
     recorder.start()
     batcher = Batcher(model_breaker)
     slow = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="slow calls")

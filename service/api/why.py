@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from msgspec import UNSET
 
 from engine.decision import Decision, Request
 from service.api.call import Answer, Call, Endpoint, Parameter
 from service.api.deadline import Deadline, UnavailableError
-from service.api.evaluation import PASSES, Asked, Evaluation, ask_wanted
+from service.api.evaluation import PASSES, Evaluation, ask_wanted
+from service.api.handed import Asked
 from service.api.problems import ProblemError
 from service.api.schema import SessionWhy
 from service.api.services import Services
@@ -43,7 +42,7 @@ async def get_why(services: Services, call: Call) -> Answer:
     rules = services.live()
     loaded = rules.loaded
     session_id = call.parameters["session_id"]
-    deadline = Deadline(WHY_MS, asyncio.get_running_loop().time())
+    deadline = Deadline(WHY_MS)
     context, refused = rules.context.read(
         {name: value for name, value in call.query.items() if name.startswith("context.")}
     )
@@ -98,7 +97,7 @@ def readable(raw: bytes) -> Decision | None:
         return None
 
 
-ENDPOINTS = (
+ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
         "/v1/decisions/{decision_id}",

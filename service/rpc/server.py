@@ -19,11 +19,12 @@ from grpc_reflection.v1alpha import reflection
 
 from config.schema import ApiSettings
 from service.api.access import Access
-from service.api.call import Answer, Call, Endpoint, Headers, Timing
+from service.api.call import Answer, Call, Endpoint, Headers
 from service.api.entrance import enter
 from service.api.idempotency import HEADER, Idempotency
 from service.api.problems import ProblemError
 from service.api.services import Services
+from service.api.timing import Timing
 from service.rpc.methods import BULK, BULK_ENDPOINT, METHODS, SERVICE, Method, Patience, decide_bulk
 from service.rpc.status import metadata, status_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import cycle
 from random import Random
 from typing import TypeAlias
 
@@ -111,7 +112,14 @@ def draw_bounded_story(random: Random, keep_events: int, steps: int, *, patterns
 
 
 def _draw_history(
-    world: World, program: Program, revisions: tuple[Program, ...], steps: int, looks: float, edges: float = 0.0
+    world: World,
+    program: Program,
+    revisions: tuple[Program, ...],
+    steps: int,
+    looks: float,
+    edges: float = 0.0,
+    *,
+    is_chain: bool = False,
 ) -> Story:
     """What happens with a ruleset; a reload brings one of the other revisions, or one that is drawn for it.
 
@@ -122,6 +130,7 @@ def _draw_history(
         steps: So many things happen.
         looks: Share of them after which the session is looked at.
         edges: Share of them that happen when something leaves a window, becomes old enough, or at the time of another.
+        is_chain: The revisions follow one another, none or some after each thing that happens.
     """
     random = world.random
     times = [time for time in SAMPLES[Kind.TIMESTAMP] if isinstance(time, int)]
@@ -146,6 +155,7 @@ def _draw_history(
     catalogue = random.randrange(1_000) if world.patterns else None
     found: list[Operation] = []
     now, latest = START, program
+    following = cycle((*revisions[1:], program)) if is_chain else None
     for number in range(steps):
         draw = random.random()
         if draw < 0.5:
@@ -164,40 +174,25 @@ def _draw_history(
             found.append(Advance(now))
         elif draw < 0.82:
             found.append(Restore())
-        elif draw < 0.88:
+        elif draw < 0.88 and following is None:
             known = world.chance(0.8)
             others = [each for each in revisions if each is not latest] if edges and world.chance(0.8) else revisions
             latest = world.one(others or revisions) if revisions else world.edited(latest)
             found.append(Reload(latest, known))
+        if following is not None:
+            found += [Reload(next(following), world.chance(0.8)) for _ in range(world.one(EDITS))]
         if looks == 1.0 or world.chance(looks):
             context = world.context()
             found.append(Look(context, then(now + 500 * world.one((0, 0, 1, 3)))))
     return Story(program, scores, catalogue, tuple(found), world.wild)
 
 
-def draw_edits(random: Random, *, patterns: frozenset[str], steps: int) -> Story:
-    """Draw a ruleset and a history in which one rule of it is edited again and again, between one event and the next."""
-    world = World(random, patterns=patterns)
-    program = latest = world.program()
-    found: list[Operation] = []
-    now = START
-    for number in range(steps):
-        now += 500 * world.one((0, 1, 2, 4, 10))
-        found.append(Insert(world.event(number, now)))
-        if world.chance(0.2):
-            found.append(SetFacts(world.facts(), now))
-        for _ in range(world.one((0, 1, 1, 2))):
-            latest = world.touched(latest)
-            found.append(Reload(latest, is_known=True))
-        if world.chance(0.3):
-            found.append(Look(world.context(), now))
-    return Story(program, random.randrange(1_000), random.randrange(1_000) if patterns else None, tuple(found))
-
-
 LOOKS = 0.5
 """Of so many things that happen, a request follows; each of them is looked at in all ways, which costs most."""
 EDGES = 0.4
 """So many things happen at a moment at which time changes something, or just before it."""
+EDITS = (0, 1, 1, 2)
+"""Of revisions that follow one another, so many come between one thing that happens and the next."""
 
 
 @dataclass(frozen=True)
@@ -206,15 +201,18 @@ class Ruleset:
 
     Attributes:
         revisions: It and what it is edited to; a history begins with any of them.
+        is_chain: Each differs from the one before in one rule; a history begins with the first and goes on from one to the next.
     """
 
     world: World
     revisions: tuple[Program, ...]
+    is_chain: bool = False
 
     def story(self, random: Random, steps: int, looks: float = LOOKS, edges: float = EDGES) -> Story:
         """Draw so many things that happen with it, with a look at the session after most of them; see `_draw_history`."""
         world = replace(self.world, random=random)
-        return _draw_history(world, world.one(self.revisions), self.revisions, steps, looks, edges)
+        first = self.revisions[0] if self.is_chain else world.one(self.revisions)
+        return _draw_history(world, first, self.revisions, steps, looks, edges, is_chain=self.is_chain)
 
 
 def draw_ruleset(
@@ -226,11 +224,12 @@ def draw_ruleset(
     keep_events: int = 500,
     is_close: bool = True,
     edits: int = 1,
+    is_chain: bool = False,
 ) -> Ruleset:
     """Draw a ruleset and so many revisions; `is_close`: its rules are near to one another, see `World`."""
     world = World(random, wild, plain, patterns, is_close=is_close)
     first = world.program(keep_events)
     revisions = [first]
     for _ in range(edits):
-        revisions.append(world.edited(revisions[-1]))
-    return Ruleset(world, tuple(revisions))
+        revisions.append(world.touched(revisions[-1]) if is_chain else world.edited(revisions[-1]))
+    return Ruleset(world, tuple(revisions), is_chain)

@@ -35,8 +35,15 @@ FOUND_BY_FUZZ_NOW = {
     "an event that a difference both adds and takes off is two entries, and its node kept fewer events than the session": 800046392,
     "zero divided by what is below zero equals zero, and a model was told -0.0 or 0.0 as it came": 800099010,
     "what stands beside bound names without one leaves its window, and a model is asked at that moment": 800135773,
+    "an event leaves a window of which only is asked whether there is a value, and no model is asked at that moment": 950050519,
 }
-"""By long runs of `make fuzz` as it is."""
+
+FOUND_BY_EDITING = {
+    "a count that is asked whether it has a value, which it always has, changes, and a model is asked at that moment": 960000739,
+    "a rule that can never hold goes, and what only it looked at goes with it": 960002808,
+}
+"""The same, since one of eight rulesets is edited rule by rule."""
+"""By long runs of `make fuzz`."""
 
 FOUND_WITH_OTHERS = {
     "a combination that never held leaves its window, and no model is asked though a reload came before": 20000586,

@@ -2,7 +2,8 @@
 
 A case is one generated ruleset with one generated history of its own: 3 to 16 things that happen, which are events, some
 late or of one moment, changes of facts, steps of the clock, snapshots that are restored, and reloads, with a request after every
-second of them. Eight cases share a ruleset and its revision. One of sixteen is played in a session that keeps few events, with
+second of them. Eight cases share a ruleset and its revision. Of one ruleset of eight, one rule after the other is edited, twelve times
+and between any two things that happen. One of sixteen is played in a session that keeps few events, with
 up to twice as many things that happen. The network and the naive evaluator must say the same.
 
 Played in as many processes as there are cores. With `--ledger FILE` what was played is noted, and the same call goes on
@@ -42,6 +43,9 @@ FEWEST, STEPS = 3, 16
 HISTORIES = 8
 """Cases that share a ruleset, each with a history of its own."""
 
+EDITS = 12
+"""Revisions of one of eight rulesets, each of which differs from the one before in one rule."""
+
 KEPT = (2, 3, 5, 8)
 """Events that a session keeps, in one of sixteen rulesets."""
 
@@ -59,7 +63,7 @@ class Options:
         """What a ledger says of them."""
         return (
             f"{self.histories} histories of {FEWEST} to {self.steps} steps for a ruleset, reports of every {self.reports_every}th "
-            f"look, {' '.join(sorted(self.patterns)) or 'no patterns'}"
+            f"look, edited between, {' '.join(sorted(self.patterns)) or 'no patterns'}"
         )
 
 
@@ -70,7 +74,15 @@ def ruleset_of(number: int, words: frozenset[str]) -> Ruleset:
     if is_bounded(number):
         keeps = KEPT[number // 16 % len(KEPT)]
         return draw_ruleset(Random(number), wild=False, plain=False, patterns=words, keep_events=keeps)
-    return draw_ruleset(Random(number), wild=number % 10 == 0, plain=number % 10 > 7, patterns=patterns)
+    chain = is_chain(number)
+    edits = EDITS if chain else 1
+    wild, plain = number % 10 == 0, number % 10 > 7
+    return draw_ruleset(Random(number), wild=wild, plain=plain, patterns=patterns, edits=edits, is_chain=chain)
+
+
+def is_chain(number: int) -> bool:
+    """Whether the rules of a ruleset are edited, one after the other, between one thing that happens and the next."""
+    return number % 16 in {3, 12}  # with patterns and without; others than those of the seeds that are named as found
 
 
 def is_bounded(number: int) -> bool:

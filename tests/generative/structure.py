@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.rete.alpha.amended import AmendedType
 from engine.rete.alpha.network import AlphaType, Feed
-from engine.rete.beta.joins import Arrival
+from engine.rete.beta.arrival import Arrival
 from engine.rete.compilation import Compiled
 
 
@@ -25,7 +25,6 @@ def structure(compiled: Compiled) -> dict[object, Any]:
             each.names,
             compiled.defaults[each.index],
             {ids[index] for index in each.reads},
-            {ids[index] for index in each.shows},
             type(compiled.nodes.get(each.index)),
             each.index in compiled.windows,
             _selections(compiled, each.index),

@@ -12,7 +12,7 @@ import pytest
 
 from engine.language import check, render
 from tests.generative.drawing import Insert, Look, Reload, Story, draw_ruleset, draw_story
-from tests.generative.found import FOUND_BY_FUZZ_NOW, FOUND_WITH_OTHERS, WORDS
+from tests.generative.found import FOUND_BY_EDITING, FOUND_BY_FUZZ_NOW, FOUND_WITH_OTHERS, WORDS
 from tests.generative.fuzz import HISTORIES, Options, problem_of, problem_of_seed, story_of
 from tests.generative.ledger import Ledger, Stretch
 from tests.generative.shrinking import shrink
@@ -92,7 +92,10 @@ def test_every_happening_is_written() -> None:
     assert set(EVENTS) >= {each.event.type for each in story.operations if isinstance(each, Insert)} - {"unheard"}
 
 
-@pytest.mark.parametrize("seed", FOUND_BY_FUZZ_NOW.values(), ids=FOUND_BY_FUZZ_NOW.keys())
+FOUND = FOUND_BY_FUZZ_NOW | FOUND_BY_EDITING
+
+
+@pytest.mark.parametrize("seed", FOUND.values(), ids=FOUND.keys())
 def test_what_make_fuzz_found_stays_found(seed: int) -> None:
     assert problem_of_seed(seed, Options()) is None
 

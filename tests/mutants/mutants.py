@@ -106,13 +106,13 @@ MUTANTS = (
     ),
     Mutant(
         "a late event is kept before those of its own time",
-        "session/retained.py",
+        "memory/retained.py",
         "if self._time(begin, end) > time:",
         "if self._time(begin, end) >= time:",
     ),
     Mutant(
         "what was dropped first stands for what was dropped last",
-        "session/retained.py",
+        "memory/retained.py",
         "max(time, self.dropped)",
         "min(time, self.dropped)",
     ),
@@ -192,8 +192,8 @@ MUTANTS = (
     Mutant(
         "a test and its opposite are one literal",
         "conditions/normal_form.py",
-        "key = (quantity.index, leaf, wanted)",
-        "key = (quantity.index, leaf, True)",
+        "key = (quantity.index, meant, wanted)",
+        "key = (quantity.index, meant, True)",
     ),
     # ---------------------------------------------------------------- indexes
     Mutant(
@@ -222,26 +222,26 @@ MUTANTS = (
     ),
     Mutant(
         "what held is looked at with the time of now",
-        "agenda/rising.py",
+        "session/rising.py",
         "production.holds_plainly(earlier, before)",
         "production.holds_plainly(earlier, now)",
     ),
     # ---------------------------------------------------------------- derived facts
     Mutant(
         "derived facts that hold each other up are never withdrawn",
-        "agenda/settle.py",
+        "session/settle.py",
         "round_changed[fact] = values.pop(fact)",
         "round_changed[fact] = values[fact]",
     ),
     Mutant(
         "the last rule that asserts a value wins",
-        "agenda/settle.py",
+        "session/settle.py",
         "if fact in stratum.facts and fact not in asserted:",
         "if fact in stratum.facts:",
     ),
     Mutant(
         "a rule asserts though its schedule is closed",
-        "agenda/settle.py",
+        "session/settle.py",
         "if not rule.enabled or not is_open(rule.schedule, now):",
         "if not rule.enabled:",
     ),
@@ -365,7 +365,7 @@ MUTANTS = (
     ),
     Mutant(
         "combinations are in no order",
-        "beta/combinations.py",
+        "session/combinations.py",
         "    made.sort(key=_order)\n",
         "    made.sort(key=_order, reverse=True)\n",
     ),
@@ -377,7 +377,7 @@ MUTANTS = (
     ),
     Mutant(
         "a hash of events by value misses those that come later",
-        "alpha/memories.py",
+        "memory/alphas.py",
         "_place(buckets.setdefault(entry[2].get(attribute), []), entry)",
         "buckets.setdefault(entry[2].get(attribute), [])",
     ),

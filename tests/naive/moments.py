@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.language.tree import Absence, Keyed, Operator, Rule, ScoreTest, Test
+from engine.language.tree import Absence, Aggregate, Aggregation, Keyed, Operator, Rule, ScoreTest, Test
 from engine.schedule import next_change
 from engine.values import Truth, Value
 from tests.naive.conditions import (
@@ -14,6 +14,9 @@ from tests.naive.conditions import (
 from tests.naive.history import State, both
 from tests.naive.parts import Parts, looked_through
 from tests.naive.settling import Settling
+
+ALWAYS = {Aggregation.COUNT, Aggregation.SUM, Aggregation.DISTINCT}
+"""What has a value of no events, too."""
 
 
 class Moments(Settling):
@@ -117,7 +120,7 @@ class Moments(Settling):
         ]
         for parts in self.rules:
             for leaf in parts.apart:
-                if isinstance(leaf, Test):
+                if isinstance(leaf, Test) and not _asks_for_events(leaf):
                     found.append(self.value(leaf.subject, state))
                 elif not isinstance(leaf, ScoreTest):
                     found.append(self._plain_truth(leaf, state, None))
@@ -134,3 +137,9 @@ class Moments(Settling):
                 token = tuple(self.operand(each, look) for _, each in parts.identity)
                 truths[token] = True if truth or truths.get(token) else None
         return truths
+
+
+def _asks_for_events(leaf: Test) -> bool:
+    """Whether only events can make what it asks for otherwise, not their values: `exists` of what nothing has no value of."""
+    has_none = isinstance(leaf.subject, Aggregate) and leaf.subject.function not in ALWAYS
+    return leaf.operator is Operator.EXISTS and has_none

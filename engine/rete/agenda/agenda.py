@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TypeAlias
 
 from engine.activation import NOTHING_BOUND, Activation, Combination, FactReader, TriggerMessage
 from engine.language.tree import Limit, Vocabulary
 from engine.offers.content import UnknownHoleError, fill
 from engine.rete.agenda.production import Production
-from engine.rete.agenda.settle import Failures
-from engine.rete.session.memory import Memory
+from engine.rete.memory.memory import Memory
 from engine.schedule import is_open, period
 from engine.values import EpochMs
+
+Failures: TypeAlias = dict[str, str]
+"""The first error of each rule, by rule id."""
 
 SWITCHED_OFF = "switched off"
 SCHEDULE = "schedule"

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, final
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
 from engine.rete.alpha.discrimination import MOST_VALUES, End, Guard, Trie
-from engine.rete.conditions.normal_form import Conjunct, Literal, Shape
+from engine.rete.conditions.literals import Literal, Shape
+from engine.rete.conditions.normal_form import Conjunct
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
 from engine.rete.conditions.truth import Values

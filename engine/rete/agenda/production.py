@@ -21,7 +21,8 @@ from engine.language.tree import (
 from engine.offers.content import fill, holes
 from engine.rete.agenda.scoring import Asking
 from engine.rete.conditions.joining import alternatives, binds_names, joined_in, rule_form
-from engine.rete.conditions.normal_form import Conjunct, Literal, NormalForm
+from engine.rete.conditions.literals import Literal
+from engine.rete.conditions.normal_form import Conjunct, NormalForm
 from engine.rete.conditions.quantity import Quantities
 from engine.rete.conditions.truth import ScoreTruth, Values
 from engine.values import EpochMs, Value, ValueType

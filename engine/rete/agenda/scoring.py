@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from engine.activation import FactReader, ScoreAnswer, ScoreFunction, ScoreStatus
 from engine.language.tree import IfUnavailable, ScoreTest
 from engine.rete.conditions.truth import passes_score
-from engine.rete.session.memory import Memory
+from engine.rete.memory.memory import Memory
 from engine.values import EpochMs, Truth
 
 

@@ -13,7 +13,7 @@ from engine.language.tree import Aggregate, Aggregation
 from engine.rete.alpha.history import rounded
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Boxed, Memory
+from engine.rete.memory.memory import Boxed, Memory
 from engine.values import EpochMs, Kind, Value, ValueType
 
 Changed: TypeAlias = dict[int, Value | None]

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, Protocol, final
 
 from engine.activation import TriggerMessage
-from engine.rete.conditions.normal_form import COMPARISONS, Literal, Shape
+from engine.rete.conditions.literals import COMPARISONS, Literal, Shape
 from engine.values import Value
 
 MOST_VALUES = 16

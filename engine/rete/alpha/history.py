@@ -15,7 +15,7 @@ from engine.language.tree import Aggregate, Aggregation, FactRef, Operator, Sele
 from engine.rete.conditions import operators
 from engine.rete.conditions.quantity import selections
 from engine.rete.conditions.subjects import Presence, nothing
-from engine.rete.session.retained import Kept
+from engine.rete.memory.retained import Kept
 from engine.values import EpochMs, Kind, Value, ValueType
 
 WHOLE = frozenset({Kind.INTEGER, Kind.MONEY, Kind.DURATION, Kind.TIMESTAMP})

@@ -15,10 +15,10 @@ from engine.language.tree import Aggregate, Aggregation, AttributeTest, Operator
 from engine.rete.alpha.aggregates import AggregateNode, AlphaSuccessor
 from engine.rete.alpha.discrimination import MOST_VALUES, End, Trie
 from engine.rete.conditions import operators
-from engine.rete.conditions.normal_form import Shape
+from engine.rete.conditions.literals import Shape
 from engine.rete.conditions.quantity import selections
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.retained import Packing
+from engine.rete.memory.retained import Packing
 from engine.values import EpochMs, Value
 
 Check: TypeAlias = Callable[[dict[str, Value], EpochMs], bool]

@@ -12,7 +12,7 @@ from engine.rete.alpha.aggregates import SAME, AggregateNode, Changed, session_n
 from engine.rete.alpha.history import WHOLE, aggregate
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Boxed, Memory
+from engine.rete.memory.memory import Boxed, Memory
 from engine.values import EpochMs, Millis, Value, ValueType
 
 _push: Final = heappush

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from engine.language.tree import Aggregate, Aggregation, Operator
 from engine.rete.alpha.history import aggregate
-from engine.rete.alpha.memories import Position
-from engine.rete.beta.ranking import RankedKey, RankedKeys, Ranking
 from engine.rete.beta.selector import UNSET, Bound, Environment, Look, Reach, Resolve, Selector, bind, release, truth_of
+from engine.rete.memory.alphas import Position
+from engine.rete.memory.ranking import RankedKey, RankedKeys, Ranking
 from engine.values import Truth, Value
 
 Positions = tuple[Position, ...]

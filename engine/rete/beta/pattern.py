@@ -15,21 +15,13 @@ from typing import Any, Final, TypeAlias
 
 from engine.language.tree import BoundRef
 from engine.rete.beta.binders import Binder, Positions
-from engine.rete.beta.ranking import Ranking
-from engine.rete.beta.selector import UNSET, Environment, Look, Lost, Reach, Slots
+from engine.rete.beta.selector import UNSET, Environment, Look, Reach, Slots
+from engine.rete.memory.joins import PatternState, Pins, Token
+from engine.rete.memory.ranking import Ranking
 from engine.values import EpochMs, Millis, Truth, Value
-
-Token: TypeAlias = tuple[Any, ...]
-"""The values that tell a combination from others, in the order of the identity; None for a missing attribute."""
-
-Pins: TypeAlias = tuple[tuple[int, Any], ...]
-"""Which combinations are touched: those that have these values in these slots, by slot."""
 
 MOST_FORESEEN = 256
 """Moments of a pattern that are played through for how long an answer is good: each costs a look at what it touches."""
-
-MOST_LOST = 64
-"""Keys of a pattern of which it is noted that they lack events; of more, all are unknown. Each has a dozen bytes stored."""
 
 Ground: TypeAlias = Callable[[Look, Environment], Truth]
 """The truth of a condition for one combination."""
@@ -83,57 +75,6 @@ def _slot(pin: tuple[int, Any]) -> int:
 
 _UNKNOWN: tuple[tuple[bool, Pins], ...] = ((True, ()),)
 """A moment at which no event leaves: what was dropped is over."""
-
-
-class PatternState:
-    """What a session keeps of a pattern.
-
-    Attributes:
-        tokens: The combinations that are true or, with None, unknown.
-        dropped: Time of the latest event that the pattern may need and that is not kept any more.
-        lost: Which keys of its aggregates `per` key lack such events; None where that is not known of each.
-        gaps: For each span whether it lacks something that was dropped.
-        timed: When time may next make a combination true.
-        lazy: When time may next make one false.
-        marks: The moments, no later than those, for which marks stand on the heaps: one each, however often they change.
-        clocked: When the clock next changes a test.
-    """
-
-    __slots__ = ("clocked", "dropped", "gaps", "lazy", "lost", "marks", "timed", "tokens")
-
-    def __init__(self) -> None:
-        self.tokens: dict[Token, Truth] = {}
-        self.dropped: EpochMs | None = None
-        self.lost: Lost | None = {}
-        self.gaps: tuple[bool, ...] = ()
-        self.timed: EpochMs | None = None
-        self.lazy: EpochMs | None = None
-        self.clocked: EpochMs | None = None
-        self.marks: tuple[EpochMs | None, EpochMs | None] = (None, None)
-
-    def lose(self, roles: Iterable[Role], time: EpochMs, attributes: Mapping[str, Value]) -> None:
-        """Note that an event is not kept any more."""
-        self.dropped = time if self.dropped is None else max(self.dropped, time)
-        for role in roles:
-            if role.keyed is not None and self.lost is not None:
-                number, per, window = role.keyed
-                key = number, attributes[per]
-                self.lost[key] = max(time, self.lost.get(key, time))
-                if len(self.lost) > MOST_LOST and window is not None:
-                    for each, last in [*self.lost.items()]:
-                        if each[0] == number and last + window <= time:
-                            del self.lost[each]
-                if len(self.lost) > MOST_LOST:
-                    self.lost = None
-
-    def copy(self) -> PatternState:
-        """One that may be changed on its own."""
-        made = PatternState()
-        made.tokens = dict(self.tokens)
-        made.dropped, made.gaps = self.dropped, self.gaps
-        made.lost = None if self.lost is None else dict(self.lost)
-        made.timed, made.lazy, made.clocked = self.timed, self.lazy, self.clocked
-        return made
 
 
 PARTS: Final = (

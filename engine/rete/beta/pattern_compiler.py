@@ -29,7 +29,6 @@ from engine.language.tree import (
 from engine.rete.alpha.history import aggregate
 from engine.rete.beta.binders import Binder, EventBinder, KeyBinder, RowBinder
 from engine.rete.beta.pattern import Ground, Pattern, Role
-from engine.rete.beta.ranking import Ranking
 from engine.rete.beta.selector import (
     UNSET,
     Environment,
@@ -44,10 +43,11 @@ from engine.rete.beta.selector import (
     truth_of,
 )
 from engine.rete.conditions import operators, subjects
-from engine.rete.conditions.joining import NAMELESS, is_keyed_by_name
+from engine.rete.conditions.joining import NAMELESS, is_keyed_by_name, stands_apart, subject_alone
 from engine.rete.conditions.quantity import Quantities, Quantity
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.conditions.truth import leaf_truth
+from engine.rete.memory.ranking import Ranking
 from engine.values import Millis, Truth
 
 _RISING = frozenset({Operator.ABOVE, Operator.AT_LEAST})
@@ -240,15 +240,17 @@ class _Compiler:
         if isinstance(condition, Test):
             return self._test(condition)
         if isinstance(condition, Seen):
-            if any(True for _ in references(condition)):
+            if references(condition):
                 return self._seen(condition, wanted=wanted)
             truth = leaf_truth(condition, self._quantities)
             return lambda look, env: truth(look.values, look.now)
+        assert isinstance(condition, Absence | Keyed | Sequence)
+        if self._joined.binders and stands_apart(condition):
+            return self._resolve(subject_alone(condition))
         if isinstance(condition, Absence):
             return self._absence(condition, wanted=wanted)
         if isinstance(condition, Keyed):
             return _some(self._keys(condition, wanted=wanted))
-        assert isinstance(condition, Sequence)
         steps = tuple(SequenceStep(step.of) for step in condition.steps)
         return _some(self._row(Sequence(steps, condition.span), may_rise=not wanted))
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from engine.activation import Catalogue
 from engine.language.tree import AttributeTest, BoundRef, FactRef, Operator, Selection, Span
-from engine.rete.alpha.memories import Alphas, Entry
-from engine.rete.beta.ranking import RankedKeys, Ranking
 from engine.rete.conditions import operators
+from engine.rete.memory.alphas import Alphas, Entry
+from engine.rete.memory.joins import Lost
+from engine.rete.memory.ranking import RankedKeys, Ranking
 from engine.values import EpochMs, Millis, Truth, Value
 
 
@@ -19,9 +20,6 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
-
-Lost: TypeAlias = dict[tuple[int, Value], EpochMs]
-"""Time of the latest event that is not kept any more, by the number of an aggregate `per` key and by its key."""
 
 Environment: TypeAlias = list[Any]
 """What is bound, by slot: a value, None where the attribute is missing, or `UNSET`."""

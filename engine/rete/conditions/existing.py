@@ -29,8 +29,8 @@ def exists(subject: FactRef | Aggregate, vocabulary: Vocabulary, value: Callable
     return None if any(value(part) is None for part in parts) else False
 
 
-def rests_on(subject: FactRef | Aggregate, vocabulary: Vocabulary) -> Iterator[FactRef | Presence]:
-    """What `exists` asks for."""
+def rests_on(subject: FactRef | Aggregate, vocabulary: Vocabulary) -> Iterator[FactRef | Aggregate | Presence]:
+    """What `exists` asks for; of counts and sums the value itself, though it always has one."""
     aggregate = aggregate_of(subject, vocabulary)
     if aggregate is None:
         assert isinstance(subject, FactRef)
@@ -38,8 +38,8 @@ def rests_on(subject: FactRef | Aggregate, vocabulary: Vocabulary) -> Iterator[F
         for part in _parts(subject, vocabulary):
             yield part
             yield from rests_on(part, vocabulary)
-    elif nothing(aggregate) is None:
-        yield Presence(aggregate.of, aggregate.span)
+    else:
+        yield aggregate if nothing(aggregate) is not None else Presence(aggregate.of, aggregate.span)
 
 
 def aggregate_of(subject: FactRef | Aggregate, vocabulary: Vocabulary) -> Aggregate | None:

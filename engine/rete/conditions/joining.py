@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from engine.language.bindings import identity, references, references_in, spine
+from engine.language import bindings
+from engine.language.bindings import references, references_in, spine, telling_apart
 from engine.language.tree import (
     NOWHERE,
     Absence,
@@ -59,24 +60,32 @@ def network_form(condition: Condition, payloads: Iterable[Payload] = ()) -> Cond
     payloads = tuple(payloads)
     used = {*references(condition), *(ref for payload in payloads for ref in references_in(payload))}
     names = {ref.name for ref in used}
-    parts = [_without_unused(part, names) for part in spine(condition)]
-    binders = tuple(bare(part) for part in parts if _binds(part))
+    binders: list[Any] = []
+    bound, free = [], []
+    for each in spine(condition):
+        uses = references(each)
+        part = _without_unused(each, uses, names)
+        if _names(part):
+            binders.append(bare(part))
+        elif uses:
+            bound.append(part)
+        else:
+            free.append(part)
     unbound = names.difference(*map(_names, binders)) if binders else names
     if unbound:
         message = f"nothing binds {min(unbound)}"
         raise ValueError(message)
     if not binders:
         return _plain(condition)
-    bound = [part for part in parts if not _binds(part) and any(True for _ in references(part))]
-    free = [_plain(part) for part in parts if not _binds(part) and not any(True for _ in references(part))]
-    told_apart = identity(condition, payloads)
+    free = [_plain(part) for part in free]
+    told_apart = telling_apart(used, bindings.binders(condition))
     open_parts = [part for part in bound if _has_score(part)]
     closed = tuple(bare(part) for part in bound if not _has_score(part))
     made = []
     for leaves in _alternatives(open_parts):
-        own = tuple(bare(leaf) for leaf in leaves if any(True for _ in references(leaf)))
-        others = [_plain(leaf) for leaf in leaves if not any(True for _ in references(leaf))]
-        joined = _holds(Joined(binders, closed + own, told_apart))
+        own = tuple(bare(leaf) for leaf in leaves if references(leaf))
+        others = [_plain(leaf) for leaf in leaves if not references(leaf)]
+        joined = _holds(Joined(tuple(binders), closed + own, told_apart))
         made.append(All((joined, *free, *others)))
     return made[0] if len(made) == 1 else AnyOf(tuple(made))
 
@@ -110,8 +119,10 @@ def joined_in(condition: Condition) -> Iterator[Joined]:
 
 def alternatives(form: Condition) -> tuple[Condition, ...]:
     """The parts of a rule's network form that each bring combinations of their own; the form where there is one such."""
+    if not isinstance(form, AnyOf):
+        return (form,)
     several = len({joined for joined in joined_in(form) if binds_names(joined)}) > 1
-    return form.parts if several and isinstance(form, AnyOf) else (form,)
+    return form.parts if several else (form,)
 
 
 def binds_names(joined: Joined) -> bool:
@@ -132,8 +143,15 @@ def subject_alone(condition: Keyed | Sequence | Absence) -> Joined:
 
 def read_by(joined: Joined) -> Iterator[Any]:
     """The subjects of other quantities that a joined one looks at; a test `exists` as it is: it may look at more."""
-    for condition in (*joined.binders, *joined.rest):
-        yield from _read_by(condition)
+    for part in joined.binders or joined.rest:
+        yield from _read_by_leaf(part)
+    for part in joined.rest if joined.binders else ():
+        yield from _read_by(part)
+
+
+def stands_apart(condition: Keyed | Sequence | Absence) -> bool:
+    """Whether it uses nothing bound: beside conditions that do, it is a quantity of its own that these look at."""
+    return not references(condition)
 
 
 def _read_by(condition: Condition) -> Iterator[Any]:
@@ -144,8 +162,15 @@ def _read_by(condition: Condition) -> Iterator[Any]:
         yield from _read_by(condition.part)
     elif isinstance(condition, Segment):
         yield from _read_by(condition.condition)
-    elif isinstance(condition, Seen):
-        if condition.bind is None and not any(True for _ in references(condition)):
+    elif isinstance(condition, Keyed | Sequence | Absence) and stands_apart(condition):
+        yield subject_alone(condition)
+    else:
+        yield from _read_by_leaf(condition)
+
+
+def _read_by_leaf(condition: Condition) -> Iterator[Any]:
+    if isinstance(condition, Seen):
+        if condition.bind is None and not references(condition):
             yield Presence(condition.of, condition.span)
         else:
             yield from _read_by_selection(condition.of)
@@ -206,6 +231,10 @@ def bare(condition: Any) -> Any:
         return replace(condition, parts=tuple(bare(part) for part in condition.parts), place=NOWHERE)
     if isinstance(condition, Not):
         return Not(bare(condition.part))
+    if isinstance(condition, Seen):
+        return Seen(condition.of, condition.span, condition.bind)
+    if isinstance(condition, Test):
+        return Test(condition.subject, condition.operator, condition.operand)
     return replace(condition, place=NOWHERE)
 
 
@@ -237,8 +266,8 @@ def has_names(condition: Condition) -> bool:
     if isinstance(condition, Segment):
         return has_names(condition.condition)
     if isinstance(condition, Seen):
-        return condition.bind is not None or any(True for _ in references(condition))
-    return isinstance(condition, Keyed | Sequence | Absence) or any(True for _ in references(condition))
+        return condition.bind is not None or bool(references(condition))
+    return isinstance(condition, Keyed | Sequence | Absence) or bool(references(condition))
 
 
 def _names(condition: Condition) -> list[str]:
@@ -249,16 +278,13 @@ def _names(condition: Condition) -> list[str]:
     return []
 
 
-def _binds(condition: Condition) -> bool:
-    return bool(_names(condition))
-
-
-def _without_unused(condition: Condition, used: set[str]) -> Condition:
+def _without_unused(condition: Condition, uses: Iterable[BoundRef], used: set[str]) -> Condition:
     """A binder on the spine without the names that nothing uses: with none left, it only asks whether there is one.
 
     One that is tied to others stays what it is: its events have a say in the order of combinations.
     """
-    if any(ref.name not in _names(condition) for ref in references(condition)):
+    own = _names(condition)
+    if not own or any(ref.name not in own for ref in uses):
         return condition
     if isinstance(condition, Seen | Keyed) and condition.bind not in used:
         return replace(condition, bind=None)

@@ -7,10 +7,9 @@ its test is false and known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import ge, gt, le, lt
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import re2
 
@@ -28,57 +27,15 @@ from engine.language.tree import (
 )
 from engine.rete.conditions import operators
 from engine.rete.conditions.existing import aggregate_of, rests_on
+from engine.rete.conditions.literals import COMPARISONS, Holds, Literal, Shape
 from engine.rete.conditions.quantity import Quantities, Quantity
-from engine.rete.conditions.subjects import nothing
+from engine.rete.conditions.subjects import Joined, nothing
 from engine.rete.conditions.truth import Values, leaf_truth, subject_of
 from engine.rete.conditions.whole import Whole, decided
 from engine.values import EpochMs
 
 MOST_CONJUNCTS = 64
 """Beyond it a condition is evaluated as a whole: multiplying out `all` of ten `any` of two gives 1,024."""
-
-Holds: TypeAlias = Callable[[Values, EpochMs], bool]
-
-
-COMPARISONS: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
-    (True, True): gt,
-    (True, False): ge,
-    (False, True): lt,
-    (False, False): le,
-}
-"""By whether it is upward and whether it is strict."""
-
-
-class Shape:
-    """How a literal is found in an index."""
-
-    IS: Final = "is"  # by hash of the value: `operand` is a tuple of values
-    ABOVE: Final = "above"  # by bisection: `operand` is (limit, whether the limit itself is outside)
-    BELOW: Final = "below"
-    CHECK: Final = "check"  # looked at one by one
-
-
-@dataclass(slots=True, eq=False)
-class Literal:
-    """A test, or the opposite of one, on a quantity.
-
-    Attributes:
-        index: The quantity.
-        shape: One of `Shape`.
-        operand: What the index needs, see `Shape`.
-        holds: Whether it is true of these values.
-        reads: All quantities that it looks at.
-        age: For a test against the clock: the length, or the index of the quantity that gives it, negated less one.
-        key: Equal for equal literals of one network.
-    """
-
-    index: int
-    shape: str
-    operand: Any
-    holds: Holds
-    reads: tuple[int, ...]
-    key: Hashable
-    age: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +57,8 @@ class _Reader:
 
     def literal(self, leaf: Test | Seen, wanted: bool) -> list[list[Literal]]:
         """A leaf that must be `wanted`, as alternatives of literals that hold together."""
+        if isinstance(subject_of(leaf), Joined):
+            return self._literal(leaf, wanted)  # to find one of so much again costs more than to make it
         found = self.known.get((leaf, wanted))
         if found is None:
             found = self.known[leaf, wanted] = self._literal(leaf, wanted)
@@ -140,7 +99,10 @@ class _Reader:
 
     def _make(self, leaf: Test | Seen, wanted: bool, shape: str, operand: Any) -> Literal:
         quantity = self.quantities.of(subject_of(leaf))
-        key = (quantity.index, leaf, wanted)
+        meant: Hashable = leaf
+        if isinstance(leaf, Test) and not isinstance(leaf.subject, FactRef):
+            meant = (leaf.operator, leaf.operand)  # the index says of what
+        key = (quantity.index, meant, wanted)
         found = self.made.get(key)
         if found is None:
             reads: tuple[int, ...] = (quantity.index,)
@@ -157,7 +119,9 @@ class _Reader:
                 elif leaf.operator in operators.CLOCKED:
                     assert isinstance(leaf.operand, int)
                     age = leaf.operand
-            found = Literal(quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, age)
+            found = Literal(
+                quantity.index, shape, operand, self._holds(leaf, wanted, shape, operand), reads, key, leaf, wanted, age
+            )
             self.made[key] = found
         return found
 

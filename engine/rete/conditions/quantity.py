@@ -51,7 +51,6 @@ class Quantity:
         id: 6 bytes of the hash of its structure; two of a network with 10,000 are equal once in 5 million networks.
         default: Its value in a session of which nothing is known.
         reads: The quantities that its own value is made from.
-        shows: Those that only a report on it looks at.
         is_concluded: Whether rules decide its value: derived facts, and what is computed from them.
         is_timed: Whether the passing of time alone can bring a rule about through it, so that it needs a timer.
     """
@@ -63,7 +62,6 @@ class Quantity:
     type: ValueType | None
     default: Value | None = None
     reads: tuple[int, ...] = ()
-    shows: tuple[int, ...] = ()
     expression: Expression | None = None
     is_concluded: bool = False
     is_timed: bool = False
@@ -94,6 +92,7 @@ class Quantities:
         self.gone: frozenset[int] = frozenset() if former is None else former.gone
         self.by_subject: dict[Subject, Quantity] = {} if former is None else dict(former.by_subject)
         self.by_name: dict[str, Quantity] = {} if former is None else former.by_name
+        self._latest: Quantity | None = None
         if former is None:
             for name in vocabulary.facts:
                 self.of_fact(name)
@@ -105,6 +104,7 @@ class Quantities:
             if not isinstance(subject, FactRef):
                 del self.by_subject[subject]
         self.gone = self.gone.union(indices)
+        self._latest = None
 
     def of_fact(self, name: str) -> Quantity:
         """The quantity of a fact or feature; a feature over events is its aggregate."""
@@ -127,23 +127,23 @@ class Quantities:
         """The quantity of a subject, made when it is new."""
         if isinstance(subject, FactRef):
             return self.of_fact(subject.fact)
+        if self._latest is not None and subject is self._latest.subject:
+            return self._latest  # to hash what is joined costs as much as a whole test
         found = self.by_subject.get(subject)
         if found is None:
             kind = subject.type if isinstance(subject, Aggregate) else ValueType(Kind.BOOLEAN)
-            shows: tuple[int, ...] = ()
             if isinstance(subject, Joined):
                 read = tuple(read_by(subject))
                 reads = tuple(dict.fromkeys(self.of(part).index for each in read for part in self._parts(each)))
-                shown = dict.fromkeys(self.of(each.subject).index for each in read if isinstance(each, Test))
-                shows = tuple(index for index in shown if index not in reads)
                 origin = Origin.JOINED
             else:
                 reads = tuple(dict.fromkeys(self.of_fact(name).index for name in facts_in(subject)))
                 origin = Origin.SCANNED if reads else Origin.EVENTS
             found = self._add(subject, origin, kind)
-            found.reads, found.shows = reads, shows
+            found.reads = reads
             found.is_concluded = any(self.all[index].is_concluded for index in reads)
             found.default = nothing(subject)
+        self._latest = found
         return found
 
     def _parts(self, read: Subject | Test) -> Iterable[Subject]:

@@ -31,13 +31,13 @@ def subject_of(condition: Test | Seen) -> Any:
 
 def leaf_truth(condition: Test | Seen, quantities: Quantities) -> Callable[[Values, EpochMs], Truth]:
     """The truth of a test or presence."""
+    if isinstance(condition, Test) and condition.operator is Operator.EXISTS:
+        return _exists(condition, quantities)
     quantity = quantities.of(subject_of(condition))
     index, default = quantity.index, quantity.default
     if isinstance(condition, Seen):
         return lambda values, now: values.get(index, default)  # type: ignore[return-value]
     operator, operand = condition.operator, condition.operand
-    if operator is Operator.EXISTS:
-        return _exists(condition, quantities)
     if isinstance(operand, FactRef):
         return _against(quantity, operator, quantities.of(operand))
     clocked = operators.CLOCKED.get(operator)

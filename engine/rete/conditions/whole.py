@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from engine.language.tree import All, AnyOf, Condition, Not, ScoreTest, Seen, Segment, Test
+from engine.rete.conditions.literals import Literal
 from engine.rete.conditions.truth import ScoreTruth, Values
 from engine.values import EpochMs, Truth
-
-if TYPE_CHECKING:
-    from engine.rete.conditions.normal_form import Literal
 
 Known: TypeAlias = Mapping[ScoreTest, Truth]
 Outcome: TypeAlias = bool | ScoreTest
 """Whether it holds; or the score that decides first, of those that are not known."""
 Decide: TypeAlias = Callable[[Values, EpochMs, Known], Outcome]
-ReadLeaf: TypeAlias = "Callable[[Test | Seen, bool], list[list[Literal]]]"
+ReadLeaf: TypeAlias = Callable[[Test | Seen, bool], list[list[Literal]]]
 """A leaf that must be true, or false, as alternatives of literals that hold together."""
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.language.sentence import value_text
 from engine.language.tree import BoundRef, FactRef, Operator, Test
 from engine.rete.conditions import operators
+from engine.rete.moment import Moment
 from engine.units import rough_duration
 from engine.values import EpochMs, Kind, Value, ValueType
 
-if TYPE_CHECKING:
-    from engine.rete.view import View
 
-
-def distance_of(view: View, test: Test, value: Value | None, kind: ValueType, *, wanted: bool) -> str | None:
+def distance_of(view: Moment, test: Test, value: Value | None, kind: ValueType, *, wanted: bool) -> str | None:
     """How far a known value is from making the test what is wanted, in the units of the fact."""
     vocabulary = view.compiled.program.vocabulary
     operand: Any = view.fact(test.operand.fact) if isinstance(test.operand, FactRef) else test.operand
@@ -42,7 +40,7 @@ def distance_of(view: View, test: Test, value: Value | None, kind: ValueType, *,
     )
 
 
-def how_far(view: View, test: Test, value: Value | None) -> float:
+def how_far(view: Moment, test: Test, value: Value | None) -> float:
     """The same as a number, to compare by; 0 where it can't be told."""
     operand: Any = view.fact(test.operand.fact) if isinstance(test.operand, FactRef) else test.operand
     known: Any = value

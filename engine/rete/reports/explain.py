@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -33,15 +33,13 @@ from engine.rete.conditions import operators
 from engine.rete.conditions.grounding import Bound, Grounding, UnboundError
 from engine.rete.conditions.joining import has_names
 from engine.rete.conditions.normal_form import leaves_of
+from engine.rete.conditions.telling import Fixed, Plan, Told, fixed, tell
+from engine.rete.moment import Moment
 from engine.rete.reports.distances import distance_of, operand_name
 from engine.rete.reports.explain_joined import absence_report, combination_told, keyed_report, sequence_report
-from engine.rete.reports.telling import Fixed, Plan, Told, fixed, tell
 from engine.schedule import is_open
 from engine.units import rough_duration
 from engine.values import EpochMs, Truth, Value
-
-if TYPE_CHECKING:
-    from engine.rete.view import View
 
 MOST_TEXTS = 50_000
 """Sentences that a network keeps: of 10,000 rules with four conditions each."""
@@ -50,7 +48,7 @@ _JUNCTIONS = {All: "all", AnyOf: "any"}
 _KINDS = {Seen: "seen", Test: "test", Sequence: "sequence", Absence: "absence", Keyed: "keyed"}
 
 
-def report(view: View, condition: Condition, *, wanted: bool = True) -> ConditionReport:
+def report(view: Moment, condition: Condition, *, wanted: bool = True) -> ConditionReport:
     """A condition with its truth and actual values; of one that binds names, in one combination.
 
     Args:
@@ -63,20 +61,20 @@ def report(view: View, condition: Condition, *, wanted: bool = True) -> Conditio
     return _told(view, condition, _grounding(view, condition), wanted=wanted)
 
 
-def _plainly(view: View, condition: Condition, *, wanted: bool) -> Told:
+def _plainly(view: Moment, condition: Condition, *, wanted: bool) -> Told:
     """The condition of a rule in which nothing is bound."""
     leaf = partial(_planned_leaf, view)  # the view does not keep it: a cycle would keep the view
     return tell(view.compiled.plans.of_rule(condition), view.told, leaf, wanted=wanted)
 
 
-def _told(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
+def _told(view: Moment, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
     """The report on one combination, with the truth of the whole: what was dropped may have been in another."""
     tree = _report(view, condition, grounding, wanted=wanted)
     truth = tree.truth if grounding is None else view.truth(condition)
     return tree if tree.truth is truth else replace(tree, truth=truth)
 
 
-def _grounding(view: View, condition: Condition) -> Grounding | None:
+def _grounding(view: Moment, condition: Condition) -> Grounding | None:
     """The combination that the report is about; None where nothing has to be joined."""
     if id(condition) in view.compiled.plain or not has_names(condition):
         return None
@@ -87,7 +85,7 @@ def _grounding(view: View, condition: Condition) -> Grounding | None:
     return Grounding(combination_told(view, condition, far), view.catalogue)
 
 
-def _report(view: View, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
+def _report(view: Moment, condition: Condition, grounding: Grounding | None, *, wanted: bool) -> ConditionReport:
     if isinstance(condition, Segment):
         part = _report(view, condition.condition, grounding, wanted=wanted)
         return ConditionReport(_text(view, condition), part.truth, "segment", condition.name, parts=(part,))
@@ -108,7 +106,7 @@ def _report(view: View, condition: Condition, grounding: Grounding | None, *, wa
     return found
 
 
-def _leaf(view: View, leaf: Test | Seen | ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
+def _leaf(view: Moment, leaf: Test | Seen | ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
     if isinstance(leaf, ScoreTest):
         return _score(view, leaf, text, wanted=wanted)
     if isinstance(leaf, Seen):
@@ -116,7 +114,7 @@ def _leaf(view: View, leaf: Test | Seen | ScoreTest, text: str, *, wanted: bool)
     return _test(view, leaf, leaf, view.value(leaf.subject), text, wanted=wanted)
 
 
-def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+def _bound_leaf(view: Moment, leaf: Condition, grounding: Grounding, *, wanted: bool) -> ConditionReport:
     """A leaf that may bind names, or use them."""
     text = _text(view, leaf)
     try:
@@ -141,7 +139,7 @@ def _bound_leaf(view: View, leaf: Condition, grounding: Grounding, *, wanted: bo
     return _score(view, leaf, text, wanted=wanted)
 
 
-def _unbound(view: View, leaf: Condition, text: str, grounding: Grounding, name: str) -> ConditionReport:
+def _unbound(view: Moment, leaf: Condition, text: str, grounding: Grounding, name: str) -> ConditionReport:
     """A leaf that looks at a name to which nothing is bound: its own, where no sequence was there to bind it."""
     if isinstance(leaf, Sequence):
         try:
@@ -152,7 +150,7 @@ def _unbound(view: View, leaf: Condition, text: str, grounding: Grounding, name:
     return ConditionReport(text, None, _KINDS[type(leaf)], missing=name)
 
 
-def _text(view: View, condition: Condition) -> str:
+def _text(view: Moment, condition: Condition) -> str:
     """The sentence of a condition, made once for a network: a thousand rules are explained in one go."""
     texts = view.compiled.texts
     found = texts.get(condition)
@@ -163,7 +161,7 @@ def _text(view: View, condition: Condition) -> str:
     return found
 
 
-def explain(view: View, rule: Rule) -> RuleReport:
+def explain(view: Moment, rule: Rule) -> RuleReport:
     """Why a rule holds or not. What is decisive comes first: what is false, then what is unknown."""
     grounding, compiled = None, view.compiled
     if id(rule.when) in compiled.plain:
@@ -191,7 +189,7 @@ def explain(view: View, rule: Rule) -> RuleReport:
     return RuleReport(rule.id, tree.truth, tree, failing, needs == 1, held_back, bindings)
 
 
-def _planned_leaf(view: View, plan: Plan, wanted: bool) -> ConditionReport:
+def _planned_leaf(view: Moment, plan: Plan, wanted: bool) -> ConditionReport:
     leaf = plan.condition
     if isinstance(leaf, ScoreTest):
         return _score(view, leaf, plan.text, wanted=wanted)
@@ -209,7 +207,7 @@ def _planned_leaf(view: View, plan: Plan, wanted: bool) -> ConditionReport:
     return found
 
 
-def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
+def moments(view: Moment, condition: Condition) -> Iterator[EpochMs]:
     """The moments at which the clock changes a test of the condition that no rule need have."""
     for leaf in leaves_of(view.form(condition)):
         if isinstance(leaf, Test) and leaf.operator in operators.CLOCKED:
@@ -224,7 +222,7 @@ def moments(view: View, condition: Condition) -> Iterator[EpochMs]:
 
 
 def _test(
-    view: View,
+    view: Moment,
     test: Test,
     ground: Test,
     value: Value | None,
@@ -254,7 +252,7 @@ def _test(
     )
 
 
-def _seen(view: View, seen: Seen, text: str, truth: Truth, *, wanted: bool) -> ConditionReport:
+def _seen(view: Moment, seen: Seen, text: str, truth: Truth, *, wanted: bool) -> ConditionReport:
     window = seen.span.window
     latest = _latest(view, seen.of)
     actual = None
@@ -275,7 +273,7 @@ def _seen(view: View, seen: Seen, text: str, truth: Truth, *, wanted: bool) -> C
     )
 
 
-def _score(view: View, test: ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
+def _score(view: Moment, test: ScoreTest, text: str, *, wanted: bool) -> ConditionReport:
     vocabulary = view.compiled.program.vocabulary
     truth = view.asking.truth(test)
     answer = view.asking.answer(test.score)
@@ -300,7 +298,7 @@ def _score(view: View, test: ScoreTest, text: str, *, wanted: bool) -> Condition
     )
 
 
-def _latest(view: View, selection: Selection) -> EpochMs | None:
+def _latest(view: Moment, selection: Selection) -> EpochMs | None:
     """When a selected event was last seen, among those retained."""
     if not view.has_kept(selection.event):
         return None

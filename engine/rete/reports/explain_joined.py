@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.activation import ConditionReport
 from engine.language.sentence import required_text, value_text
@@ -27,13 +27,11 @@ from engine.rete.conditions.grounding import Bound, Grounding
 from engine.rete.conditions.joining import NAMELESS, binds_names, joined_in, subject_alone
 from engine.rete.conditions.leaves import leaf_value_truth
 from engine.rete.conditions.quantity import selections
+from engine.rete.memory.retained import Kept
+from engine.rete.moment import Moment
 from engine.rete.reports.distances import distance_of, how_far, operand_name
-from engine.rete.session.retained import Kept
 from engine.units import rough_duration
 from engine.values import Truth, Value
-
-if TYPE_CHECKING:
-    from engine.rete.view import View
 
 MOST_COMBINATIONS = 6
 """Combinations that do not hold among which the nearest is looked for."""
@@ -42,7 +40,7 @@ MOST_EVENTS = 8
 """Events that a report names as those that held a condition."""
 
 
-def combination_told(view: View, condition: Condition, far: Callable[[Bound], int]) -> Bound:
+def combination_told(view: Moment, condition: Condition, far: Callable[[Bound], int]) -> Bound:
     """What the names of a condition are bound to in the combination that a report is about.
 
     The first that is true, else the first that is unknown, else the nearest of the first ones, else what can be bound.
@@ -86,7 +84,7 @@ def _order(found: tuple[Any, Bound]) -> Any:
 
 
 def sequence_report(
-    view: View, sequence: Sequence, text: str, grounding: Grounding, *, wanted: bool
+    view: Moment, sequence: Sequence, text: str, grounding: Grounding, *, wanted: bool
 ) -> ConditionReport:
     """How far a sequence has come."""
     ground = grounding.sequence(sequence)
@@ -113,7 +111,7 @@ def sequence_report(
     )
 
 
-def _row(view: View, sequence: Sequence) -> list[Kept]:
+def _row(view: Moment, sequence: Sequence) -> list[Kept]:
     """The earliest events of the span that match as many steps as can be."""
     row: list[Kept] = []
     for event in in_span(sequence.span, view.kept_events(), view.now):
@@ -122,7 +120,7 @@ def _row(view: View, sequence: Sequence) -> list[Kept]:
     return row
 
 
-def absence_report(view: View, absence: Absence, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+def absence_report(view: Moment, absence: Absence, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
     """How long ago it began, and what ended it."""
     ground = grounding.absence(absence)
     truth = view.truth(ground)
@@ -158,7 +156,7 @@ def absence_report(view: View, absence: Absence, text: str, grounding: Grounding
     )
 
 
-def _latest(view: View, selection: Selection, after: Kept | None = None) -> Kept | None:
+def _latest(view: Moment, selection: Selection, after: Kept | None = None) -> Kept | None:
     """The latest selected event, of those that came after one."""
     for event in reversed(view.kept_events()):
         if event is after:
@@ -168,7 +166,7 @@ def _latest(view: View, selection: Selection, after: Kept | None = None) -> Kept
     return None
 
 
-def keyed_report(view: View, keyed: Keyed, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
+def keyed_report(view: Moment, keyed: Keyed, text: str, grounding: Grounding, *, wanted: bool) -> ConditionReport:
     """The value of the key that is bound; else of the first that passes, or that is open, or of the one that comes nearest."""
     vocabulary = view.compiled.program.vocabulary
     ground = grounding.keyed(keyed)
@@ -203,7 +201,7 @@ def keyed_report(view: View, keyed: Keyed, text: str, grounding: Grounding, *, w
     )
 
 
-def _key_told(view: View, ground: Keyed, key: Value | None) -> tuple[Truth, Value | None]:
+def _key_told(view: Moment, ground: Keyed, key: Value | None) -> tuple[Truth, Value | None]:
     """The key that a report is about, and whether it passes; without one that is bound, whether any does."""
     subject = subject_alone(ground)
     pattern, state, look = view.pattern(subject)
@@ -220,7 +218,7 @@ def _key_told(view: View, ground: Keyed, key: Value | None) -> tuple[Truth, Valu
     return truth, min(firsts, key=_order)[1] if firsts else None
 
 
-def _nearest(view: View, ground: Keyed) -> Value | None:
+def _nearest(view: Moment, ground: Keyed) -> Value | None:
     """Of the keys that don't pass, the one that is kept from it by the fewest tests, and least by the first of them."""
     entries: dict[Value, list[Any]] = {}
     aggregate = ground.aggregate
@@ -247,13 +245,13 @@ def _tests(keyed: Keyed, ground: Keyed) -> list[Test]:
     ]
 
 
-def _open_tests(view: View, ground: Keyed, value: Value | None) -> list[Test]:
+def _open_tests(view: Moment, ground: Keyed, value: Value | None) -> list[Test]:
     """Those that a value does not pass."""
     tests = [Test(ground.aggregate, operator, operand) for operator, operand in ground.tests]
     return [test for test in tests if leaf_value_truth(test, value, view.fact, view.now) is not True]
 
 
-def _unknown_in(view: View, keyed: Keyed, ground: Keyed) -> str:
+def _unknown_in(view: Moment, keyed: Keyed, ground: Keyed) -> str:
     """What leaves it open whether a key passes: a right side without a value, else the events that are not known any more."""
     right: list[Any] = [operand for _, operand in ground.tests]
     for (_, operand), value in zip(keyed.tests, right, strict=True):

@@ -25,7 +25,7 @@ from engine.language.tree import (
 )
 from engine.rete.agenda.production import Production
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.normal_form import Literal
+from engine.rete.conditions.literals import Literal
 from engine.rete.conditions.quantity import Origin, Quantity, selections
 from engine.rete.conditions.subjects import Joined, Presence
 from engine.rete.reports.cost import Costs
@@ -114,7 +114,7 @@ class _Listing:
     def _condition(self, literal: Literal) -> ListedNode:
         """A test on a quantity; whether a pattern holds is no test of its own."""
         quantity = self._quantity(literal.index)
-        leaf, wanted = literal.key[1:3]  # type: ignore[index] # (index, leaf, wanted)
+        leaf, wanted = literal.leaf, literal.wanted
         if quantity.kind is NodeKind.PATTERN and wanted:
             return quantity
         words = quantity.text if quantity.kind is NodeKind.PATTERN else None

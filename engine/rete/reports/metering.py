@@ -14,11 +14,12 @@ from engine.activation import Step
 from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
 from engine.rete.alpha.network import AlphaMemory, AlphaType, Feed
 from engine.rete.alpha.windows import WindowNode
-from engine.rete.beta.pattern import PARTS, Pattern, PatternState, Pins, Token
+from engine.rete.beta.pattern import PARTS, Pattern
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Quantity
-from engine.rete.session.memory import Boxed, Memory
+from engine.rete.memory.joins import PatternState, Pins, Token
+from engine.rete.memory.memory import Boxed, Memory
 from engine.values import EpochMs, Truth, Value
 
 

@@ -11,16 +11,17 @@ from typing import Any, Final
 
 from engine.event import Event
 from engine.language.tree import Aggregate
-from engine.rete.agenda.settle import Failures, blame
+from engine.rete.agenda.agenda import Failures
 from engine.rete.alpha.aggregates import SAME, Changed
 from engine.rete.alpha.network import AlphaType, Broken, Feed
-from engine.rete.beta.joins import arrive, note_due
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Boxed, Memory
+from engine.rete.memory.memory import Boxed, Memory
+from engine.rete.memory.retained import Packing, Retained
+from engine.rete.session.following import arrive, note_due
+from engine.rete.session.reading import Reader
 from engine.rete.session.refill import refill, scanned_value
-from engine.rete.session.retained import Packing, Retained
+from engine.rete.session.settle import blame
 from engine.values import EpochMs, Value
 
 _pop: Final = heappop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heapreplace
 
 from engine.rete.compilation import Compiled
-from engine.rete.session.memory import Memory
+from engine.rete.memory.memory import Memory
 from engine.values import EpochMs
 
 

@@ -14,7 +14,7 @@ from engine.language.tree import ScoreTest
 from engine.rete.alpha.windows import WindowNode
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Origin
-from engine.rete.session.memory import Boxed
+from engine.rete.memory.memory import Boxed
 
 _HASH = 8
 """Bytes of a name."""

@@ -11,8 +11,8 @@ from engine.rete.alpha.history import entry, selects, value_over
 from engine.rete.alpha.windows import WindowNode
 from engine.rete.conditions.quantity import Quantity, selections
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import Memory
-from engine.rete.session.retained import Kept
+from engine.rete.memory.memory import Memory
+from engine.rete.memory.retained import Kept
 from engine.values import EpochMs, Value
 
 

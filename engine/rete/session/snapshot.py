@@ -10,17 +10,17 @@ from engine.activation import FactReader, ScoreAnswer, ScoreStatus
 from engine.language.tree import Aggregate
 from engine.rete.agenda.production import Production
 from engine.rete.agenda.scoring import Asking
-from engine.rete.agenda.settle import settle_computed, settle_derived
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.beta.joins import Following, Joins
-from engine.rete.beta.pattern import PatternState
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.subjects import Presence
-from engine.rete.session.memory import NOTHING_FRESH, Memory
+from engine.rete.memory.joins import Joins, PatternState
+from engine.rete.memory.memory import NOTHING_FRESH, Memory
+from engine.rete.memory.retained import Retained
+from engine.rete.session.following import Following
 from engine.rete.session.names import Difference, Names
+from engine.rete.session.reading import Reader
 from engine.rete.session.refill import refill, scanned_value
-from engine.rete.session.retained import Retained
+from engine.rete.session.settle import settle_computed, settle_derived
 from engine.rete.session.stored import FIRST, STORED_APART, SnapshotError, framed, storable, unframed, value_of
 from engine.values import EpochMs
 

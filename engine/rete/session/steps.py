@@ -16,21 +16,21 @@ from engine.activation import (
     Step,
 )
 from engine.event import Event
-from engine.rete.agenda.agenda import activate
+from engine.rete.agenda.agenda import Failures, activate
 from engine.rete.agenda.production import Production
-from engine.rete.agenda.rising import risen_rules
 from engine.rete.agenda.scoring import Asking
-from engine.rete.agenda.settle import Failures, as_failures, settle_computed, settle_derived
 from engine.rete.alpha.aggregates import Changed
-from engine.rete.beta.combinations import combinations, true_tokens
-from engine.rete.beta.joins import Following
-from engine.rete.beta.pattern import Token
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.reading import Reader
 from engine.rete.conditions.truth import ScoreTruth
+from engine.rete.memory.joins import Token
+from engine.rete.memory.memory import NOTHING_FRESH, Memory
 from engine.rete.session.changes import expire, scan, set_facts, take_in
 from engine.rete.session.clockwork import clock_moments, next_moment
-from engine.rete.session.memory import NOTHING_FRESH, Memory
+from engine.rete.session.combinations import combinations, true_tokens
+from engine.rete.session.following import Following
+from engine.rete.session.reading import Reader
+from engine.rete.session.rising import risen_rules
+from engine.rete.session.settle import as_failures, settle_computed, settle_derived
 from engine.rete.session.straight import NOTHING
 from engine.values import EpochMs, Value
 

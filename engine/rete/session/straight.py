@@ -10,18 +10,18 @@ from typing import Any, Final
 
 from engine.activation import Activation, Step
 from engine.event import Event
-from engine.rete.agenda.agenda import activate
+from engine.rete.agenda.agenda import Failures, activate
 from engine.rete.agenda.conflict import Glance
-from engine.rete.agenda.rising import risen_rules
-from engine.rete.agenda.settle import Failures, as_failures, blame
 from engine.rete.alpha.aggregates import SAME, Changed
 from engine.rete.alpha.discrimination import End
 from engine.rete.alpha.network import AlphaType, Broken
 from engine.rete.compilation import Compiled
-from engine.rete.conditions.reading import Reader
+from engine.rete.memory.memory import Boxed, Memory
+from engine.rete.memory.retained import Retained
 from engine.rete.session.changes import enter, expire_heap, follow
-from engine.rete.session.memory import Boxed, Memory
-from engine.rete.session.retained import Retained
+from engine.rete.session.reading import Reader
+from engine.rete.session.rising import risen_rules
+from engine.rete.session.settle import as_failures, blame
 from engine.values import EpochMs
 
 NOTHING: Final = Step()

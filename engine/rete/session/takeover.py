@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.quantity import Quantity, events_of
-from engine.rete.session.memory import NOTHING_FRESH, Memory
+from engine.rete.memory.memory import NOTHING_FRESH, Memory
 from engine.rete.session.names import Names
 
 

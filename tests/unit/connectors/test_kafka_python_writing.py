@@ -51,3 +51,22 @@ def test_another_failure_is_not_taken_for_it() -> None:
     transactor.begin()
     with pytest.raises(KafkaError, match="Cannot perform send"):
         transactor.write(TWO, 1)
+
+
+def test_all_partitions_of_a_transaction_are_named_before_its_first_record_wakes_the_client() -> None:
+    """Each that is named later is a question of its own to the coordinator."""
+    manager = TransactionManager(transactional_id="outputs-0")
+    manager.initialize_transactions()
+    manager.set_producer_id_and_epoch(ProducerIdAndEpoch(1, 0))
+    manager._transition_to(type(manager._current_state).READY)
+    named: list[set[TopicPartition]] = []
+
+    def send(topic: str, **record: object) -> SimpleNamespace:
+        named.append(set(manager._new_partitions_in_transaction))
+        return SimpleNamespace(get=lambda timeout: None)
+
+    producer = SimpleNamespace(_transaction_manager=manager, send=send, begin_transaction=manager.begin_transaction)
+    transactor = PythonTransactor(producer)
+    transactor.begin()
+    transactor.write(TWO, 1)
+    assert named[0] == {TopicPartition("triggers", number) for number in range(2)}

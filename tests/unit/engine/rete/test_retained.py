@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.rete.session.retained import Kept, Packing, Retained
+from engine.rete.memory.retained import Kept, Packing, Retained
 
 VIEW = Packing(("view", "product", "price"))
 

@@ -5,19 +5,16 @@ Only for conditions in which nothing is bound; `explain` tells the others combin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from engine.activation import ConditionReport
 from engine.language.sentence import required_text, sentence, subject_text, subject_type
 from engine.language.tree import All, AnyOf, BoundRef, Condition, FactRef, Not, Segment, Test, Vocabulary
 from engine.rete.conditions import operators
+from engine.rete.conditions.quantity import Quantity
 from engine.values import Truth, Value, ValueType
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from engine.rete.conditions.quantity import Quantity
 
 MOST_PLANS = 50_000
 """Different conditions that a network keeps: of 10,000 rules with four parts each."""

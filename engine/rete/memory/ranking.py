@@ -9,7 +9,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple, TypeAlias
 
-from engine.rete.alpha.memories import Alphas, Position
+from engine.rete.memory.alphas import Alphas, Position
 from engine.values import Truth, Value
 
 FEW = 16

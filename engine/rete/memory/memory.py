@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from engine.rete.session.retained import Retained
+from engine.rete.memory.joins import Joins
+from engine.rete.memory.retained import Retained
 from engine.values import EpochMs, Millis, Value
-
-if TYPE_CHECKING:
-    from engine.rete.beta.joins import Joins
 
 Boxed: TypeAlias = Any
 """A whole number that goes into lists and dicts as it is: machine code would make another object of it for each of them."""

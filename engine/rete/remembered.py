@@ -6,10 +6,10 @@ import msgspec
 
 from engine.activation import Catalogue, ScoreFunction
 from engine.rete.compilation import Compiled
+from engine.rete.memory.memory import Memory
+from engine.rete.memory.retained import Kept
 from engine.rete.network import Network
 from engine.rete.reports.listing import list_network
-from engine.rete.session.memory import Memory
-from engine.rete.session.retained import Kept
 from engine.values import EpochMs, Value
 
 

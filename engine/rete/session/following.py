@@ -4,96 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, final
 
 from engine.activation import Catalogue
 from engine.event import Event
-from engine.rete.alpha.aggregates import SAME, AlphaSuccessor
-from engine.rete.alpha.memories import Alphas
-from engine.rete.beta.pattern import PatternState, Pins, Role, Token
-from engine.rete.beta.ranking import RankedKeys, Ranking
+from engine.rete.alpha.network import AlphaType, Feed
+from engine.rete.beta.arrival import Arrival
 from engine.rete.beta.selector import Look
+from engine.rete.compilation import Compiled
+from engine.rete.memory.alphas import Alphas
+from engine.rete.memory.joins import Joins, PatternState, Pins
+from engine.rete.memory.memory import Memory
+from engine.rete.memory.retained import Kept
+from engine.rete.session.settle import blame
 from engine.values import EpochMs, Truth, Value
-
-if TYPE_CHECKING:
-    from engine.rete.alpha.network import AlphaType, Feed
-    from engine.rete.compilation import Compiled
-    from engine.rete.session.memory import Boxed, Memory
-    from engine.rete.session.retained import Kept
-
-
-@final
-class Arrival(AlphaSuccessor):
-    """A pattern at the end of an edge of the alpha network; `index` is its quantity.
-
-    Attributes:
-        number: The alpha memory that the event goes to.
-        required: Attributes without which it does not.
-        roles: What it is to the pattern.
-    """
-
-    __slots__ = ("number", "required", "roles")
-
-    def __init__(self, index: int, number: int, required: frozenset[str], roles: tuple[Role, ...]) -> None:
-        super().__init__(index)
-        self.number = number
-        self.required = required
-        self.roles = roles
-
-    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
-        """Nothing enters a pattern by itself: what an event touches is noted, see `arrive`."""
-        return SAME
-
-
-class Joins:
-    """What a session keeps for its patterns.
-
-    Attributes:
-        states: By pattern; what is absent has no combination, and never had.
-        alphas: The alpha memories, once something had to be joined; never stored.
-        touched: Combinations that must be looked at again in this step; None for all.
-        rankings: How the keys of each `take: highest` stand; never stored.
-        due: Patterns that time touches, with the first moment that was not looked at yet.
-        was: The truths that combinations had before this step.
-        told: The combinations for which rules with several patterns held after the last step.
-        unsettled: Patterns that came with a reload and ask the catalogue: looked at when the next call begins.
-    """
-
-    __slots__ = ("alphas", "due", "rankings", "states", "told", "touched", "unsettled", "was")
-
-    def __init__(self) -> None:
-        self.states: dict[int, PatternState] = {}
-        self.alphas: Alphas | None = None
-        self.rankings: dict[Ranking, RankedKeys] = {}
-        self.touched: dict[int, set[Pins] | None] = {}
-        self.due: dict[int, EpochMs] = {}
-        self.was: dict[int, dict[Token, Truth]] = {}
-        self.told: dict[int, frozenset[Token]] = {}
-        self.unsettled: frozenset[int] = frozenset()
-
-    def touch(self, arrivals: Iterable[Arrival], attributes: dict[str, Value]) -> None:
-        """Note what an event touches."""
-        rankings = self.rankings
-        for arrival in arrivals:
-            for role in arrival.roles if rankings else ():
-                if role.ranking in rankings:
-                    rankings[role.ranking].dirty.add(attributes[role.ranking.per])
-            noted = self.touched.setdefault(arrival.index, set())
-            if noted is not None:
-                for role in arrival.roles:
-                    pins = role.pins(attributes)
-                    if pins is not None:
-                        noted.add(pins)
-
-    def gained(self) -> dict[int, list[Token]]:
-        """The combinations of each pattern that this step made true."""
-        found = {}
-        for index, was in self.was.items():
-            tokens = self.states[index].tokens if index in self.states else {}
-            risen = [token for token, old in was.items() if old is not True and tokens.get(token) is True]
-            if risen:
-                found[index] = risen
-        return found
 
 
 def arrivals_of(kind: AlphaType, event: Event | Kept, broken: list[tuple[int, str]] | None = None) -> list[Arrival]:
@@ -131,7 +54,7 @@ def arrive(compiled: Compiled, memory: Memory, event: Event, kind: AlphaType) ->
             joins = memory.joins = Joins()
         if joins.alphas is not None:
             joins.alphas.add({arrival.number for arrival in arrivals}, event.time, event.attributes)
-        joins.touch(arrivals, event.attributes)
+        _touch(joins, arrivals, event.attributes)
     return broken
 
 
@@ -146,10 +69,25 @@ def _depart(compiled: Compiled, memory: Memory, event: Event | Kept) -> None:
         joins = memory.joins = Joins()
     if joins.alphas is not None and not isinstance(event, Event):
         joins.alphas.drop_oldest({arrival.number for arrival in arrivals})
-    joins.touch(arrivals, event.attributes)
+    _touch(joins, arrivals, event.attributes)
     for arrival in arrivals:
         state = joins.states.setdefault(arrival.index, PatternState())
-        state.lose(arrival.roles, event.time, event.attributes)
+        state.lose([role.keyed for role in arrival.roles if role.keyed is not None], event.time, event.attributes)
+
+
+def _touch(joins: Joins, arrivals: Iterable[Arrival], attributes: dict[str, Value]) -> None:
+    """Note what an event touches."""
+    rankings = joins.rankings
+    for arrival in arrivals:
+        for role in arrival.roles if rankings else ():
+            if role.ranking in rankings:
+                rankings[role.ranking].dirty.add(attributes[role.ranking.per])
+        noted = joins.touched.setdefault(arrival.index, set())
+        if noted is not None:
+            for role in arrival.roles:
+                pins = role.pins(attributes)
+                if pins is not None:
+                    noted.add(pins)
 
 
 def alphas_of(compiled: Compiled, memory: Memory) -> Alphas:
@@ -237,7 +175,7 @@ class Following:
             value = pattern.value(state)
         except Exception as problem:  # noqa: BLE001 - it is unknown then, and the rules that look at it say why
             state.tokens, value = {}, None
-            blame_patterns(self._compiled, index, f"{type(problem).__name__}: {problem}", self._failures)
+            blame(self._compiled, index, f"{type(problem).__name__}: {problem}", self._failures)
         self._mark(index, state, look)
         if value is False:
             self._values.pop(index, None)
@@ -352,17 +290,10 @@ class Overlay:
             value = pattern.value(state)
         except Exception as problem:  # noqa: BLE001 - it is unknown then, and the rules that look at it say why
             state.tokens, value = {}, None
-            blame_patterns(self._compiled, index, f"{type(problem).__name__}: {problem}", self._failures)
+            blame(self._compiled, index, f"{type(problem).__name__}: {problem}", self._failures)
         self._values[index] = value
         if value is not old:
             changed.setdefault(index, old)
-
-
-def blame_patterns(compiled: Compiled, index: int, error: str, failures: dict[str, str]) -> None:
-    """A pattern could not be looked at: every rule that does failed."""
-    for production in compiled.acting:
-        if index in production.reads:
-            failures.setdefault(production.rule.id, error)
 
 
 def note_due(memory: Memory, index: int, moment: EpochMs) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from engine.activation import NOTHING_BOUND, Combination
 from engine.rete.agenda.production import Production, alternative_holds
-from engine.rete.beta.pattern import PatternState, Token
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.normal_form import Conjunct
 from engine.rete.conditions.truth import ScoreTruth, Values
+from engine.rete.memory.joins import PatternState, Token
 from engine.values import EpochMs
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from engine.activation import Catalogue
 from engine.language.tree import Vocabulary
-from engine.rete.alpha.memories import Alphas
-from engine.rete.beta.joins import arrivals_of
-from engine.rete.beta.pattern import Pattern, PatternState
+from engine.rete.beta.pattern import Pattern
 from engine.rete.beta.selector import Look
 from engine.rete.compilation import patterns_apart
 from engine.rete.conditions.subjects import Joined
-from engine.rete.session.retained import Kept
+from engine.rete.memory.alphas import Alphas
+from engine.rete.memory.joins import PatternState
+from engine.rete.memory.retained import Kept
+from engine.rete.session.following import arrivals_of
 from engine.values import EpochMs, Truth, Value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine.rete.agenda.settle import Failures
+from engine.rete.agenda.agenda import Failures
 from engine.rete.alpha.aggregates import Changed
 from engine.rete.compilation import Compiled
 from engine.values import EpochMs, Value

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from engine.activation import RuleFailure
 from engine.expression import evaluate
+from engine.rete.agenda.agenda import Failures
 from engine.rete.agenda.derived import Stratum
 from engine.rete.agenda.production import Production
 from engine.rete.alpha.aggregates import Changed
@@ -16,10 +17,6 @@ from engine.values import EpochMs, Value
 
 Holds: TypeAlias = Callable[[Production], bool]
 """Whether a rule is true of the values that are being settled; raises what its tests raise."""
-
-Failures: TypeAlias = dict[str, str]
-"""The first error of each rule, by rule id."""
-
 
 Follow: TypeAlias = Callable[[Changed], None]
 """Brings patterns to what follows from what changed, see `joins.Following`."""
