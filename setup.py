@@ -136,6 +136,7 @@ EXTRAS = {
 NETWORK = Path("engine", "rete")
 HOT = [
     "connectors/kafka_records.py",
+    "engine/admitted.py",
     "engine/language/sentence.py",
     "engine/offers/arbitration.py",
     "engine/offers/candidates.py",

@@ -1,30 +1,13 @@
-"""An event as the engine sees it: checked against the vocabulary, with typed attributes."""
+"""Events: as a sender writes them, and as the engine sees them."""
 
 from __future__ import annotations
 
 import msgspec
 
-from engine.values import EpochMs, Value
+from engine.admitted import Event
+from engine.values import EpochMs
 
-
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened in a session. Made by `Vocabulary.admit`, which types and computes the attributes.
-
-    Attributes:
-        id: The sender's id of the event; a second event with it is a duplicate.
-        type: A type that the vocabulary declares.
-        session_id: The session in which it happened.
-        time: Event time.
-        customer_id: The customer, where known.
-        attributes: Declared attributes that have a value; one without a value is absent.
-    """
-
-    id: str
-    type: str
-    session_id: str
-    time: EpochMs
-    customer_id: str | None = None
-    attributes: dict[str, Value] = {}
+__all__ = ["Event", "RawEvent"]
 
 
 class RawEvent(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -96,7 +96,7 @@ class Admission:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._types = {name: AttributeReaders(each, vocabulary) for name, each in vocabulary.events.items()}
+        self._types = {name: (name, AttributeReaders(each, vocabulary)) for name, each in vocabulary.events.items()}
 
     def admit(self, raw: RawEvent, received: EpochMs) -> Event:
         """Type a raw event.
@@ -108,10 +108,11 @@ class Admission:
         Raises:
             EventRefusedError: At the first thing that does not fit.
         """
-        readers = self._types.get(raw.type)
-        if readers is None:
+        found = self._types.get(raw.type)
+        if found is None:
             message = f"the vocabulary declares no event {shown(raw.type)}"
             raise EventRefusedError("unknown-event", "type", message)
+        kind, readers = found  # all events of a type share its name: it is found again without a look at its letters
         event_id, session_id, customer_id, time = raw.id, raw.session_id, raw.customer_id, raw.time
         if event_id is None:
             raise EventRefusedError("missing-id", "id", "an event needs an id, so that it counts once when sent twice")
@@ -128,7 +129,7 @@ class Admission:
                 moment = read_moment(time)
             except ValueRefusedError as refused:
                 raise EventRefusedError(refused.code, "time", f"time {refused}") from None
-        return Event(event_id, raw.type, session_id, moment, customer_id, readers.read(raw.attributes))
+        return Event(event_id, kind, session_id, moment, customer_id, readers.read(raw.attributes))
 
 
 def admit(vocabulary: Vocabulary, raw: RawEvent, received: EpochMs) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,4 +101,5 @@ def events(raw: list[bytes]) -> Iterator[Event]:
     for line in raw:
         read: dict[str, Any] = json.loads(line)
         attributes: dict[str, Value] = {name: read[name] for name in ("category", "price", "tier") if name in read}
-        yield Event(str(read["seq"]), read["type"], read["sid"], read["ts"], None, attributes)
+        # The admission of events gives all of a type the vocabulary's own name of it.
+        yield Event(str(read["seq"]), sys.intern(read["type"]), read["sid"], read["ts"], None, attributes)

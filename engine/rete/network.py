@@ -148,8 +148,8 @@ class Network:
 
         The caller has dropped duplicates and events that are too late. Without a catalogue, nothing is known of things.
         """
-        time: Boxed = event.time
-        now: EpochMs = time
+        now = event.time
+        time: Boxed = now
         clock, timed = memory.clock, memory.timed
         if clock is not None and now >= clock and self._is_plain and not ((timed and timed[0][0] <= now) or memory.new):
             if not self._has_patterns:

@@ -107,7 +107,7 @@ def _admit(rules: Rules, event: RawEvent, now: EpochMs, shift: Millis, session_i
         )
     checked = rules.admission.admit(event, now)
     if event.time is not None and shift:
-        checked = msgspec.structs.replace(checked, time=min(checked.time + shift, now))
+        checked = checked.at(min(checked.time + shift, now))
     if checked.time > now + FUTURE_MS:
         raise EventRefusedError("future-time", "time", "time is more than a minute ahead of the server's clock")
     event.time = checked.time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -81,8 +81,26 @@ class Inputs(msgspec.Struct, frozen=True, array_like=True):
     missing: tuple[Degradation, ...] = ()
 
 
-encode_inputs = msgspec.msgpack.Encoder().encode
-decode_inputs = msgspec.msgpack.Decoder(Inputs).decode
+def _written(event: object) -> dict[str, object]:
+    """An event as a map; nothing else in what a decision was made of is no value and no struct."""
+    assert isinstance(event, Event)
+    return {
+        "id": event.id,
+        "type": event.type,
+        "session_id": event.session_id,
+        "time": event.time,
+        "customer_id": event.customer_id,
+        "attributes": event.attributes,
+    }
+
+
+def _read(_: type[object], event: dict[str, Any]) -> Event:
+    attributes = {name: tuple(each) if isinstance(each, list) else each for name, each in event["attributes"].items()}
+    return Event(**{**event, "attributes": attributes})
+
+
+encode_inputs = msgspec.msgpack.Encoder(enc_hook=_written).encode
+decode_inputs = msgspec.msgpack.Decoder(Inputs, dec_hook=_read).decode
 
 encode_decision = msgspec.json.Encoder().encode
 """The bytes of a decision in the log: what is made again is compared with them."""

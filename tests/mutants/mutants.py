@@ -34,7 +34,7 @@ MUTANTS = (
     Mutant(
         "an event seen again does not renew its window",
         "alpha/windows.py",
-        "        elif time > latest:\n            states[index] = time\n",
+        "        if time > latest:\n            states[index] = time\n",
         "",
     ),
     Mutant(
@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "at a glance, what was so before the step became so by it",
         "session/straight.py",
-        "if value != old and value in leaves:",
-        "if value in leaves:",
+        "return (end,) if new == glance.value and new != old else NO_ENDS",
+        "return (end,) if new == glance.value else NO_ENDS",
     ),
     Mutant(
         "at a glance, a rule holds whatever else it asks",

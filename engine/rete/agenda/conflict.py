@@ -33,11 +33,13 @@ class Glance:
     Attributes:
         guards: What must be so for it to make a rule true.
         default: Of the quantity.
-        leaves: By its new value the rules that became true, where there is no more to it.
+        end: Of the only rule that can become true, where that is for one
+        value: of the quantity, and there is no more to it.
+        leaves: By its new value the rules that became true, where there is no more to it but they are several.
         trie: Else what finds them; None where that has to be asked of the index.
     """
 
-    __slots__ = ("default", "guards", "leaves", "trie")
+    __slots__ = ("default", "end", "guards", "leaves", "trie", "value")
 
     def __init__(
         self,
@@ -50,6 +52,12 @@ class Glance:
         self.default: Any = default
         self.leaves: dict[Any, tuple[End, ...]] | None = leaves
         self.trie = trie
+        self.value: Any = None
+        self.end: End | None = None
+        if leaves is not None and len(leaves) == 1:
+            ((value, ends),) = leaves.items()
+            if len(ends) == 1:
+                self.value, self.end, self.leaves = value, ends[0], None
 
 
 MOST_CHECKS = 16

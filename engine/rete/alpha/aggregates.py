@@ -7,7 +7,7 @@ the record of one step: the value that a quantity had before it.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from engine.language.tree import Aggregate, Aggregation
 from engine.rete.alpha.history import rounded
@@ -17,6 +17,9 @@ from engine.rete.memory.memory import Boxed, Memory
 from engine.values import EpochMs, Kind, Value, ValueType
 
 Changed: TypeAlias = dict[int, Value | None]
+
+SAME: Final = object()
+"""Said instead of the value before, where nothing changed."""
 
 
 class AlphaSuccessor:
@@ -31,9 +34,18 @@ class AlphaSuccessor:
     def __init__(self, index: int) -> None:
         self.index: Boxed = index
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
-        """Take in an entry that belongs to the span. Entries of one time come in the order of their arrival."""
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
+        """Take in an entry that belongs to the span; returns the value before it, or `SAME`.
+
+        Entries of one time come in the order of their arrival.
+        """
         raise NotImplementedError
+
+    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+        """`take`, with what that changes put down."""
+        old = self.take(memory, time, item)
+        if old is not SAME and self.index not in changed:
+            changed[self.index] = old
 
 
 class AggregateNode(AlphaSuccessor):
@@ -46,16 +58,17 @@ class AggregateNode(AlphaSuccessor):
         self.default = quantity.default
         self.limit = limit
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """See `AlphaSuccessor`."""
         index = self.index
         if memory.forgotten and index in memory.forgotten:
-            return
+            return SAME
         old = memory.values.get(index, self.default)
         new = self._taken(memory, old, time, item)
-        if new != old or type(new) is not type(old):
-            changed.setdefault(index, old)
-            memory.values[index] = new
+        if new == old and type(new) is type(old):
+            return SAME
+        memory.values[index] = new
+        return old
 
     def reset(self, memory: Memory, changed: Changed) -> None:
         """Begin anew: an event of the `since` type came."""
@@ -67,11 +80,16 @@ class AggregateNode(AlphaSuccessor):
 
     def forget(self, memory: Memory, changed: Changed, time: EpochMs) -> None:
         """Become unknown: something that the quantity needs is gone for good (until a reset)."""
+        changed.setdefault(self.index, self._lose(memory, time))
+
+    def _lose(self, memory: Memory, time: EpochMs) -> Value | None:
+        """`forget`; returns the value before."""
         index = self.index
         memory.states.pop(index, None)
         memory.forgotten[index] = time
-        changed.setdefault(index, memory.values.get(index, self.default))
+        old = memory.values.get(index, self.default)
         memory.values[index] = None
+        return old
 
     def pack(self, state: Any, clock: EpochMs) -> Any:
         """The node's state for a snapshot; one time alone as a distance from the clock, which is small."""
@@ -91,14 +109,15 @@ class SeenNode(AggregateNode):
 
     __slots__ = ()
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Only the first says something new."""
         index = self.index
         old = memory.values.get(index, False)
-        if old is not True:
-            changed.setdefault(index, old)
-            memory.values[index] = True
-            memory.forgotten.pop(index, None)
+        if old is True:
+            return SAME
+        memory.values[index] = True
+        memory.forgotten.pop(index, None)
+        return old
 
 
 class CountNode(AggregateNode):
@@ -106,15 +125,14 @@ class CountNode(AggregateNode):
 
     __slots__ = ()
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Add the entry."""
         index, values = self.index, memory.values
         if memory.forgotten and index in memory.forgotten:
-            return
+            return SAME
         old: Any = values.get(index, 0)
-        if index not in changed:
-            changed[index] = old
         values[index] = old + item
+        return old
 
 
 class RationalNode(AggregateNode):
@@ -204,21 +222,21 @@ class DistinctNode(AggregateNode):
         """The opposite of `pack`."""
         return dict.fromkeys((tuple(item) if isinstance(item, list) else item for item in packed), True)
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Count the value where it is new."""
         index = self.index
         if memory.forgotten and index in memory.forgotten:
-            return
+            return SAME
         seen = memory.states.get(index)
         if seen is None:
             memory.states[index] = seen = {}
-        if item not in seen:
-            if len(seen) >= self.limit:
-                self.forget(memory, changed, time)
-                return
-            seen[item] = True
-            changed.setdefault(index, len(seen) - 1)
-            memory.values[index] = len(seen)
+        if item in seen:
+            return SAME
+        if len(seen) >= self.limit:
+            return self._lose(memory, time)
+        seen[item] = True
+        memory.values[index] = len(seen)
+        return len(seen) - 1
 
 
 def session_node(quantity: Quantity, limit: int) -> AggregateNode:

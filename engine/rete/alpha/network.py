@@ -73,13 +73,14 @@ class AlphaType:
     hash says it all, there is a table of whole lists of edges by value instead.
     """
 
-    __slots__ = ("is_dull", "joined", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
+    __slots__ = ("alone", "is_dull", "joined", "memories", "plain", "resets", "shape", "table", "table_of", "trie")
 
     def __init__(self, shape: Packing) -> None:
         self.shape = shape
         self.joined: AlphaType | None = None  # the selections of what bound names join, with edges to patterns
         self.plain: tuple[Feed, ...] = ()
         self.memories: tuple[AlphaMemory, ...] = ()
+        self.alone: list[Feed | None] = []  # by the number of a memory its edge, where there is no more to it
         self.trie: Trie | None = None
         self.resets: tuple[AggregateNode, ...] = ()
         self.is_dull = True
@@ -91,7 +92,7 @@ class AlphaType:
         self.is_dull = not (wheres or self.resets)
         self.plain = tuple(wheres.get((), ()))
         literals = {where: indexed(where) for where in wheres if where}
-        self.memories = tuple(
+        self.lead(
             AlphaMemory(
                 tuple(_check(test) for test in where if not _literals(test)),
                 tuple(_check(test) for test in where),
@@ -116,11 +117,16 @@ class AlphaType:
             self.trie.add(ordered, End(number, (), False))
         self.trie.settle()
 
+    def lead(self, memories: Iterable[AlphaMemory]) -> None:
+        """Through these alpha memories, in the order of their numbers."""
+        self.memories = tuple(memories)
+        self.alone = [each.feeds[0] if len(each.feeds) == 1 and not each.checks else None for each in self.memories]
+
     def rejoined(self, joined: AlphaType | None) -> AlphaType:
         """The same with other edges to patterns."""
         made = AlphaType(self.shape)
         made.joined = joined
-        made.plain, made.memories, made.trie = self.plain, self.memories, self.trie
+        made.plain, made.memories, made.alone, made.trie = self.plain, self.memories, self.alone, self.trie
         made.resets, made.is_dull = self.resets, self.is_dull
         made.table_of, made.table = self.table_of, self.table
         return made
@@ -133,11 +139,15 @@ class AlphaType:
 
     def reached(self, attributes: dict[str, Value], time: EpochMs, broken: Broken) -> list[Feed]:
         """The edges along which an event goes on: those of every selection that it passes."""
-        found, memories = [*self.plain], self.memories
+        found, alone = [*self.plain], self.alone
         assert self.trie is not None
         try:
             for end in self.trie.reached(attributes):
-                memory = memories[end.production]
+                feed = alone[end.production]
+                if feed is not None:
+                    found.append(feed)
+                    continue
+                memory = self.memories[end.production]
                 if not memory.checks or _passes(memory, memory.checks, attributes, time, broken):
                     found += memory.feeds
         except TypeError:

@@ -8,7 +8,7 @@ from heapq import heappush
 from typing import Any, Final
 
 from engine.language.tree import Aggregate, Aggregation
-from engine.rete.alpha.aggregates import AggregateNode, Changed, session_node
+from engine.rete.alpha.aggregates import SAME, AggregateNode, Changed, session_node
 from engine.rete.alpha.history import WHOLE, aggregate
 from engine.rete.conditions.quantity import Quantity
 from engine.rete.conditions.subjects import Presence
@@ -89,18 +89,20 @@ class WindowedSeenNode(WindowNode):
         memory.values[index] = True
         return time + self.window
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Remember the latest."""
         index, states = self.index, memory.states
         latest = states.get(index)
         if latest is None:
+            at: EpochMs = time
             states[index] = time
-            if index not in changed:
-                changed[index] = memory.values.get(index, False)
+            old = memory.values.get(index, False)
             memory.values[index] = True
-            self._mark(memory, time + self.window)
-        elif time > latest:
+            self._mark(memory, at + self.window)
+            return old
+        if time > latest:
             states[index] = time
+        return SAME
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """It is gone when the latest is, unless what was dropped may still be there."""
@@ -164,7 +166,7 @@ class WindowedCountNode(WindowNode):
         times = memory.states.get(self.index)
         return int(times[0] + self.window) if times else None
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Add its time."""
         index, values = self.index, memory.values
         at: EpochMs = time
@@ -180,13 +182,13 @@ class WindowedCountNode(WindowNode):
                 insort(times, time)
                 if times[0] == at:
                     self._mark(memory, at + self.window)
-        if index not in changed:
-            changed[index] = values.get(index, 0)
+        old = values.get(index, 0)
         held = len(times)
         if held > self.limit:
             self._forget_oldest(memory, times.pop(0))
             held -= 1
         values[index] = None if memory.forgotten and index in memory.forgotten else held
+        return old
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest times."""
@@ -263,7 +265,7 @@ class WindowedEntriesNode(WindowNode):
         entries = memory.states.get(self.index)
         return int(entries[0][0] + self.window) if entries else None
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Add the entry in its place."""
         index = self.index
         entries = memory.states.get(index)
@@ -278,8 +280,6 @@ class WindowedEntriesNode(WindowNode):
             if at == 0:
                 self._mark(memory, time + self.window)
         old = memory.values.get(index, self.default)
-        if index not in changed:
-            changed[index] = old
         if len(entries) > self.limit:
             self._forget_oldest(memory, entries.pop(0)[0])
         if memory.forgotten and index in memory.forgotten:
@@ -290,6 +290,7 @@ class WindowedEntriesNode(WindowNode):
             memory.values[index] = self.best(old, item)
         else:
             memory.values[index] = aggregate(self.function, [each for _, each in entries], self.kind)
+        return old
 
     def expire(self, memory: Memory, changed: Changed, horizon: EpochMs) -> EpochMs | None:
         """Drop the oldest entries."""

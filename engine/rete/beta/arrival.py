@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
-from engine.rete.alpha.aggregates import AlphaSuccessor, Changed
+from engine.rete.alpha.aggregates import SAME, AlphaSuccessor
 from engine.rete.beta.pattern import Role
 from engine.rete.memory.memory import Boxed, Memory
 
@@ -27,5 +27,6 @@ class Arrival(AlphaSuccessor):
         self.required = required
         self.roles = roles
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         """Nothing enters a pattern by itself: what an event touches is noted, see `following.arrive`."""
+        return SAME

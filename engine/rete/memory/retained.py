@@ -29,18 +29,81 @@ class Packing:
         width: How many these are.
     """
 
-    __slots__ = ("_packed", "names", "width")
+    __slots__ = ("_packed", "made", "names", "tables", "width")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.width = len(names)
         self._packed = b""
+        self.tables: dict[bytes, Numbered] = {}  # those of sessions that kept an event of it first
+        self.made = 0  # so many follow from them
 
     def packed(self) -> bytes:
         """The names as a list of MessagePack."""
         if not self._packed:
             self._packed = _encode(self.names)
         return self._packed
+
+
+MOST_TABLES = 1_000
+"""So many orders in which types may come are remembered, for each type that comes first; other sessions have their own."""
+
+
+@final
+class Numbered:
+    """The shapes of a session by their number: one object for all sessions to which their types came in the same order."""
+
+    __slots__ = ("_after", "_first", "_stored", "numbers", "shapes")
+
+    def __init__(self, shapes: tuple[Packing, ...], first: Packing | None) -> None:
+        """`first`: the shape in whose tables this one is found; None where it is a session's own."""
+        self.shapes = shapes
+        self.numbers: dict[Packing, int] = {shape: number for number, shape in enumerate(shapes)}
+        self._first = first
+        self._after: dict[Packing, Numbered] = {}
+        self._stored = b""
+
+    def after(self, shape: Packing) -> Numbered:
+        """The one in which this shape has a number, too: the next, or that of another that was read from a snapshot."""
+        made = self._after.get(shape)
+        if made is None:
+            names = [each.names for each in self.shapes]
+            if shape.names in names:
+                at = names.index(shape.names)
+                shapes = (*self.shapes[:at], shape, *self.shapes[at + 1 :])
+            else:
+                shapes = (*self.shapes, shape)
+            first = self._first
+            if first is not None and first.made >= MOST_TABLES:
+                first = None
+            made = Numbered(shapes, first)
+            if first is not None:
+                first.made += 1
+                self._after[shape] = made
+        return made
+
+    def stored(self) -> bytes:
+        """For a snapshot: how many, in four bytes, and each as MessagePack."""
+        if not self._stored:
+            self._stored = len(self.shapes).to_bytes(4, "big") + b"".join([each.packed() for each in self.shapes])
+        return self._stored
+
+
+def _read(stored: bytes, first: Packing | None) -> Numbered:
+    """What `Numbered.stored` made; nothing where that is empty."""
+    names = _decode(_MANY + stored) if stored else ()
+    return Numbered(tuple([Packing(tuple(each)) for each in names]), first)
+
+
+def _begun(stored: bytes, first: Packing) -> Numbered:
+    """The shapes that a snapshot had, or those of a new session, with the first of which it keeps an event."""
+    made = first.tables.get(stored)
+    if made is None:
+        if first.made >= MOST_TABLES:
+            return _read(stored, None).after(first)
+        first.made += 1
+        made = first.tables[stored] = _read(stored, first).after(first)
+    return made
 
 
 _PACKED_APART = (list, dict)
@@ -74,7 +137,7 @@ class Retained:
         dropped: Time of the latest event that had to go; None while all are there.
     """
 
-    __slots__ = ("_last_number", "_last_shape", "_shapes", "_stored", "count", "dropped", "latest", "origin", "packed")
+    __slots__ = ("_numbered", "_stored", "count", "dropped", "latest", "origin", "packed")
 
     def __init__(self, origin: EpochMs, packed: bytes = b"", stored: bytes = b"") -> None:
         """`stored`: shapes that a snapshot had, as `stored_shapes` gave them."""
@@ -83,28 +146,33 @@ class Retained:
         self.count = 0
         self.latest: EpochMs = origin
         self.dropped: EpochMs | None = None
-        self._shapes: list[Packing] = []
-        self._stored = stored  # until somebody needs them
-        self._last_shape: Packing | None = None
-        self._last_number = 0
+        self._stored = stored
+        self._numbered: Numbered | None = None  # until an event is kept, or one is read
 
     @property
-    def shapes(self) -> list[Packing]:
+    def shapes(self) -> tuple[Packing, ...]:
         """By their number."""
-        if self._stored:
-            names = _decode(_MANY + self._stored)
-            self._shapes = [Packing(tuple(each)) for each in names]
-            self._stored = b""
-        return self._shapes
+        numbered = self._numbered
+        if numbered is None:
+            self._numbered = numbered = _read(self._stored, None)
+        return numbered.shapes
 
     def stored_shapes(self) -> bytes:
-        """The shapes for a snapshot: how many, in four bytes, and each as MessagePack."""
-        return self._stored or len(self._shapes).to_bytes(4, "big") + b"".join([each.packed() for each in self._shapes])
+        """The shapes for a snapshot, see `Numbered.stored`."""
+        numbered = self._numbered
+        return self._stored if numbered is None else numbered.stored()
 
     def add(self, time: EpochMs, attributes: dict[str, Value], shape: Packing, limit: int) -> None:
         """Keep an event; past the limit the oldest goes."""
         width, names = shape.width, shape.names
-        number = self._last_number if shape is self._last_shape else self._number_of(shape)  # types come in a row
+        numbered = self._numbered
+        if numbered is None:
+            self._numbered = numbered = _begun(self._stored, shape)
+            self._stored = b""
+        number: Any = numbered.numbers.get(shape)  # as the object that it is: it goes into the line
+        if number is None:
+            self._numbered = numbered = numbered.after(shape)
+            number = numbered.numbers[shape]
         offset = time - self.origin
         try:
             # Most types have few attributes: nothing is allocated for them but the line.
@@ -135,22 +203,6 @@ class Retained:
         self.count += 1
         if self.count > limit:
             self._drop_oldest()
-
-    def _number_of(self, shape: Packing) -> int:
-        shapes, number = self.shapes, 0
-        for each in shapes:
-            if each is shape:
-                break
-            number += 1
-        else:
-            found = [each.names for each in shapes]
-            if shape.names in found:
-                number = found.index(shape.names)
-                shapes[number] = shape  # one that was read from a snapshot: from now on it is found at once
-            else:
-                shapes.append(shape)
-        self._last_shape, self._last_number = shape, number
-        return number
 
     def oldest(self) -> Kept:
         """The first kept event; there must be one."""

@@ -77,7 +77,7 @@ class Meter:
             return tuple(found)
 
         kind.plain = through(kind.plain)
-        kind.memories = tuple(AlphaMemory(each.checks, each.tests, through(each.feeds)) for each in kind.memories)
+        kind.lead(AlphaMemory(each.checks, each.tests, through(each.feeds)) for each in kind.memories)
         if kind.table is not None:
             kind.table = {value: through(feeds) for value, feeds in kind.table.items()}
 
@@ -108,9 +108,9 @@ class _MeteredEntrance(AlphaSuccessor):
         self._node = node
         self._watch = watch
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
         with self._watch:
-            self._node.enter(memory, changed, time, item)
+            return self._node.take(memory, time, item)
 
 
 class _MeteredWindow(WindowNode):
@@ -125,8 +125,8 @@ class _MeteredWindow(WindowNode):
         with self._watch:
             return self._node.expire(memory, changed, horizon)
 
-    def enter(self, memory: Memory, changed: Changed, time: Boxed, item: Any) -> None:
-        self._node.enter(memory, changed, time, item)
+    def take(self, memory: Memory, time: Boxed, item: Any) -> Any:
+        return self._node.take(memory, time, item)
 
     def value_at(self, memory: Memory, now: EpochMs) -> Value | None:
         return self._node.value_at(memory, now)

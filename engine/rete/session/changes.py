@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.event import Event
 from engine.language.tree import Aggregate
 from engine.rete.agenda.agenda import Failures
-from engine.rete.alpha.aggregates import Changed
+from engine.rete.alpha.aggregates import SAME, Changed
 from engine.rete.alpha.network import AlphaType, Broken, Feed
 from engine.rete.compilation import Compiled
 from engine.rete.conditions.subjects import Presence
@@ -145,14 +145,24 @@ def scan(compiled: Compiled, memory: Memory, now: EpochMs, changed: Changed, fai
 def enter(memory: Memory, time: Boxed, attributes: dict[str, Value], feeds: tuple[Feed, ...], changed: Changed) -> None:
     """Along the edges into the aggregate nodes."""
     for feed in feeds:
-        attribute = feed.attribute
-        if attribute is None:
-            if feed.required is None or attributes.get(feed.required) is not None:
-                feed.node.enter(memory, changed, time, feed.sign)
-        else:
-            item: Any = attributes.get(attribute)
-            if item is not None:
-                feed.node.enter(memory, changed, time, item if feed.sign > 0 else -item)
+        old = follow(feed, memory, time, attributes)
+        if old is not SAME:
+            index = feed.node.index
+            if index not in changed:
+                changed[index] = old
+
+
+def follow(feed: Feed, memory: Memory, time: Boxed, attributes: dict[str, Value]) -> Any:
+    """Along one of them; returns what `AlphaSuccessor.take` does."""
+    attribute = feed.attribute
+    if attribute is None:
+        if feed.required is None or attributes.get(feed.required) is not None:
+            return feed.node.take(memory, time, feed.sign)
+        return SAME
+    item: Any = attributes.get(attribute)
+    if item is None:
+        return SAME
+    return feed.node.take(memory, time, item if feed.sign > 0 else -item)
 
 
 def _take_in_late(

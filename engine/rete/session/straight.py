@@ -5,25 +5,27 @@ It says again what `steps.Steps.step` does, for the one case in which nothing of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from engine.activation import Activation, Step
 from engine.event import Event
 from engine.rete.agenda.agenda import Failures, activate
 from engine.rete.agenda.conflict import Glance
-from engine.rete.alpha.aggregates import Changed
+from engine.rete.alpha.aggregates import SAME, Changed
 from engine.rete.alpha.discrimination import End
 from engine.rete.alpha.network import AlphaType, Broken
 from engine.rete.compilation import Compiled
 from engine.rete.memory.memory import Boxed, Memory
 from engine.rete.memory.retained import Retained
-from engine.rete.session.changes import enter, expire_heap
+from engine.rete.session.changes import enter, expire_heap, follow
 from engine.rete.session.reading import Reader
 from engine.rete.session.rising import risen_rules
 from engine.rete.session.settle import as_failures, blame
 from engine.values import EpochMs
 
 NOTHING: Final = Step()
+NO_ENDS: Final[tuple[End, ...]] = ()
 
 
 def insert_straight(
@@ -64,7 +66,22 @@ def insert_straight(
                 failures = {}
                 for index, error in broken:
                     blame(compiled, index, error, failures)
-        enter(memory, time, attributes, feeds, changed)
+        if len(feeds) == 1 and not changed and not kind.resets:
+            # Most events change one quantity: nothing has to be put down then.
+            feed = feeds[0]
+            old = follow(feed, memory, time, attributes)
+            if old is SAME:
+                return Step((), as_failures(failures)) if failures else NOTHING
+            index = feed.node.index
+            glance = compiled.index.glances[index]
+            found = NO_ENDS if glance is None else _risen(glance, memory.values, index, old)
+            if found is not None:
+                if found:
+                    return _acting_at(compiled, memory, time, found, failures)
+                return Step((), as_failures(failures)) if failures else NOTHING
+            changed[index] = old
+        else:
+            enter(memory, time, attributes, feeds, changed)
         if kind.resets:
             for node in kind.resets:
                 node.reset(memory, changed)
@@ -78,43 +95,46 @@ def insert_straight(
         glance = glances[index]
         if glance is None:
             continue  # no rule looks at it
-        for guard in glance.guards:
-            value = values.get(guard.index, guard.default)
-            if value is None:
-                break  # most changes end here: nothing has to be called for them
-            if guard.passes is None:
-                if value != guard.operand:
-                    break
-            elif not guard.passes(value, guard.operand):
-                break
-        else:
-            value, leaves = values.get(index, glance.default), glance.leaves
-            if leaves is not None:
-                if value != old and value in leaves:
-                    ends += leaves[value]
-            elif (found := _certain(glance, values, old, value)) is None:
-                before = now - 1 if clock < now else now
-                if failures is None:
-                    failures = {}
-                risen = risen_rules(compiled, memory.values, now, before, changed, failures, is_first=False)
-                if risen:
-                    return _acting(compiled, memory, now, risen, failures)
-                return Step((), as_failures(failures)) if failures else NOTHING
-            elif found:
-                ends += found
+        found = _risen(glance, values, index, old)
+        if found is None:
+            before = now - 1 if clock < now else now
+            if failures is None:
+                failures = {}
+            risen = risen_rules(compiled, memory.values, now, before, changed, failures, is_first=False)
+            if risen:
+                return _acting(compiled, memory, now, risen, failures)
+            return Step((), as_failures(failures)) if failures else NOTHING
+        if found:
+            ends += found
     if ends:
         return _acting_at(compiled, memory, time, ends, failures)
     return Step((), as_failures(failures)) if failures else NOTHING
 
 
-def _certain(glance: Glance, values: dict[Any, Any], old: Any, new: Any) -> list[End] | None:
+def _risen(glance: Glance, values: dict[Any, Any], index: Boxed, old: Any) -> Sequence[End] | None:
     """The ends of rules that this change made true; None where that takes more than a walk, or the walk can't be made."""
+    for guard in glance.guards:
+        value = values.get(guard.index, guard.default)
+        if value is None:
+            return NO_ENDS  # most changes end here: nothing has to be called for them
+        if guard.passes is None:
+            if value != guard.operand:
+                return NO_ENDS
+        elif not guard.passes(value, guard.operand):
+            return NO_ENDS
+    new = values.get(index, glance.default)
+    end = glance.end
+    if end is not None:
+        return (end,) if new == glance.value and new != old else NO_ENDS
+    leaves = glance.leaves
+    if leaves is not None:
+        return leaves.get(new, NO_ENDS) if new != old else NO_ENDS
     trie = glance.trie
     if trie is None:
         return None
     try:
         if not trie.may_rise(old, new):
-            return []
+            return NO_ENDS
         found = trie.reached(values, old)
         for end in found:
             if end.checks or not end.is_certain:
@@ -124,8 +144,15 @@ def _certain(glance: Glance, values: dict[Any, Any], old: Any, new: Any) -> list
     return found
 
 
-def _acting_at(compiled: Compiled, memory: Memory, time: Boxed, ends: list[End], failures: Failures | None) -> Step:
+def _acting_at(compiled: Compiled, memory: Memory, time: Boxed, ends: Sequence[End], failures: Failures | None) -> Step:
     """What `_acting` makes of the rules that have these ends; most are read no further than their end."""
+    if len(ends) == 1:
+        end = ends[0]
+        messages = end.messages
+        if messages is None:
+            return _acting(compiled, memory, time, {end.production}, failures)
+        only = Activation(end.rule, time, (), True, None, messages)
+        return Step((only,), as_failures(failures) if failures else ())
     by_rule = {end.production: end for end in ends}
     acting: list[Activation] = []
     for at in compiled.in_order(by_rule):
