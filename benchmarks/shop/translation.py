@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,8 +97,11 @@ def lines(folder: Path, events: int | None = None) -> list[bytes]:
 
 def events(raw: list[bytes]) -> Iterator[Event]:
     """The stream as admitted events."""
+    kinds: dict[str, str] = {}
     for line in raw:
         read: dict[str, Any] = json.loads(line)
         attributes: dict[str, Value] = {name: read[name] for name in ("category", "price", "tier") if name in read}
         # The admission of events gives all of a type the vocabulary's own name of it.
-        yield Event(str(read["seq"]), sys.intern(read["type"]), read["sid"], read["ts"], None, attributes)
+        yield Event(
+            str(read["seq"]), kinds.setdefault(read["type"], read["type"]), read["sid"], read["ts"], None, attributes
+        )
