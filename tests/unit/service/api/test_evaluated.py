@@ -2,10 +2,11 @@
 
 import random
 
+import msgspec
 import pytest
 
 from service.api.evaluated import LONGEST_MS, Evaluations
-from tests.unit.service.api.shop import FOLDER, NOW, WITHOUT_MODELS, Shop, loaded, spot
+from tests.unit.service.api.shop import FOLDER, NOW, SETTINGS, WITHOUT_MODELS, Shop, loaded, spot
 
 
 @pytest.fixture
@@ -117,7 +118,8 @@ def test_what_lacked_something_is_evaluated_anew(shop):
 @pytest.mark.parametrize("seed", range(4))
 def test_any_history_gives_the_decisions_that_evaluating_each_time_gives(seed):
     chance = random.Random(seed)
-    kept, anew = Shop(), Shop()
+    patient = msgspec.structs.replace(SETTINGS, deadline_ms=20_000)  # a machine that stands still is no part of this
+    kept, anew = Shop(patient), Shop(patient)
     for number in range(40):
         step = chance.choice([0, 500, 20_000, 70_000])
         events = []
