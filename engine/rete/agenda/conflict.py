@@ -33,9 +33,9 @@ class Glance:
     Attributes:
         guards: What must be so for it to make a rule true.
         default: Of the quantity.
-        end: Of the only rule that can become true, where that is for one
-        value: of the quantity, and there is no more to it.
-        leaves: By its new value the rules that became true, where there is no more to it but they are several.
+        end: Of the only rule that can become true, where it does so at one value and there is no more to it.
+        value: That value.
+        leaves: By its new value the rules that became true, where there is no more to it and they are several.
         trie: Else what finds them; None where that has to be asked of the index.
     """
 
