@@ -33,7 +33,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.decide_http import Server, http_request, one_answer, running
-from benchmarks.open_loop import closed_loop, constant_rate, percentile
+from benchmarks.open_loop import Loaded, closed_loop, constant_rate, percentile
 from benchmarks.peers.zen_peer import document
 from service.clock import wall_ms
 from service.keys import KeyKind, create
@@ -273,22 +273,31 @@ def check(peer: Peer, rules: Sequence[Rule]) -> None:
             raise SystemExit(f"{peer.name} answers {found} to {question(number)}, the rules say {wanted}")
 
 
+def capacity_of(
+    server: Server, request: Callable[[int], bytes], seconds: float, connections: int
+) -> tuple[float, float]:
+    """Answers a second to so many connections that wait for them, and microseconds of CPU of the server for each reply."""
+    asyncio.run(closed_loop(server.port, request, 1.0, connections))  # warm-up
+    cpu = server.cpu_ms()
+    full = asyncio.run(closed_loop(server.port, request, max(2.0, seconds / 2), connections))
+    return len(full.of(200)) / full.seconds, 1000 * (server.cpu_ms() - cpu) / len(full.replies)
+
+
+def percentiles(load: Loaded) -> str:
+    """p50, p99 and p99.9 in ms from the moment of sending, as columns."""
+    latencies = [reply.latency_ms for reply in load.replies]
+    return " ".join(f"{percentile(latencies, part):>8.2f}" for part in (0.5, 0.99, 0.999))
+
+
 def measure(peer: Peer, seconds: float) -> list[str]:
     """Capacity, then latency at each share of it; the lines of the table."""
-    port = peer.server.port
-    asyncio.run(closed_loop(port, peer.request, 1.0, CAPACITY_CONNECTIONS))  # warm-up
-    cpu = peer.server.cpu_ms()
-    full = asyncio.run(closed_loop(port, peer.request, max(2.0, seconds / 2), CAPACITY_CONNECTIONS))
-    each_us = 1000 * (peer.server.cpu_ms() - cpu) / len(full.replies)
-    capacity = len(full.of(200)) / full.seconds
+    capacity, each_us = capacity_of(peer.server, peer.request, seconds, CAPACITY_CONNECTIONS)
     lines = []
     for share in SHARES:
-        load = asyncio.run(constant_rate(port, peer.request, share * capacity, seconds, CONNECTIONS))
-        latencies = [reply.latency_ms for reply in load.replies]
+        load = asyncio.run(constant_rate(peer.server.port, peer.request, share * capacity, seconds, CONNECTIONS))
         missed = len(load.replies) - len(load.of(200))
-        p50, p99, p999 = (percentile(latencies, part) for part in (0.5, 0.99, 0.999))
         head = f"{peer.name:>10} {capacity:>9,.0f} {each_us:>7.0f}" if share == SHARES[0] else " " * 28
-        lines.append(f"{head} {share:>5.0%} {p50:>8.2f} {p99:>8.2f} {p999:>8.2f} {missed:>7} {load.late_ms:>8.1f}")
+        lines.append(f"{head} {share:>5.0%} {percentiles(load)} {missed:>7} {load.late_ms:>8.1f}")
     return lines
 
 

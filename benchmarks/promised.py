@@ -40,8 +40,8 @@ from benchmarks.decide_http import (
     ruleset,
     running,
 )
-from benchmarks.latency import SHARES
-from benchmarks.open_loop import Loaded, closed_loop, constant_rate, percentile
+from benchmarks.latency import CONNECTIONS, SHARES, capacity_of, percentiles
+from benchmarks.open_loop import Loaded, closed_loop, constant_rate
 from engine.rete import IS_COMPILED
 from models.registry import ModelMetadata, ModelRegistry
 from models.scorer import ServedModel
@@ -49,7 +49,6 @@ from models.training import Rows, train
 from service.clock import wall_ms
 from service.settings import load
 
-CONNECTIONS = 64
 CAPACITY_CONNECTIONS = 16
 TURNS = 12
 """Of each of the two servers whose CPU is compared."""
@@ -151,24 +150,14 @@ def lacking(load: Loaded) -> int:
 
 def at_rates(shop: Shop, seconds: float) -> None:
     """Print the capacity, then latencies at each share of it."""
-    port = shop.server.port
-    asyncio.run(closed_loop(port, shop.request, 1.0, CAPACITY_CONNECTIONS))  # warm-up
-    cpu = shop.server.cpu_ms()
-    full = asyncio.run(closed_loop(port, shop.request, max(2.0, seconds / 2), CAPACITY_CONNECTIONS))
-    each_us = 1000 * (shop.server.cpu_ms() - cpu) / len(full.replies)
-    capacity = len(full.of(200)) / full.seconds
+    capacity, each_us = capacity_of(shop.server, shop.request, seconds, CAPACITY_CONNECTIONS)
     for share in SHARES:
-        load = asyncio.run(constant_rate(port, shop.request, share * capacity, seconds, CONNECTIONS))
-        latencies = [reply.latency_ms for reply in load.replies]
-        p50, p99, p999 = (percentile(latencies, part) for part in (0.5, 0.99, 0.999))
+        load = asyncio.run(constant_rate(shop.server.port, shop.request, share * capacity, seconds, CONNECTIONS))
         head = f"{shop.name:>12} {capacity:>9,.0f} {each_us:>7.0f}" if share == SHARES[0] else " " * 30
         promise = ""
         if share == 0.5 and shop.name in LIMITS_MS:
             promise = "  asked: " + ", ".join("-" if each is None else str(each) for each in LIMITS_MS[shop.name])
-        print(
-            f"{head} {share:>5.0%} {p50:>8.2f} {p99:>8.2f} {p999:>8.2f} {lacking(load):>8} {load.late_ms:>8.1f}{promise}",
-            flush=True,
-        )
+        print(f"{head} {share:>5.0%} {percentiles(load)} {lacking(load):>8} {load.late_ms:>8.1f}{promise}", flush=True)
 
 
 def beside(few: Shop, many: Shop) -> None:
@@ -217,10 +206,10 @@ def main() -> None:
                 at_rates(shop, options.seconds)
         with ExitStack() as stack:
             shops = []
-            for rules in (options.rules, options.many):
+            for place, rules in (("few", options.rules), ("many", options.many)):
                 redis = stack.enter_context(redis_of(options.redis, options.sqlite))
                 shop_name = f"{rules:,} rules"
-                shops.append(stack.enter_context(serving(folder / str(rules), shop_name, rules, redis, None)))
+                shops.append(stack.enter_context(serving(folder / place, shop_name, rules, redis, None)))
             beside(*shops)
 
 
